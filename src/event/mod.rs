@@ -1,0 +1,69 @@
+//! The types that travel: builds, log events, field values, verdicts, hits and matches.
+//!
+//! In: nothing. Out: plain data, used by every other room. Invariants: this room does no I/O, knows
+//! no file format and uses no other room.
+
+mod build;
+mod field;
+mod verdict;
+
+pub use build::{Build, BuildError};
+pub use field::{FieldValue, Fields};
+pub use verdict::{BugRef, Evidence, Match, Verdict};
+
+use std::sync::Arc;
+
+/// One message of a build's log: a line, or a block of lines that belong together (a traceback).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Event {
+    /// The text that queries see: no ANSI sequences, no timestamp prefix; lines of a block are
+    /// joined by `\n`.
+    pub message: String,
+    /// Fields of this event alone (`loglevel`, `module`, `pid`, `@timestamp`, …).
+    pub own: Fields,
+    /// Fields that all events of the same log file share (`filename`, `tags`, `build_name`, …).
+    pub shared: Arc<Fields>,
+    /// Where the event stands in the log.
+    pub at: Location,
+}
+
+impl Event {
+    /// An event with only a message, as examples and tests need it.
+    pub fn from_message(message: impl Into<String>) -> Self {
+        Self {
+            message: message.into(),
+            own: Fields::default(),
+            shared: Arc::default(),
+            at: Location::default(),
+        }
+    }
+
+    /// The value of a field other than `message`; an event's own value wins over the shared one.
+    pub fn field(&self, name: &str) -> Option<&FieldValue> {
+        self.own.get(name).or_else(|| self.shared.get(name))
+    }
+
+    /// All fields other than `message`, own values first, each name once.
+    pub fn fields(&self) -> impl Iterator<Item = (&str, &FieldValue)> {
+        let shared = self
+            .shared
+            .iter()
+            .filter(|(name, _)| self.own.get(name).is_none());
+        self.own.iter().chain(shared)
+    }
+}
+
+/// Where an event begins in a (decompressed) log file.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Location {
+    /// Path of the file below the build's log root, `/` between the parts.
+    pub file: Arc<str>,
+    /// Number of the event's first line, counted from 1; 0 where there is no file.
+    pub line: u64,
+    /// Number of lines in the event.
+    pub lines: u32,
+    /// Byte offset of the first line in the decompressed file.
+    pub offset: u64,
+    /// Length in bytes of all its lines in the decompressed file, line ends included.
+    pub length: u64,
+}

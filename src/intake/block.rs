@@ -82,12 +82,10 @@ impl Stage {
         let next = match self {
             Self::Frames if rest.starts_with([' ', '\t']) => Some(Self::Frames),
             Self::Frames if !after_blank && is_exception(rest) => Some(Self::Exception),
-            Self::Frames => None,
             Self::Exception if CHAINS.iter().any(|c| rest.trim() == *c) => Some(Self::Chain),
             Self::Exception if !after_blank && is_detail(rest) => Some(Self::Exception),
-            Self::Exception => None,
             Self::Chain if rest.trim_start().starts_with(TRACEBACK) => Some(Self::Frames),
-            Self::Chain => None,
+            Self::Frames | Self::Exception | Self::Chain => None,
         };
         // Services write empty lines of a traceback with a prefix; they change nothing.
         if next.is_none() && rest.trim().is_empty() {
@@ -130,7 +128,11 @@ fn is_java(body: &str) -> bool {
         return true;
     }
     let rest = body.strip_prefix("[ERROR]").unwrap_or(body).trim();
-    rest.starts_with("Caused by: ") || rest.starts_with("Suppressed: ") || is_omission(rest)
+    rest.starts_with("Caused by: ")
+        || rest.starts_with("Caused: ")
+        || rest.starts_with("Also: ")
+        || rest.starts_with("Suppressed: ")
+        || is_omission(rest)
 }
 
 /// `... 12 more`, `... 3 common frames omitted`.

@@ -87,8 +87,7 @@ impl<'r> Lines<'r> {
     pub(crate) fn next(&mut self) -> Option<RawLine<'_>> {
         let (len, full, whole) = match self.cut()? {
             Cut::End(len) => (len, len + 1, true),
-            Cut::Middle(len) => (len, len, false),
-            Cut::Last(len) => (len, len, false),
+            Cut::Middle(len) | Cut::Last(len) => (len, len, false),
         };
         let piece = self.inside_line || (!whole && !self.at_end(full));
         let (from, number, offset) = (self.start, self.number, self.offset);

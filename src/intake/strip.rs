@@ -207,7 +207,6 @@ fn escape_len(bytes: &[u8]) -> usize {
         }
     }
     match bytes.get(1) {
-        None => 1,
         Some(b'[') => csi_len(bytes),
         Some(b']') => osc_len(bytes),
         Some(0x20..=0x2f) => {
@@ -216,7 +215,7 @@ fn escape_len(bytes: &[u8]) -> usize {
             1 + middle + usize::from(last)
         }
         Some(0x30..=0x7e) => 2,
-        Some(_) => 1,
+        None | Some(_) => 1,
     }
 }
 

@@ -290,6 +290,18 @@ fn gitlab_job_log() {
 }
 
 #[test]
+fn gitlab_with_times() {
+    let (events, summary) = read(
+        "2024-05-07T12:13:14.123456Z 00O section_start:1560896352:a\rsection_start:1560896352:b\r\x1b[0KStep\n\
+         2024-05-07T12:13:15.123456Z 01E make: *** Error 1\n\
+         2024-05-07T12:13:15.123457Z 00O section_end:1560896353:b\r\n",
+    );
+    assert_eq!(summary.format, Format::GitLab);
+    assert_eq!(messages(&events), ["Step", "make: *** Error 1"]);
+    assert_eq!(own(&events[1], "@timestamp"), "2024-05-07T12:13:15.123456Z");
+}
+
+#[test]
 fn travis_job_log() {
     let (events, summary) = read(
         "travis_fold:start:worker_info\r\x1b[0K\x1b[33;1mWorker information\x1b[0m\r\n\

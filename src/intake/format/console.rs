@@ -1,4 +1,4 @@
-//! The older console of OpenStack's CI: `2014-05-07 12:13:14.123 | text`.
+//! The older console of Zuul's users: `2014-05-07 12:13:14.123 | text`.
 
 use super::{Prefix, one_blank};
 use crate::intake::time;

@@ -24,10 +24,24 @@ pub(super) fn prefix(line: &str) -> Option<Prefix<'_>> {
         return plain::prefix(line);
     };
     prefix.level = None;
-    let cut = prefix.cut + stream_len(&line.as_bytes()[prefix.cut..]);
+    let mut cut = prefix.cut + stream_len(&line.as_bytes()[prefix.cut..]);
+    cut += marker_len(&line[cut..]);
     prefix.cut = cut;
     prefix.body = cut;
     Some(prefix)
+}
+
+/// Length of the section markers after the time, each hidden by a carriage return, which is a line
+/// end by now.
+fn marker_len(text: &str) -> usize {
+    let mut len = 0;
+    while is_marker(text[len..].split(' ').next().unwrap_or_default().as_bytes())
+        && text[len..].starts_with("section_")
+    {
+        let rest = &text[len..];
+        len += rest.find('\n').map_or(rest.len(), |end| end + 1);
+    }
+    len
 }
 
 /// Length of `00O ` (stream number, output or error, blank or `+` for "goes on").

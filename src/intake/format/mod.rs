@@ -21,7 +21,7 @@ pub enum Format {
     Zuul,
     /// The older console: `date time | text`.
     Console,
-    /// Service logs of OpenStack: `date time pid LEVEL module [request] text`.
+    /// Service logs of the oslo library: `date time pid LEVEL module [request] text`.
     Oslo,
     /// Syslog and the journal: `May  7 12:13:14 host program[pid]: text`.
     Syslog,

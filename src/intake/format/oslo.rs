@@ -1,4 +1,4 @@
-//! Service logs of OpenStack: `2014-05-07 12:13:14.123 PID LEVEL module [req-…] text`.
+//! Service logs as the oslo library writes them: `2014-05-07 12:13:14.123 PID LEVEL module [req-…] text`.
 //!
 //! Time and pid are taken away. Level and module stay in the text, besides being fields: real
 //! fingerprints ask for `TRACE nova.api.openstack` in a joined block.

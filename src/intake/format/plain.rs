@@ -1,4 +1,4 @@
-//! Text without a known prefix: test runners (pytest, JUnit, subunit as text), compilers, anything.
+//! Text without a known prefix: test runners (pytest, Maven, subunit as text), compilers, anything.
 //! A date at the beginning gives the event its time and stays in the text.
 
 use super::Prefix;

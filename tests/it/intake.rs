@@ -1,4 +1,5 @@
 //! Tests of the intake part.
+#![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
 
 use proptest::prelude::*;
 use std::io::{self, Read, Write};
@@ -338,7 +339,7 @@ fn check_block(block: &str) {
     assert_eq!(events[1].at.line, 2);
     assert_eq!(events[1].at.offset, 7);
     assert_eq!(events[1].at.lines as usize, block.split('\n').count());
-    assert_eq!(events[1].at.length as usize, block.len() + 1);
+    assert_eq!(events[1].at.length, block.len() as u64 + 1);
 }
 
 #[test]

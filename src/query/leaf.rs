@@ -316,6 +316,12 @@ impl Leaf<'_> {
         let Some(number) = Number::parse(value) else {
             return self.refuse(format!("`{field}` holds numbers and `{value}` is none"));
         };
+        if kind == FieldKind::Float && !number.single().is_finite() {
+            return self.refuse(format!("`{value}` is too large for `{field}`"));
+        }
+        if kind == FieldKind::Long && value.trim() != value {
+            return self.refuse(format!("`{field}` holds numbers and `{value}` has blanks"));
+        }
         let limits = match kind {
             FieldKind::Integer => i128::from(i32::MIN)..=i128::from(i32::MAX),
             FieldKind::Long => i128::from(i64::MIN)..=i128::from(i64::MAX),

@@ -42,6 +42,11 @@ impl Number {
         }
     }
 
+    /// False for what is too large to be stored.
+    pub(super) fn is_finite(self) -> bool {
+        self.double().is_finite()
+    }
+
     /// True when it lies between two whole numbers, both included.
     pub(super) fn inside(self, from: i128, to: i128) -> bool {
         self.compare(Self::Whole(from)) != Ordering::Less

@@ -73,7 +73,7 @@ pub(super) fn parse(text: &str, schema: &Schema) -> Result<Parsed, QueryError> {
 }
 
 /// Refuses what a cluster refuses by default: a group of more than 1,024 clauses, or more than
-/// that many conditions in all (each word of a phrase counts).
+/// that many conditions in all.
 fn count_leaves(node: &Node, leaves: &mut usize) -> Result<(), QueryError> {
     match &node.kind {
         Kind::Bool(clauses) => {
@@ -85,7 +85,6 @@ fn count_leaves(node: &Node, leaves: &mut usize) -> Result<(), QueryError> {
                 .try_for_each(|c| count_leaves(&c.node, leaves));
         }
         Kind::Boost(inner, _) => return count_leaves(inner, leaves),
-        Kind::Phrase { words, .. } => *leaves += words.len(),
         _ => *leaves += 1,
     }
     if *leaves > MAX_CLAUSES + 1 {

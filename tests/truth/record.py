@@ -93,6 +93,8 @@ def search(query):
                 "default_operator": "OR",
                 "allow_leading_wildcard": True,
                 "time_zone": "UTC",
+                # The default of 50 would make the answer for one event depend on all others.
+                "fuzzy_max_expansions": 1000,
             }
         },
     }

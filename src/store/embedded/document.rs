@@ -135,7 +135,7 @@ pub(super) fn keyword_of(value: &FieldValue) -> Option<String> {
     match value {
         FieldValue::Bool(value) => Some(value.to_string()),
         FieldValue::Integer(value) => Some(value.to_string()),
-        FieldValue::Float(value) => Some(value.to_string()),
+        FieldValue::Float(value) => Some(format!("{value:?}")),
         FieldValue::Text(value) => Some(value.to_string()),
         FieldValue::Many(_) => None,
     }

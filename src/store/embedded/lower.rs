@@ -102,7 +102,7 @@ impl Lowering<'_> {
         Lowered { query, exact }
     }
 
-    /// One of the nodes holds; without any it is for the evaluator to say what that means.
+    /// One of the nodes holds; without any, every event does.
     fn one_of<'n>(&self, nodes: impl Iterator<Item = &'n Node>) -> Lowered {
         let (mut queries, mut exact) = (Vec::new(), true);
         for node in nodes {
@@ -111,7 +111,7 @@ impl Lowering<'_> {
             queries.push(lowered.query);
         }
         if queries.is_empty() {
-            return Lowered::wider(AllQuery);
+            return Lowered::exact(AllQuery);
         }
         let query = Box::new(BooleanQuery::union(queries));
         Lowered { query, exact }

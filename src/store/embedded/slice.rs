@@ -19,7 +19,6 @@ use tantivy::{
 };
 
 /// An open slice.
-#[derive(Debug)]
 pub(super) struct Slice {
     pub(super) day: Date,
     pub(super) folder: PathBuf,

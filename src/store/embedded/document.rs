@@ -54,8 +54,10 @@ impl Columns {
             build: schema.add_text_field("build", STRING | FAST),
             seq: schema.add_u64_field("seq", numbers.clone()),
             time: schema.add_i64_field("time", numbers),
-            message: schema
-                .add_text_field("message", TextOptions::default().set_indexing_options(words)),
+            message: schema.add_text_field(
+                "message",
+                TextOptions::default().set_indexing_options(words),
+            ),
             keyword: schema.add_text_field("keyword", STRING),
             source: schema.add_bytes_field("source", BytesOptions::default().set_stored()),
             schema: schema.build(),
@@ -79,7 +81,10 @@ impl Columns {
         let mut document = TantivyDocument::default();
         document.add_text(self.build, build);
         document.add_u64(self.seq, seq);
-        document.add_i64(self.time, time_of(event).unwrap_or(otherwise).as_microsecond());
+        document.add_i64(
+            self.time,
+            time_of(event).unwrap_or(otherwise).as_microsecond(),
+        );
         document.add_text(self.message, &event.message);
         for (name, value) in event.fields() {
             for term in keyword_terms(name, value) {
@@ -147,7 +152,9 @@ pub(super) fn votes(event: &Event) -> bool {
         return true;
     };
     let words = value.values().into_iter().filter_map(keyword_of);
-    !words.into_iter().any(|word| matches!(word.as_str(), "0" | "false"))
+    !words
+        .into_iter()
+        .any(|word| matches!(word.as_str(), "0" | "false"))
 }
 
 fn keyword_terms(name: &str, value: &FieldValue) -> Vec<String> {
@@ -250,13 +257,15 @@ impl Tokenizer for StandardTokenizer {
     fn token_stream<'a>(&'a mut self, text: &'a str) -> WordStream<'a> {
         self.words.next = 0;
         self.words.all.clear();
-        self.words.all.extend(analyser::analyse(text).map(|word| Token {
-            offset_from: word.start,
-            offset_to: word.end,
-            position: word.position as usize,
-            text: word.text.into_owned(),
-            position_length: 1,
-        }));
+        self.words
+            .all
+            .extend(analyser::analyse(text).map(|word| Token {
+                offset_from: word.start,
+                offset_to: word.end,
+                position: word.position as usize,
+                text: word.text.into_owned(),
+                position_length: 1,
+            }));
         WordStream(&mut self.words)
     }
 }
@@ -318,8 +327,14 @@ mod tests {
     #[test]
     fn a_moment_without_zone_is_utc() {
         let at = |text: &str| time_from_text(text).map(|t| t.to_string());
-        assert_eq!(at("2024-01-02T03:04:05.6Z").as_deref(), Some("2024-01-02T03:04:05.6Z"));
-        assert_eq!(at("2024-01-02 03:04:05").as_deref(), Some("2024-01-02T03:04:05Z"));
+        assert_eq!(
+            at("2024-01-02T03:04:05.6Z").as_deref(),
+            Some("2024-01-02T03:04:05.6Z")
+        );
+        assert_eq!(
+            at("2024-01-02 03:04:05").as_deref(),
+            Some("2024-01-02T03:04:05Z")
+        );
         assert_eq!(at("yesterday"), None);
     }
 }

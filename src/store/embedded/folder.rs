@@ -67,7 +67,9 @@ impl Folder {
     pub(super) fn set_aside(&self, day: Date, why: &str) -> Result<(), StoreError> {
         let from = self.slice(day);
         let aside = self.root.join("aside");
-        let free = (1_u32..).map(|n| aside.join(format!("{day}.{n}"))).find(|p| !p.exists());
+        let free = (1_u32..)
+            .map(|n| aside.join(format!("{day}.{n}")))
+            .find(|p| !p.exists());
         let Some(to) = free else { return Ok(()) };
         fs::rename(&from, &to).map_err(io("set aside", &from))?;
         let reason = to.join("reason.txt");
@@ -84,7 +86,10 @@ impl Folder {
         let sentence = |name: &String| {
             let folder = aside.join(name);
             let why = fs::read_to_string(folder.join("reason.txt")).unwrap_or_default();
-            format!("a damaged slice was set aside as {}: {why}", folder.display())
+            format!(
+                "a damaged slice was set aside as {}: {why}",
+                folder.display()
+            )
         };
         names.iter().map(sentence).collect()
     }
@@ -117,7 +122,11 @@ impl Folder {
 
 fn held(root: &Path, lock: &Path) -> StoreError {
     let holder = fs::read_to_string(lock).unwrap_or_default();
-    let holder = if holder.is_empty() { "another process".to_owned() } else { holder };
+    let holder = if holder.is_empty() {
+        "another process".to_owned()
+    } else {
+        holder
+    };
     StoreError::Locked {
         folder: root.to_owned(),
         holder,
@@ -137,7 +146,9 @@ fn bytes_in(folder: &Path) -> u64 {
     let Ok(entries) = fs::read_dir(folder) else {
         return 0;
     };
-    entries.filter_map(|entry| Some(entry.ok()?.metadata().ok()?.len())).sum()
+    entries
+        .filter_map(|entry| Some(entry.ok()?.metadata().ok()?.len()))
+        .sum()
 }
 
 /// Names action and path in an error of the file system.

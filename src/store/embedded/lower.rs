@@ -73,7 +73,12 @@ impl Lowering<'_> {
     }
 
     fn group(&self, clauses: &[Clause]) -> Lowered {
-        let with = |occur| clauses.iter().filter(move |c| c.occur == occur).map(|c| &c.node);
+        let with = |occur| {
+            clauses
+                .iter()
+                .filter(move |c| c.occur == occur)
+                .map(|c| &c.node)
+        };
         let mut parts: Vec<(IndexOccur, Box<dyn Query>)> = Vec::new();
         let mut exact = true;
         for node in with(Occur::Must) {
@@ -89,9 +94,11 @@ impl Lowering<'_> {
         }
         for node in with(Occur::MustNot) {
             let lowered = self.lower(node);
-            exact &= lowered.exact;
-            // To take away more than is meant would lose events.
-            if lowered.exact {
+            // To take away more than is meant would lose events; and the index's exclusion calls
+            // phrases out of order (it asserts so), so only single terms are left to it.
+            let sure = lowered.exact && matches!(node.kind, Kind::Term { .. });
+            exact &= sure;
+            if sure {
                 parts.push((IndexOccur::MustNot, lowered.query));
             }
         }
@@ -135,7 +142,10 @@ impl Lowering<'_> {
             [] => Lowered::wider(AllQuery),
             [(_, word)] => Lowered::exact(self.word(word)),
             _ if slop == 0 => Lowered::exact(PhraseQuery::new_with_offset(
-                words.iter().map(|(at, word)| (*at as usize, term(word))).collect(),
+                words
+                    .iter()
+                    .map(|(at, word)| (*at as usize, term(word)))
+                    .collect(),
             )),
             _ => {
                 let all = words.iter().map(|(_, word)| self.word(word));

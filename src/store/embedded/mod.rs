@@ -128,8 +128,8 @@ impl EmbeddedStore {
         work: impl FnOnce() -> Result<T, StoreError>,
     ) -> Result<Option<T>, StoreError> {
         // The index panics on some kinds of damage.
-        let result = catch_unwind(AssertUnwindSafe(work))
-            .unwrap_or_else(|_| Err(StoreError::Damaged(format!("the index of {}", slice.day))));
+        let result =
+            catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(slice.after_panic()));
         match result {
             Err(StoreError::Damaged(why)) => {
                 let mut writer = self.writer();
@@ -147,12 +147,19 @@ impl EmbeddedStore {
     fn slice_for(&self, build: &Build) -> Result<Arc<Slice>, StoreError> {
         let slices = self.slices();
         for slice in &slices {
-            let holds = || slice.holds(&build.uuid, &self.columns).map_err(|e| failure(&e));
+            let holds = || {
+                slice
+                    .holds(&build.uuid, &self.columns)
+                    .map_err(|e| failure(&e))
+            };
             if holds()? {
                 return Ok(Arc::clone(slice));
             }
         }
-        let end = build.finished.or(build.started).unwrap_or_else(Timestamp::now);
+        let end = build
+            .finished
+            .or(build.started)
+            .unwrap_or_else(Timestamp::now);
         let day = day_of(end);
         if let Some(slice) = slices.into_iter().find(|slice| slice.day == day) {
             return Ok(slice);
@@ -201,7 +208,10 @@ impl EmbeddedStore {
         let mut exact = true;
         let mut parts: Vec<(Occur, Box<dyn Query>)> = vec![(Occur::Must, Box::new(AllQuery))];
         let filters = &selection.filters;
-        let equal = filters.equal.iter().map(|(field, value)| lowering.equal(field, value));
+        let equal = filters
+            .equal
+            .iter()
+            .map(|(field, value)| lowering.equal(field, value));
         let query = selection.query.map(|query| lowering.lower(query.root()));
         for lowered in equal.chain(query) {
             exact &= lowered.exact;
@@ -268,7 +278,10 @@ impl LogStore for EmbeddedStore {
         let mut kept = self.writer();
         let slice = self.slice_for(build)?;
         let mut writer = self.take_writer(&slice, &mut kept)?;
-        let otherwise = build.finished.or(build.started).unwrap_or_else(Timestamp::now);
+        let otherwise = build
+            .finished
+            .or(build.started)
+            .unwrap_or_else(Timestamp::now);
         writer.delete_term(self.columns.build_term(&build.uuid));
         let mut count = 0;
         for event in events {
@@ -295,8 +308,13 @@ impl LogStore for EmbeddedStore {
             .collect();
         all.sort_unstable_by(|(_, a), (_, b)| {
             let time = a.time.cmp(&b.time);
-            let time = if request.newest_first { time.reverse() } else { time };
-            time.then_with(|| a.build.cmp(&b.build)).then(a.seq.cmp(&b.seq))
+            let time = if request.newest_first {
+                time.reverse()
+            } else {
+                time
+            };
+            time.then_with(|| a.build.cmp(&b.build))
+                .then(a.seq.cmp(&b.seq))
         });
         let page = all.iter().skip(request.offset).take(request.limit);
         let hits = page.map(|(searcher, found)| self.hit(searcher, found, request));
@@ -316,7 +334,13 @@ impl LogStore for EmbeddedStore {
         let mut counts = BTreeMap::new();
         for mut part in self.find(selection, now)? {
             part.found.sort_unstable_by_key(|found| found.address);
-            count_values(&part.searcher, &part.found, field, &self.columns, &mut counts)?;
+            count_values(
+                &part.searcher,
+                &part.found,
+                field,
+                &self.columns,
+                &mut counts,
+            )?;
         }
         let mut counts: Vec<(String, u64)> = counts.into_iter().collect();
         // Stable: equal counts stay in the order of the values.
@@ -334,11 +358,18 @@ impl LogStore for EmbeddedStore {
         let seconds = i64::try_from(interval.max(1)).unwrap_or(i64::MAX);
         let width = seconds.saturating_mul(1_000_000);
         let mut counts: BTreeMap<i64, u64> = BTreeMap::new();
-        for found in self.find(selection, now)?.iter().flat_map(|part| &part.found) {
+        for found in self
+            .find(selection, now)?
+            .iter()
+            .flat_map(|part| &part.found)
+        {
             let start = found.time.div_euclid(width).saturating_mul(width);
             *counts.entry(start).or_default() += 1;
         }
-        Ok(counts.into_iter().map(|(at, count)| (timestamp(at), count)).collect())
+        Ok(counts
+            .into_iter()
+            .map(|(at, count)| (timestamp(at), count))
+            .collect())
     }
 
     fn distinct_builds(
@@ -383,7 +414,11 @@ impl LogStore for EmbeddedStore {
         let slices = self.slices();
         let problems = self.folder.problems();
         Health {
-            state: if problems.is_empty() { HealthState::Ok } else { HealthState::Degraded },
+            state: if problems.is_empty() {
+                HealthState::Ok
+            } else {
+                HealthState::Degraded
+            },
             documents: slices.iter().map(|slice| slice.searcher().num_docs()).sum(),
             bytes: self.folder.bytes(),
             slices: slices.len() as u64,
@@ -399,12 +434,22 @@ fn exactly(term: tantivy::Term) -> Box<dyn Query> {
 /// What is meant, asked of one event; build, votes and time are exact in the index.
 fn holds(selection: &Selection<'_>, event: &Event, now: Timestamp) -> bool {
     let equal = |(field, wanted): &(String, String)| {
-        let values = event.field(field).map(|value| value.values()).unwrap_or_default();
-        values.into_iter().any(|value| keyword_of(value).as_ref() == Some(wanted))
+        let values = event
+            .field(field)
+            .map(|value| value.values())
+            .unwrap_or_default();
+        values
+            .into_iter()
+            .any(|value| keyword_of(value).as_ref() == Some(wanted))
     };
     selection.filters.equal.iter().all(equal)
-        && selection.filters.voting.is_none_or(|voting| votes(event) == voting)
-        && selection.query.is_none_or(|query| matches(query, event, now))
+        && selection
+            .filters
+            .voting
+            .is_none_or(|voting| votes(event) == voting)
+        && selection
+            .query
+            .is_none_or(|query| matches(query, event, now))
 }
 
 fn day_of(time: Timestamp) -> Date {

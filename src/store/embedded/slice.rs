@@ -95,6 +95,16 @@ impl Slice {
         self.reader.searcher()
     }
 
+    /// What a panic of the index means: damage only where a file's checksum says so, so that a
+    /// fault of the program never takes a good slice away.
+    pub(super) fn after_panic(&self) -> StoreError {
+        let what = format!("the index of {}", self.day);
+        match self.index.validate_checksum() {
+            Ok(damaged) if damaged.is_empty() => StoreError::Index(format!("{what} failed")),
+            _ => StoreError::Damaged(what),
+        }
+    }
+
     /// True when the slice has events of a build.
     pub(super) fn holds(&self, build: &str, columns: &Columns) -> Result<bool, TantivyError> {
         let query = TermQuery::new(columns.build_term(build), IndexRecordOption::Basic);
@@ -208,7 +218,10 @@ pub(super) fn count_values(
     let mut segments: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     for one in found {
         let address = one.address;
-        segments.entry(address.segment_ord).or_default().push(address.doc_id);
+        segments
+            .entry(address.segment_ord)
+            .or_default()
+            .push(address.doc_id);
     }
     for (ord, documents) in segments {
         count_segment(searcher, ord, &documents, field, columns, counts)

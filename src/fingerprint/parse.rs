@@ -8,6 +8,9 @@ use super::{Condition, Examples, Fingerprint, Pattern, bug, times};
 use crate::query::{Query, Schema};
 use std::path::Path;
 
+/// The main conditions that a file can have.
+const CHOICE: &str = "one of `query`, `pattern`, `all`/`any`, `sequence`";
+
 /// A fingerprint with the places of its parts, which lint needs.
 pub(super) struct Parsed {
     pub(super) fingerprint: Fingerprint,
@@ -135,7 +138,6 @@ impl Reader<'_> {
             raw.sequence.as_ref().map(yaml::place),
         ];
         let mut given = given.into_iter().flatten();
-        const CHOICE: &str = "one of `query`, `pattern`, `all`/`any`, `sequence`";
         if given.next().is_none() {
             self.error(
                 (1, 1),

@@ -14,7 +14,8 @@ use whorl::store::{Filters, HealthState, LogStore, SearchRequest, Selection};
 pub(crate) type Make<'a> = &'a dyn Fn(Schema) -> Box<dyn LogStore>;
 
 pub(crate) fn run_all(make: Make<'_>) {
-    let behaviours: [(&str, fn(&dyn LogStore)); 9] = [
+    type Behaviour = (&'static str, fn(&dyn LogStore));
+    let behaviours: [Behaviour; 9] = [
         ("an empty store answers", an_empty_store_answers),
         ("events come back as they were", events_come_back),
         ("an append replaces", an_append_replaces),
@@ -347,7 +348,9 @@ fn random_queries(make: Make<'_>) {
         proptest::collection::vec((joint, sign, inner), 1..4).prop_map(|parts| {
             let mut text = String::new();
             for (n, (joint, sign, part)) in parts.into_iter().enumerate() {
-                text += &format!("{}{sign}{part}", if n == 0 { "" } else { joint });
+                text.push_str(if n == 0 { "" } else { joint });
+                text.push_str(sign);
+                text.push_str(&part);
             }
             format!("({text})")
         })

@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
 use std::path::Path;
-use whorl::event::{Event, FieldValue};
+use whorl::event::Event;
 use whorl::query::{Document, Query, Schema};
 
 #[derive(Deserialize)]
@@ -30,17 +30,6 @@ fn lines<T: DeserializeOwned>(name: &str) -> Vec<T> {
     text.lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|e| panic!("{name}: {e}: {line}")))
         .collect()
-}
-
-fn event(mut object: Map<String, Value>) -> Event {
-    let message = object.remove("message");
-    let mut event = Event::from_message(message.as_ref().and_then(Value::as_str).unwrap_or(""));
-    for (name, value) in &object {
-        if let Some(value) = FieldValue::from_json(value) {
-            event.own.set(name, value);
-        }
-    }
-    event
 }
 
 /// The matching events, or why the query was refused.
@@ -76,7 +65,8 @@ fn difference(ours: &Result<Vec<usize>, String>, theirs: &Answer) -> Option<Stri
 
 #[test]
 fn a_real_cluster_gives_the_same_answers() {
-    let events: Vec<Event> = lines("events.jsonl").into_iter().map(event).collect();
+    let objects: Vec<Map<String, Value>> = lines("events.jsonl");
+    let events: Vec<Event> = objects.iter().map(Event::from_json).collect();
     let schema = Schema::infer(events.iter());
     let documents: Vec<Document<'_>> = events.iter().map(Document::new).collect();
     let questions: Vec<Question> = lines("queries.jsonl");

@@ -136,7 +136,6 @@ def main():
             hits += len(answer.get("hits", []))
             empty += answer.get("hits") == []
             file.write(json.dumps({"id": query["id"], **answer}) + "\n")
-    call("DELETE", f"/{INDEX}") if os.environ.get("DROP_INDEX") else None
     print(
         f"{len(events)} events, {len(queries)} queries: {hits} hits, "
         f"{empty} without a hit, {refused} refused"

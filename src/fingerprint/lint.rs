@@ -98,14 +98,13 @@ impl Page<'_> {
     fn check(&self, parsed: &Parsed, schema: &Schema, found: &mut Vec<Diagnostic>) {
         let fingerprint = &parsed.fingerprint;
         self.examples(parsed, found);
-        if let Condition::Pattern(pattern) = &fingerprint.condition {
-            if pattern.regex.is_match("") {
-                let place = parsed.places.first().copied().unwrap_or((1, 1));
-                let message =
-                    "this expression also matches an empty text, so it matches every event";
-                let finding = self.at(place, "matches-everything", message).warning();
-                found.push(finding.suggest("an expression that needs at least one character"));
-            }
+        if let Condition::Pattern(pattern) = &fingerprint.condition
+            && pattern.regex.is_match("")
+        {
+            let place = parsed.places.first().copied().unwrap_or((1, 1));
+            let message = "this expression also matches an empty text, so it matches every event";
+            let finding = self.at(place, "matches-everything", message).warning();
+            found.push(finding.suggest("an expression that needs at least one character"));
         }
         let main = fingerprint.condition.queries().count();
         let places = &parsed.places[parsed.places.len() - fingerprint.queries().count()..];

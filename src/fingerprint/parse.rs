@@ -48,6 +48,9 @@ pub(super) fn parse(path: &Path, text: &str, schema: &Schema) -> Result<Parsed, 
     }
 }
 
+/// The keys of which a file has exactly one.
+const CHOICE: &str = "one of `query`, `pattern`, `all`/`any`, `sequence`";
+
 struct Reader<'a> {
     file: &'a str,
     text: &'a str,
@@ -135,7 +138,6 @@ impl Reader<'_> {
             raw.sequence.as_ref().map(yaml::place),
         ];
         let mut given = given.into_iter().flatten();
-        const CHOICE: &str = "one of `query`, `pattern`, `all`/`any`, `sequence`";
         if given.next().is_none() {
             self.error(
                 (1, 1),

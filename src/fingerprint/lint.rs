@@ -101,13 +101,10 @@ impl Page<'_> {
         if let Condition::Pattern(pattern) = &fingerprint.condition
             && pattern.regex.is_match("")
         {
-            {
-                let place = parsed.places.first().copied().unwrap_or((1, 1));
-                let message =
-                    "this expression also matches an empty text, so it matches every event";
-                let finding = self.at(place, "matches-everything", message).warning();
-                found.push(finding.suggest("an expression that needs at least one character"));
-            }
+            let place = parsed.places.first().copied().unwrap_or((1, 1));
+            let message = "this expression also matches an empty text, so it matches every event";
+            let finding = self.at(place, "matches-everything", message).warning();
+            found.push(finding.suggest("an expression that needs at least one character"));
         }
         let main = fingerprint.condition.queries().count();
         let places = &parsed.places[parsed.places.len() - fingerprint.queries().count()..];

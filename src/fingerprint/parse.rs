@@ -51,6 +51,9 @@ pub(super) fn parse(path: &Path, text: &str, schema: &Schema) -> Result<Parsed, 
     }
 }
 
+/// The keys of which a file has exactly one.
+const CHOICE: &str = "one of `query`, `pattern`, `all`/`any`, `sequence`";
+
 struct Reader<'a> {
     file: &'a str,
     text: &'a str,

@@ -195,6 +195,10 @@ fn walk(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) {
     }
 }
 
+#[expect(
+    clippy::result_large_err,
+    reason = "one per broken file; boxing buys nothing"
+)]
 fn read_text(path: &Path) -> Result<String, Diagnostic> {
     let file = path.display().to_string();
     let refuse = |message: String| Diagnostic::whole(&file, "unreadable", message);

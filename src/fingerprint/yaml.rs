@@ -66,6 +66,10 @@ pub(super) struct RawExamples {
 }
 
 /// Reads one file.
+#[expect(
+    clippy::result_large_err,
+    reason = "one per broken file; boxing buys nothing"
+)]
 pub(super) fn read(file: &str, text: &str) -> Result<Raw, Diagnostic> {
     let options = serde_saphyr::options! { with_snippet: false };
     serde_saphyr::from_str_with_options(text, options).map_err(|error| explain(file, text, &error))

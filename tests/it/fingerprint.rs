@@ -1,5 +1,7 @@
 //! Tests of the fingerprint room as a library: real files, reloads, changes on disk.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::mpsc;

@@ -1,5 +1,7 @@
 //! Tests of `whorl lint`, the real program.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests")]
+
 use std::process::{Command, Output};
 
 fn run(dir: &std::path::Path, arguments: &[&str]) -> Output {

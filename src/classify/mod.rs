@@ -1,1 +1,11 @@
-//! (room being built)
+//! From "a build has finished" to "the verdict is recorded".
+//!
+//! In: complete builds, by name, and their logs in the [`spool::Spool`]. Out: a verdict with its
+//! matches in the state, the events in the store, notes in the outbox. Invariants: a build is
+//! classified by one worker at a time; what waits is bounded; what was accepted is classified after
+//! a restart at the latest.
+
+pub mod meter;
+pub mod pipeline;
+pub mod reclassify;
+pub mod spool;

@@ -1,0 +1,163 @@
+//! Exact counts. A match is stored once per build, so counting its rows counts distinct builds.
+
+use super::{
+    BuildFilter, FingerprintStats, ReportData, State, StateError, Tally, builds, list, micros,
+    time, unsigned,
+};
+use crate::event::Verdict;
+use jiff::{SignedDuration, Timestamp};
+use rusqlite::{Connection, OptionalExtension, params};
+use std::collections::BTreeMap;
+
+/// The short window.
+pub(super) const DAY: SignedDuration = SignedDuration::from_hours(24);
+/// The long window.
+pub(super) const TEN_DAYS: SignedDuration = SignedDuration::from_hours(240);
+/// Microseconds in an hour.
+const HOUR: i64 = 3_600_000_000;
+
+impl State {
+    /// How each fingerprint that ever matched did up to `now`, by fingerprint id.
+    pub fn fingerprint_stats(&self, now: Timestamp) -> Result<Vec<FingerprintStats>, StateError> {
+        self.read(|tx| fingerprints(tx, now))
+    }
+
+    /// What a report is made of, with at most `unexplained` unexplained builds listed.
+    pub fn report_data(&self, now: Timestamp, unexplained: u64) -> Result<ReportData, StateError> {
+        let filter = BuildFilter {
+            verdict: Some(Verdict::Unmatched),
+            failed_only: true,
+            since: Some(back(now, TEN_DAYS)),
+            limit: unexplained,
+            ..BuildFilter::default()
+        };
+        self.read(|tx| {
+            Ok(ReportData {
+                tallies: tallies(tx, now)?,
+                fingerprints: fingerprints(tx, now)?,
+                unexplained: list::select(tx, &filter, Some(now))?,
+                rules_version: latest_rules(tx)?,
+            })
+        })
+    }
+
+    /// Number of builds by verdict, of all that are stored.
+    pub fn verdict_counts(&self) -> Result<Vec<(Verdict, u64)>, StateError> {
+        self.read(|tx| {
+            let mut query =
+                tx.prepare_cached("SELECT verdict, count(*) FROM builds GROUP BY verdict")?;
+            let rows = query.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
+            let mut counts = Vec::new();
+            for row in rows {
+                let (verdict, count) = row?;
+                counts.push((builds::word(&verdict)?, unsigned(count)));
+            }
+            Ok(counts)
+        })
+    }
+}
+
+fn back(now: Timestamp, by: SignedDuration) -> Timestamp {
+    now.checked_sub(by).unwrap_or(Timestamp::MIN)
+}
+
+fn latest_rules(tx: &Connection) -> Result<Option<String>, StateError> {
+    Ok(tx
+        .query_row(
+            "SELECT rules_version FROM verdicts ORDER BY id DESC LIMIT 1",
+            [],
+            |row| row.get(0),
+        )
+        .optional()?)
+}
+
+fn tallies(tx: &Connection, now: Timestamp) -> Result<Vec<Tally>, StateError> {
+    let mut query = tx.prepare_cached(
+        "SELECT project, pipeline, job, branch, verdict, count(*), sum(at >= ?2) FROM builds
+         WHERE failed = 1 AND at >= ?1 AND at <= ?3
+         GROUP BY project, pipeline, job, branch, verdict",
+    )?;
+    let window = params![
+        micros(back(now, TEN_DAYS)),
+        micros(back(now, DAY)),
+        micros(now)
+    ];
+    let rows = query.query_map(window, |row| {
+        let tally = Tally {
+            project: row.get(0)?,
+            pipeline: row.get(1)?,
+            job: row.get(2)?,
+            branch: row.get(3)?,
+            verdict: Verdict::Pending,
+            builds_10d: unsigned(row.get(5)?),
+            builds_24h: unsigned(row.get(6)?),
+        };
+        Ok((row.get::<_, String>(4)?, tally))
+    })?;
+    let mut tallies = Vec::new();
+    for row in rows {
+        let (verdict, mut tally) = row?;
+        tally.verdict = builds::word(&verdict)?;
+        tallies.push(tally);
+    }
+    Ok(tallies)
+}
+
+fn fingerprints(tx: &Connection, now: Timestamp) -> Result<Vec<FingerprintStats>, StateError> {
+    let mut query = tx.prepare_cached(
+        "SELECT fingerprint,
+                coalesce(sum(hits) FILTER (WHERE failed = 1 AND at >= ?2), 0),
+                coalesce(sum(hits) FILTER (WHERE failed = 1 AND at >= ?1), 0),
+                count(*) FILTER (WHERE failed = 1 AND at >= ?2),
+                count(*) FILTER (WHERE failed = 1 AND at >= ?1),
+                count(*) FILTER (WHERE failed = 0 AND at >= ?1),
+                min(at) FILTER (WHERE failed = 1),
+                max(at) FILTER (WHERE failed = 1)
+         FROM matches WHERE at <= ?3 GROUP BY fingerprint ORDER BY fingerprint",
+    )?;
+    let window = params![
+        micros(back(now, TEN_DAYS)),
+        micros(back(now, DAY)),
+        micros(now)
+    ];
+    let rows = query.query_map(window, |row| {
+        Ok(FingerprintStats {
+            fingerprint: row.get(0)?,
+            hits_24h: unsigned(row.get(1)?),
+            hits_10d: unsigned(row.get(2)?),
+            builds_24h: unsigned(row.get(3)?),
+            builds_10d: unsigned(row.get(4)?),
+            passing_builds_10d: unsigned(row.get(5)?),
+            first_seen: row.get::<_, Option<i64>>(6)?.map(time),
+            last_seen: row.get::<_, Option<i64>>(7)?.map(time),
+            histogram: Vec::new(),
+        })
+    })?;
+    let mut all = rows.collect::<Result<Vec<_>, _>>()?;
+    let mut hours = hours(tx, now)?;
+    for one in &mut all {
+        one.histogram = hours.remove(&one.fingerprint).unwrap_or_default();
+    }
+    Ok(all)
+}
+
+type Hours = BTreeMap<String, Vec<(Timestamp, u64)>>;
+
+fn hours(tx: &Connection, now: Timestamp) -> Result<Hours, StateError> {
+    let mut query = tx.prepare_cached(
+        "SELECT fingerprint, at / ?3 AS hour, count(*) FROM matches
+         WHERE failed = 1 AND at >= ?1 AND at <= ?2 GROUP BY fingerprint, hour
+         ORDER BY fingerprint, hour",
+    )?;
+    let window = params![micros(back(now, TEN_DAYS)), micros(now), HOUR];
+    let rows = query.query_map(window, |row| {
+        let hour: i64 = row.get(1)?;
+        Ok((row.get(0)?, time(hour * HOUR), unsigned(row.get(2)?)))
+    })?;
+    let mut hours = Hours::new();
+    for row in rows {
+        let (fingerprint, hour, count) = row?;
+        hours.entry(fingerprint).or_default().push((hour, count));
+    }
+    Ok(hours)
+}

@@ -1,0 +1,147 @@
+//! Verdicts: recorded whole, with matches, evidence and notes, and what still waits for one.
+
+use super::types::ids;
+use super::{NewNote, State, StateError, VerdictRecord, builds, micros, notes, signed};
+use crate::event::{Match, Verdict};
+use rusqlite::{Connection, params};
+
+impl State {
+    /// Records a verdict with its matches and their evidence, and puts the notes into the outbox,
+    /// all or nothing. The former verdict stays in the history. Returns the former verdict.
+    pub fn record_verdict(
+        &self,
+        record: &VerdictRecord,
+        notes: &[NewNote],
+    ) -> Result<Verdict, StateError> {
+        self.write(|tx| {
+            let id = builds::id_of(tx, &record.uuid)?
+                .ok_or_else(|| StateError::NoSuchBuild(record.uuid.clone()))?;
+            let before: String =
+                tx.query_row("SELECT verdict FROM builds WHERE id = ?1", [id], |row| {
+                    row.get(0)
+                })?;
+            point(tx, id, record)?;
+            tx.execute("DELETE FROM matches WHERE build = ?1", [id])?;
+            for one in &record.matches {
+                insert_match(tx, id, one)?;
+            }
+            notes::enqueue(tx, id, notes, record.at)?;
+            builds::word(&before)
+        })
+    }
+
+    /// Builds that are complete but wait for a verdict, oldest first; after a restart these are
+    /// picked up again.
+    pub fn pending(&self) -> Result<Vec<String>, StateError> {
+        self.read(|tx| {
+            names(
+                tx,
+                "SELECT uuid FROM builds WHERE waiting = 1 AND completed_at IS NOT NULL
+                 ORDER BY completed_at, id",
+                [],
+            )
+        })
+    }
+
+    /// Classified builds whose verdict came from other fingerprints than `rules_version`, newest
+    /// first.
+    pub fn stale(&self, rules_version: &str, limit: u64) -> Result<Vec<String>, StateError> {
+        self.read(|tx| {
+            names(
+                tx,
+                "SELECT uuid FROM builds WHERE waiting = 0 AND rules_version IS NOT ?1
+                 ORDER BY at DESC, id DESC LIMIT ?2",
+                params![rules_version, signed(limit)],
+            )
+        })
+    }
+
+    /// How many builds [`State::stale`] would list without a limit.
+    pub fn stale_count(&self, rules_version: &str) -> Result<u64, StateError> {
+        self.read(|tx| {
+            let count: i64 = tx.query_row(
+                "SELECT count(*) FROM builds WHERE waiting = 0 AND rules_version IS NOT ?1",
+                [rules_version],
+                |row| row.get(0),
+            )?;
+            Ok(super::unsigned(count))
+        })
+    }
+}
+
+/// Adds to the history and makes the build point to it.
+fn point(tx: &Connection, id: i64, record: &VerdictRecord) -> Result<(), StateError> {
+    let problems = serde_json::to_string(&record.problems)?;
+    tx.prepare_cached(
+        "INSERT INTO verdicts (build, verdict, rules_version, at, problems, fingerprints)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )?
+    .execute(params![
+        id,
+        record.verdict.as_str(),
+        record.rules_version,
+        micros(record.at),
+        problems,
+        serde_json::to_string(&ids(&record.matches))?,
+    ])?;
+    tx.prepare_cached(
+        "UPDATE builds SET verdict = ?2, rules_version = ?3, verdict_at = ?4, problems = ?5,
+         verdict_id = ?6, waiting = 0 WHERE id = ?1",
+    )?
+    .execute(params![
+        id,
+        record.verdict.as_str(),
+        record.rules_version,
+        micros(record.at),
+        problems,
+        tx.last_insert_rowid(),
+    ])?;
+    Ok(())
+}
+
+fn insert_match(tx: &Connection, build: i64, one: &Match) -> Result<(), StateError> {
+    tx.prepare_cached(
+        "INSERT INTO matches (build, fingerprint, at, failed, hits, title, bug_name, bug_url,
+         advice, category, returned, quiet)
+         SELECT id, ?2, at, failed, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10 FROM builds WHERE id = ?1",
+    )?
+    .execute(params![
+        build,
+        one.fingerprint,
+        signed(one.hits),
+        one.title,
+        one.bug.name,
+        one.bug.url,
+        one.advice,
+        one.category,
+        one.returned,
+        one.quiet,
+    ])?;
+    let id = tx.last_insert_rowid();
+    let mut insert = tx.prepare_cached(
+        "INSERT INTO evidence (match, seq, file, line, offset, excerpt, spans)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+    )?;
+    for (seq, place) in (0_i64..).zip(&one.evidence) {
+        insert.execute(params![
+            id,
+            seq,
+            place.file,
+            signed(place.line),
+            signed(place.offset),
+            place.excerpt,
+            serde_json::to_string(&place.spans)?,
+        ])?;
+    }
+    Ok(())
+}
+
+fn names(
+    tx: &Connection,
+    sql: &str,
+    values: impl rusqlite::Params,
+) -> Result<Vec<String>, StateError> {
+    let mut query = tx.prepare_cached(sql)?;
+    let rows = query.query_map(values, |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}

@@ -67,3 +67,17 @@ pub struct Location {
     /// Length in bytes of all its lines in the decompressed file, line ends included.
     pub length: u64,
 }
+
+impl Event {
+    /// Reads an event from a flat JSON object as clusters return them; a missing message is empty.
+    pub fn from_json(object: &serde_json::Map<String, serde_json::Value>) -> Self {
+        let message = object.get("message").and_then(serde_json::Value::as_str);
+        let mut event = Self::from_message(message.unwrap_or_default());
+        for (name, value) in object.iter().filter(|(name, _)| *name != "message") {
+            if let Some(value) = FieldValue::from_json(value) {
+                event.own.set(name, value);
+            }
+        }
+        event
+    }
+}

@@ -1,5 +1,6 @@
 //! What kind of value a field holds, as a cluster's mapping says it.
 
+use crate::event::{Event, FieldValue};
 use std::collections::BTreeMap;
 
 /// How a field's values are compared.
@@ -67,5 +68,35 @@ impl Schema {
     /// Every listed field with its kind.
     pub fn fields(&self) -> impl Iterator<Item = (&str, FieldKind)> {
         self.kinds.iter().map(|(name, kind)| (name.as_str(), *kind))
+    }
+}
+
+impl Schema {
+    /// The kinds that a cluster's dynamic mapping gives the fields of these events: `message`,
+    /// `@timestamp` and `voting` as in the default, other strings keywords, numbers and booleans by
+    /// their first value; fields that no event has do not exist.
+    pub fn infer<'a>(events: impl IntoIterator<Item = &'a Event>) -> Self {
+        let mut schema = Self::default();
+        schema.close();
+        for event in events {
+            for (name, value) in event.fields() {
+                if schema.kinds.contains_key(name) {
+                    continue;
+                }
+                if let Some(first) = value.values().first() {
+                    schema.set(name, kind_of(first));
+                }
+            }
+        }
+        schema
+    }
+}
+
+fn kind_of(value: &FieldValue) -> FieldKind {
+    match value {
+        FieldValue::Bool(_) => FieldKind::Boolean,
+        FieldValue::Integer(_) => FieldKind::Integer,
+        FieldValue::Float(_) => FieldKind::Float,
+        FieldValue::Text(_) | FieldValue::Many(_) => FieldKind::Keyword,
     }
 }

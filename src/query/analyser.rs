@@ -1,0 +1,386 @@
+//! The standard analyser: words as Lucene's `StandardTokenizer` cuts them (Unicode Standard Annex
+//! 29, rules WB1–WB17, with its own types for Han, Hiragana, South-East Asian text and emoji), cut
+//! at 255 UTF-16 units, in lower case, with positions.
+
+use icu_properties::props::{
+    EmojiPresentation, ExtendedPictographic, LineBreak, Script, WordBreak,
+};
+use icu_properties::{CodePointMapData, CodePointSetData};
+use std::borrow::Cow;
+
+/// The longest word in UTF-16 units; longer ones are cut into pieces of this length.
+const MAX_UNITS: usize = 255;
+
+/// A word of a text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Word<'a> {
+    /// The word in lower case.
+    pub text: Cow<'a, str>,
+    /// Byte offset of its first character.
+    pub start: usize,
+    /// Byte offset behind its last character.
+    pub end: usize,
+    /// Its number in the text, from 0.
+    pub position: u32,
+}
+
+/// The words of a text in order.
+pub fn analyse(text: &str) -> Words<'_> {
+    Words {
+        text,
+        at: 0,
+        position: 0,
+    }
+}
+
+/// Iterator over the words of a text; see [`analyse`].
+#[derive(Debug, Clone)]
+pub struct Words<'a> {
+    text: &'a str,
+    at: usize,
+    position: u32,
+}
+
+impl<'a> Iterator for Words<'a> {
+    type Item = Word<'a>;
+
+    fn next(&mut self) -> Option<Word<'a>> {
+        while self.at < self.text.len() {
+            let rest = &self.text[self.at..];
+            let length = word_length(rest);
+            let start = self.at;
+            if length == 0 {
+                self.at += rest.chars().next().map_or(1, char::len_utf8);
+                continue;
+            }
+            self.at += length;
+            let position = self.position;
+            self.position += 1;
+            let text = lowered(&rest[..length]);
+            return Some(Word {
+                text,
+                start,
+                end: self.at,
+                position,
+            });
+        }
+        None
+    }
+}
+
+fn lowered(word: &str) -> Cow<'_, str> {
+    let lower = |c: char| lower_char(c) == c;
+    if word.chars().all(lower) {
+        Cow::Borrowed(word)
+    } else {
+        Cow::Owned(lower_case(word))
+    }
+}
+
+/// Lower case, character by character as Java's `Character.toLowerCase` does it (one character
+/// each, no context: `İ` becomes `i`, a final sigma stays `σ`).
+pub fn lower_case(text: &str) -> String {
+    text.chars().map(lower_char).collect()
+}
+
+fn lower_char(c: char) -> char {
+    if c.is_ascii() {
+        return c.to_ascii_lowercase();
+    }
+    c.to_lowercase().next().unwrap_or(c)
+}
+
+/// What a character does in a word.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Letter,
+    Hebrew,
+    Numeric,
+    Katakana,
+    ExtendNumLet,
+    MidLetter,
+    MidNum,
+    MidNumLet,
+    SingleQuote,
+    DoubleQuote,
+    /// Joins the character before it.
+    Extend,
+    Han,
+    Hiragana,
+    SouthEastAsian,
+    Flag,
+    Emoji,
+    Other,
+}
+
+fn class(c: char) -> Class {
+    if c.is_ascii() {
+        return ascii_class(c);
+    }
+    if CodePointMapData::<LineBreak>::new().get(c) == LineBreak::ComplexContext {
+        return Class::SouthEastAsian;
+    }
+    let word_break = CodePointMapData::<WordBreak>::new().get(c);
+    match word_break {
+        WordBreak::ALetter => Class::Letter,
+        WordBreak::HebrewLetter => Class::Hebrew,
+        WordBreak::Numeric => Class::Numeric,
+        WordBreak::Katakana => Class::Katakana,
+        WordBreak::ExtendNumLet => Class::ExtendNumLet,
+        WordBreak::MidLetter => Class::MidLetter,
+        WordBreak::MidNum => Class::MidNum,
+        WordBreak::MidNumLet => Class::MidNumLet,
+        WordBreak::Extend | WordBreak::Format | WordBreak::ZWJ => Class::Extend,
+        WordBreak::RegionalIndicator => Class::Flag,
+        _ => script_class(c),
+    }
+}
+
+fn script_class(c: char) -> Class {
+    // Full-width digits count as digits for the tokenizer, though not for the annex.
+    if ('\u{ff10}'..='\u{ff19}').contains(&c) {
+        return Class::Numeric;
+    }
+    match CodePointMapData::<Script>::new().get(c) {
+        Script::Han => Class::Han,
+        Script::Hiragana => Class::Hiragana,
+        _ if CodePointSetData::new::<ExtendedPictographic>().contains(c) => Class::Emoji,
+        _ => Class::Other,
+    }
+}
+
+fn ascii_class(c: char) -> Class {
+    match c {
+        'a'..='z' | 'A'..='Z' => Class::Letter,
+        '0'..='9' => Class::Numeric,
+        '_' => Class::ExtendNumLet,
+        ':' => Class::MidLetter,
+        '.' => Class::MidNumLet,
+        ',' | ';' => Class::MidNum,
+        '\'' => Class::SingleQuote,
+        '"' => Class::DoubleQuote,
+        _ => Class::Other,
+    }
+}
+
+/// A character with everything that joins it (rule WB4).
+struct Unit {
+    class: Class,
+    end: usize,
+}
+
+/// The window in which a word may grow: at most [`MAX_UNITS`] UTF-16 units, never half a pair.
+fn window(text: &str) -> &str {
+    let mut units = 0;
+    for (at, c) in text.char_indices() {
+        units += c.len_utf16();
+        if units > MAX_UNITS {
+            return &text[..at];
+        }
+    }
+    text
+}
+
+fn unit(text: &str, at: usize) -> Option<Unit> {
+    let mut chars = text[at..].chars();
+    let first = chars.next()?;
+    let mut end = at + first.len_utf8();
+    for c in chars {
+        if c.is_ascii() || class(c) != Class::Extend {
+            break;
+        }
+        end += c.len_utf8();
+    }
+    Some(Unit {
+        class: class(first),
+        end,
+    })
+}
+
+/// Length of the word that begins the text, or 0.
+fn word_length(text: &str) -> usize {
+    let Some(first) = text.chars().next() else {
+        return 0;
+    };
+    if matches!(class(first), Class::Other) && !matches!(first, '#' | '*') {
+        return 0;
+    }
+    let text = window(text);
+    let emoji = emoji_length(text);
+    let Some(start) = unit(text, 0) else { return 0 };
+    let plain = match start.class {
+        Class::Han | Class::Hiragana => start.end,
+        Class::SouthEastAsian => run_length(text, Class::SouthEastAsian),
+        Class::Letter | Class::Hebrew | Class::Numeric | Class::Katakana | Class::ExtendNumLet => {
+            joined_length(text)
+        }
+        _ => 0,
+    };
+    plain.max(emoji)
+}
+
+fn run_length(text: &str, wanted: Class) -> usize {
+    let mut end = 0;
+    while let Some(next) = unit(text, end).filter(|u| u.class == wanted) {
+        end = next.end;
+    }
+    end
+}
+
+/// Letters, digits, Katakana and what joins them (rules WB5 to WB13b).
+fn joined_length(text: &str) -> usize {
+    let mut end = 0;
+    let mut accepted = 0;
+    let mut seen = false;
+    let mut before = Class::ExtendNumLet;
+    while let Some(next) = unit(text, end) {
+        let step = joins(before, next.class);
+        match step {
+            Join::No => break,
+            Join::Yes => {}
+            Join::IfFollowed => match unit(text, next.end) {
+                Some(after) if bridges(before, next.class, after.class) => {
+                    end = after.end;
+                    accepted = end;
+                    before = after.class;
+                    continue;
+                }
+                // WB7a: a single quote joins the Hebrew letter before it, whatever follows.
+                _ if before == Class::Hebrew && next.class == Class::SingleQuote => {}
+                _ => break,
+            },
+        }
+        end = next.end;
+        seen |= next.class != Class::ExtendNumLet;
+        if seen {
+            accepted = end;
+        }
+        before = next.class;
+    }
+    accepted
+}
+
+enum Join {
+    Yes,
+    No,
+    IfFollowed,
+}
+
+fn joins(before: Class, next: Class) -> Join {
+    use Class as C;
+    let letter = |c| matches!(c, C::Letter | C::Hebrew);
+    match (before, next) {
+        (_, C::ExtendNumLet) => Join::Yes,
+        (C::ExtendNumLet | C::SingleQuote, n) if letter(n) || n == C::Numeric => Join::Yes,
+        (C::ExtendNumLet | C::Katakana, C::Katakana) => Join::Yes,
+        (b, n) if (letter(b) || b == C::Numeric) && (letter(n) || n == C::Numeric) => Join::Yes,
+        (b, C::MidLetter | C::MidNumLet | C::SingleQuote) if letter(b) => Join::IfFollowed,
+        (C::Hebrew, C::DoubleQuote) => Join::IfFollowed,
+        (C::Numeric, C::MidNum | C::MidNumLet | C::SingleQuote) => Join::IfFollowed,
+        _ => Join::No,
+    }
+}
+
+fn bridges(before: Class, bridge: Class, after: Class) -> bool {
+    match (before, bridge) {
+        (Class::Numeric, _) => after == Class::Numeric,
+        (_, Class::DoubleQuote) => after == Class::Hebrew,
+        _ => matches!(after, Class::Letter | Class::Hebrew),
+    }
+}
+
+/// Length of the emoji sequence that begins the text, or 0 (Unicode Technical Standard 51).
+fn emoji_length(text: &str) -> usize {
+    let Some(first) = text.chars().next() else {
+        return 0;
+    };
+    if matches!(first, '0'..='9' | '#' | '*') {
+        let rest = &text[1..];
+        let rest = rest.strip_prefix('\u{fe0f}').unwrap_or(rest);
+        return rest
+            .strip_prefix('\u{20e3}')
+            .map_or(0, |after| text.len() - after.len());
+    }
+    match class(first) {
+        Class::Flag => match unit(text, 0).and_then(|u| unit(text, u.end)) {
+            Some(second) if second.class == Class::Flag => second.end,
+            _ => 0,
+        },
+        Class::Emoji => pictograph_length(text, first),
+        _ => 0,
+    }
+}
+
+/// A pictograph with its variation, joined ones included. One that is shown as text by default
+/// counts only with U+FE0F behind it or joined to another.
+fn pictograph_length(text: &str, first: char) -> usize {
+    let Some(start) = unit(text, 0) else { return 0 };
+    let mut end = start.end;
+    let shown = CodePointSetData::new::<EmojiPresentation>().contains(first)
+        || text[first.len_utf8()..].starts_with('\u{fe0f}');
+    let mut joined = false;
+    while text[..end].ends_with('\u{200d}') {
+        match unit(text, end) {
+            Some(next) if next.class == Class::Emoji => {
+                end = next.end;
+                joined = true;
+            }
+            _ => break,
+        }
+    }
+    if shown || joined { end } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn words(text: &str) -> Vec<String> {
+        analyse(text).map(|w| w.text.into_owned()).collect()
+    }
+
+    #[test]
+    fn punctuation_joins_as_the_annex_says() {
+        for (text, expected) in [
+            ("nova.compute.manager", vec!["nova.compute.manager"]),
+            ("screen-n-cpu.txt", vec!["screen", "n", "cpu.txt"]),
+            ("1.2.3.4 1,000 a.1", vec!["1.2.3.4", "1,000", "a", "1"]),
+            ("Don't X:y __init__ _", vec!["don't", "x:y", "__init__"]),
+            ("127.0.0.1:5672", vec!["127.0.0.1", "5672"]),
+            (
+                "é\u{301}a 日本語 ひら カタ",
+                vec!["é\u{301}a", "日", "本", "語", "ひ", "ら", "カタ"],
+            ),
+        ] {
+            assert_eq!(words(text), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn long_words_are_cut_at_255_units() {
+        let text = "a".repeat(600);
+        let lengths: Vec<usize> = analyse(&text).map(|w| w.text.len()).collect();
+        assert_eq!(lengths, [255, 255, 90]);
+    }
+
+    #[test]
+    fn agrees_with_the_reference_on_ascii() {
+        use unicode_segmentation::UnicodeSegmentation;
+        proptest::proptest!(|(text in "[ -~\\n\\t]{0,60}")| {
+            let reference: Vec<String> = text
+                .unicode_words()
+                .map(str::to_ascii_lowercase)
+                .collect();
+            proptest::prop_assert_eq!(words(&text), reference);
+        });
+    }
+
+    #[test]
+    fn never_panics_and_offsets_are_right() {
+        proptest::proptest!(|(text in "\\PC{0,40}")| {
+            for word in analyse(&text) {
+                proptest::prop_assert_eq!(lower_case(&text[word.start..word.end]), word.text);
+            }
+        });
+    }
+}

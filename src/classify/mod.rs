@@ -5,6 +5,8 @@
 //! classified by one worker at a time; what waits is bounded; what was accepted is classified after
 //! a restart at the latest.
 
+pub mod engine;
+pub mod ledger;
 pub mod meter;
 pub mod pipeline;
 pub mod reclassify;

@@ -1,1 +1,43 @@
-//! (room being built)
+//! From bytes to events: decompression, archives, log formats, where an event begins and ends.
+//!
+//! In: readers and paths. Out: [`Event`]s through a sink, one at a time, and a [`Summary`] of what
+//! was and was not read. Invariants: memory does not grow with the input; what cannot be read is
+//! told by a [`Problem`] and never by silence; an event is one stretch of its file, so its text can
+//! be mapped back ([`locate`]); how a reader splits the bytes changes nothing.
+
+mod archive;
+mod block;
+mod decode;
+mod format;
+mod input;
+mod join;
+mod limits;
+mod lines;
+mod name;
+mod problem;
+mod read;
+mod strip;
+mod time;
+
+pub use format::Format;
+pub use input::{LogInput, LogReader, open_path};
+pub use limits::Limits;
+pub use name::clean_name;
+pub use problem::{IntakeError, NameError, Problem};
+pub use read::{BuildSummary, FileContext, Summary, read_all, read_log, read_stream};
+pub use strip::{Stripped, byte_map};
+
+use crate::event::Event;
+
+/// The byte of the whole decompressed log that the byte `at` of the event's message was made of.
+/// `original` are the event's own bytes: `at.length` bytes from `at.offset` on.
+pub fn locate(event: &Event, original: &[u8], at: usize) -> usize {
+    let base = usize::try_from(event.at.offset).unwrap_or(usize::MAX);
+    // An event does not say its format; the one that gives its message again is as good.
+    let stripped = Format::ALL
+        .into_iter()
+        .map(|format| byte_map(original, format))
+        .find(|stripped| stripped.text == event.message);
+    let inside = stripped.map_or(at.min(original.len()), |s| s.to_original(at));
+    base.saturating_add(inside)
+}

@@ -1,0 +1,191 @@
+//! Where the logs of one build lie: a file, or a folder of files.
+
+use super::decode::decode;
+use super::limits::Limits;
+use super::problem::{IntakeError, Problem};
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+/// One log file of a build, or what stands in the way of reading it.
+#[derive(Debug, Clone)]
+pub struct LogInput {
+    name: String,
+    source: Source,
+}
+
+#[derive(Debug, Clone)]
+enum Source {
+    Path(PathBuf),
+    Refused(Problem),
+}
+
+/// A log, decompressed while it is read; limits apply.
+pub struct LogReader {
+    inner: Box<dyn Read>,
+}
+
+impl Read for LogReader {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.inner.read(buffer)
+    }
+}
+
+impl LogInput {
+    /// A log at `path`, called `name` in events.
+    pub fn new(name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
+        Self {
+            name: name.into(),
+            source: Source::Path(path.into()),
+        }
+    }
+
+    /// Path below the build's log root, `/` between the parts.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Why it will not be read, when it will not.
+    pub fn problem(&self) -> Option<&Problem> {
+        match &self.source {
+            Source::Path(_) => None,
+            Source::Refused(problem) => Some(problem),
+        }
+    }
+
+    /// The decompressed log.
+    pub fn open(&self, limits: &Limits) -> io::Result<LogReader> {
+        let inner = decode(self.raw()?, limits).reader;
+        Ok(LogReader { inner })
+    }
+
+    /// The bytes as they lie there.
+    pub(crate) fn raw(&self) -> io::Result<Box<dyn Read>> {
+        match &self.source {
+            Source::Path(path) => Ok(Box::new(File::open(path)?)),
+            Source::Refused(problem) => Err(io::Error::other(problem.to_string())),
+        }
+    }
+
+    fn refused(name: String, problem: Problem) -> Self {
+        Self {
+            name,
+            source: Source::Refused(problem),
+        }
+    }
+}
+
+/// The logs at `path`: one for a file, all files below it, sorted, for a folder. What is refused
+/// is in the list too, so that it is told.
+pub fn open_path(path: &Path, limits: &Limits) -> Result<Vec<LogInput>, IntakeError> {
+    let failed = |source| IntakeError::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let kind = fs::metadata(path).map_err(failed)?;
+    if !kind.is_dir() {
+        let name = path.file_name().unwrap_or(path.as_os_str());
+        return Ok(vec![LogInput::new(name.to_string_lossy(), path)]);
+    }
+    let root = path.canonicalize().map_err(failed)?;
+    fs::read_dir(&root).map_err(failed)?;
+    let mut walk = Walk {
+        root: &root,
+        limits,
+        found: Vec::new(),
+        full: false,
+    };
+    walk.folder(&root, "", 0);
+    let mut found = walk.found;
+    found.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(found)
+}
+
+struct Walk<'a> {
+    root: &'a Path,
+    limits: &'a Limits,
+    found: Vec<LogInput>,
+    full: bool,
+}
+
+impl Walk<'_> {
+    fn folder(&mut self, folder: &Path, name: &str, depth: usize) {
+        if depth > self.limits.max_depth {
+            let limit = self.limits.max_depth;
+            let file = name.to_owned();
+            self.refuse(name, Problem::TooDeep { name: file, limit });
+            return;
+        }
+        match entries(folder) {
+            Err(error) => self.refuse(name, not_readable(name, &error)),
+            Ok(entries) => {
+                for path in entries {
+                    self.entry(&path, name, depth);
+                }
+            }
+        }
+    }
+
+    fn entry(&mut self, path: &Path, parent: &str, depth: usize) {
+        if self.full {
+            return;
+        }
+        let last = path.file_name().unwrap_or_default().to_string_lossy();
+        let name = if parent.is_empty() {
+            last.into_owned()
+        } else {
+            format!("{parent}/{last}")
+        };
+        match fs::symlink_metadata(path) {
+            Err(error) => self.refuse(&name, not_readable(&name, &error)),
+            Ok(kind) if kind.is_dir() => self.folder(path, &name, depth + 1),
+            Ok(kind) if kind.is_file() => self.file(name, path),
+            Ok(kind) if kind.is_symlink() => self.link(name, path),
+            // Sockets, pipes and devices are no logs, and reading them may never end.
+            Ok(_) => {}
+        }
+    }
+
+    fn link(&mut self, name: String, path: &Path) {
+        match path.canonicalize() {
+            Err(error) => self.refuse(&name, not_readable(&name, &error)),
+            Ok(target) if !target.starts_with(self.root) => {
+                let file = name.clone();
+                self.refuse(&name, Problem::Outside { name: file });
+            }
+            Ok(target) if target.is_file() => self.file(name, &target),
+            // A folder inside the root is walked anyway.
+            Ok(_) => {}
+        }
+    }
+
+    fn file(&mut self, name: String, path: &Path) {
+        if self.found.len() < self.limits.max_files {
+            self.found.push(LogInput::new(name, path));
+            return;
+        }
+        self.full = true;
+        let limit = self.limits.max_files;
+        self.refuse(&name, Problem::TooManyFiles { limit });
+    }
+
+    fn refuse(&mut self, name: &str, problem: Problem) {
+        self.found.push(LogInput::refused(name.to_owned(), problem));
+    }
+}
+
+fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
+    let mut paths = fs::read_dir(folder)?
+        .map(|entry| entry.map(|e| e.path()))
+        .collect::<io::Result<Vec<_>>>()?;
+    paths.sort();
+    Ok(paths)
+}
+
+fn not_readable(name: &str, error: &io::Error) -> Problem {
+    Problem::NotReadable {
+        file: name.to_owned(),
+        offset: 0,
+        reason: error.to_string(),
+    }
+}

@@ -1,0 +1,236 @@
+//! What belongs together becomes one event.
+//!
+//! Only neighbouring lines of one writer are joined, so that an event is one stretch of its file
+//! and its text can be mapped back to it.
+
+use super::block::{Block, is_frame};
+use super::format::{Format, Prefix};
+use super::limits::Limits;
+use super::lines::RawLine;
+use super::strip::is_blank;
+use crate::event::{Event, FieldValue, Fields, Location};
+use std::sync::Arc;
+
+/// Blank lines inside a block that are held until it is known whether the block goes on.
+const MAX_BLANKS: usize = 3;
+
+/// Makes events of lines.
+pub(crate) struct Joiner<'a> {
+    format: Format,
+    limits: &'a Limits,
+    file: Arc<str>,
+    shared: Arc<Fields>,
+    sink: &'a mut dyn FnMut(Event),
+    pending: Option<Pending>,
+    block: Block,
+    blanks: Vec<(String, u64)>,
+    events: u64,
+}
+
+struct Pending {
+    message: String,
+    own: Fields,
+    at: Location,
+    writer: [Option<String>; 3],
+    level: Option<String>,
+    module: Option<String>,
+    known: bool,
+}
+
+impl<'a> Joiner<'a> {
+    pub(crate) fn new(
+        format: Format,
+        limits: &'a Limits,
+        file: &str,
+        shared: Fields,
+        sink: &'a mut dyn FnMut(Event),
+    ) -> Self {
+        Self {
+            format,
+            limits,
+            file: Arc::from(file),
+            shared: Arc::new(shared),
+            sink,
+            pending: None,
+            block: Block::None,
+            blanks: Vec::new(),
+            events: 0,
+        }
+    }
+
+    /// Takes one line; `text` is its cleaned text.
+    pub(crate) fn push(&mut self, line: &RawLine<'_>, text: &str) {
+        let prefix = self.format.prefix(text);
+        if line.piece {
+            self.flush();
+            self.begin(line, text, &prefix);
+            self.flush();
+            return;
+        }
+        if is_blank(text, &prefix) {
+            self.hold_blank(line, &text[prefix.cut..]);
+            return;
+        }
+        let body = &text[prefix.body..];
+        if self.belongs(&prefix, body) {
+            self.append(line, text, &prefix);
+            return;
+        }
+        self.flush();
+        self.block = Block::start(body);
+        self.begin(line, text, &prefix);
+    }
+
+    /// Hands out what is pending; the number of events so far.
+    pub(crate) fn finish(mut self) -> u64 {
+        self.flush();
+        self.events
+    }
+
+    fn hold_blank(&mut self, line: &RawLine<'_>, text: &str) {
+        if self.pending.is_none() {
+            return;
+        }
+        if self.blanks.len() >= MAX_BLANKS {
+            self.flush();
+            return;
+        }
+        self.blanks.push((text.to_owned(), line.length));
+    }
+
+    fn belongs(&mut self, prefix: &Prefix<'_>, body: &str) -> bool {
+        let Some(pending) = &self.pending else {
+            return false;
+        };
+        let after_blank = !self.blanks.is_empty();
+        if self.format == Format::Oslo && !prefix.known {
+            // Services write the rest of a long message without a prefix.
+            return pending.known;
+        }
+        if !pending.same_writer(prefix) {
+            return false;
+        }
+        if !after_blank && pending.is_traced_by(prefix, body) {
+            // TRACE lines are whole without it, ERROR lines go on by the block's own rules.
+            self.block = Block::start(body).or(std::mem::take(&mut self.block));
+            return true;
+        }
+        if self.block.takes(body, after_blank) {
+            return true;
+        }
+        if !after_blank && matches!(self.block, Block::None) && is_frame(body) {
+            self.block = Block::Java;
+            return true;
+        }
+        false
+    }
+
+    fn begin(&mut self, line: &RawLine<'_>, text: &str, prefix: &Prefix<'_>) {
+        let message = &text[prefix.cut..];
+        if message.trim().is_empty() {
+            return;
+        }
+        self.pending = Some(Pending {
+            message: message.to_owned(),
+            own: own_fields(prefix),
+            at: Location {
+                file: Arc::clone(&self.file),
+                line: line.number,
+                lines: 1,
+                offset: line.offset,
+                length: line.length,
+            },
+            writer: prefix.writer().map(|word| word.map(str::to_owned)),
+            level: prefix.level.map(str::to_owned),
+            module: prefix.module.map(str::to_owned),
+            known: prefix.known,
+        });
+    }
+
+    fn append(&mut self, line: &RawLine<'_>, text: &str, prefix: &Prefix<'_>) {
+        let message = &text[prefix.cut..];
+        if self.is_full(message.len()) {
+            let block = std::mem::take(&mut self.block);
+            self.flush();
+            self.block = block;
+            self.begin(line, text, prefix);
+            return;
+        }
+        let blanks = std::mem::take(&mut self.blanks);
+        let Some(pending) = &mut self.pending else {
+            return;
+        };
+        for (blank, length) in &blanks {
+            pending.add(blank, *length);
+        }
+        pending.add(message, line.length);
+    }
+
+    fn is_full(&self, more: usize) -> bool {
+        self.pending.as_ref().is_some_and(|pending| {
+            let lines = pending.at.lines as usize + self.blanks.len() + 1;
+            lines > self.limits.max_event_lines as usize
+                || pending.message.len() + more > self.limits.max_event_bytes
+        })
+    }
+
+    fn flush(&mut self) {
+        self.blanks.clear();
+        self.block = Block::None;
+        let Some(pending) = self.pending.take() else {
+            return;
+        };
+        self.events += 1;
+        (self.sink)(Event {
+            message: pending.message,
+            own: pending.own,
+            shared: Arc::clone(&self.shared),
+            at: pending.at,
+        });
+    }
+}
+
+impl Pending {
+    fn add(&mut self, text: &str, length: u64) {
+        self.message.push('\n');
+        self.message.push_str(text);
+        self.at.lines += 1;
+        self.at.length += length;
+    }
+
+    fn same_writer(&self, prefix: &Prefix<'_>) -> bool {
+        self.module.as_deref() == prefix.module
+            && self.writer.iter().map(Option::as_deref).eq(prefix.writer())
+    }
+
+    /// True when the line is a service log's traceback to this message.
+    fn is_traced_by(&self, prefix: &Prefix<'_>, body: &str) -> bool {
+        let Some(level) = prefix.level else {
+            return false;
+        };
+        if level == "TRACE" {
+            return self.level.is_some();
+        }
+        prefix.module.is_some()
+            && self.level.as_deref() == prefix.level
+            && body.starts_with("Traceback (most recent call last):")
+    }
+}
+
+fn own_fields(prefix: &Prefix<'_>) -> Fields {
+    let mut own = Fields::default();
+    let texts = [
+        ("@timestamp", prefix.stamp.as_deref()),
+        ("loglevel", prefix.level),
+        ("module", prefix.module),
+        ("pid", prefix.pid),
+        ("node", prefix.node),
+        ("program", prefix.program),
+    ];
+    for (name, value) in texts {
+        if let Some(value) = value {
+            own.set(name, FieldValue::text(value));
+        }
+    }
+    own
+}

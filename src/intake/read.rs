@@ -1,0 +1,273 @@
+//! Logs to events: one log, a stream, or all logs of a build.
+
+use super::archive;
+use super::decode::{Decoded, decode};
+use super::format::Format;
+use super::input::LogInput;
+use super::join::Joiner;
+use super::limits::Limits;
+use super::lines::Lines;
+use super::name::{base_name, is_main, without_compression};
+use super::problem::Problem;
+use super::strip::clean_into;
+use crate::event::{Event, FieldValue, Fields};
+use std::io::Read;
+
+/// What is known about a log file before it is read.
+#[derive(Debug, Clone, Default)]
+pub struct FileContext {
+    /// Path below the build's log root, `/` between the parts.
+    pub name: String,
+    /// True when it is known to be the build's main log. Names and formats that always are need
+    /// not be told.
+    pub main: bool,
+    /// Fields that all events of the build share.
+    pub shared: Fields,
+    /// Tags besides those that the name gives.
+    pub extra_tags: Vec<String>,
+}
+
+/// What became of one log file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Summary {
+    /// The recognised format.
+    pub format: Format,
+    /// Decompressed bytes that were read.
+    pub bytes: u64,
+    /// Lines that were read.
+    pub lines: u64,
+    /// Events that were made of them.
+    pub events: u64,
+    /// What was not as it should be.
+    pub problems: Vec<Problem>,
+}
+
+impl Summary {
+    /// True when nothing of the log is missing.
+    pub fn complete(&self) -> bool {
+        !self.problems.iter().any(Problem::loses_data)
+    }
+}
+
+/// What became of the logs of one build.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct BuildSummary {
+    /// Each log file that was read, in this order.
+    pub files: Vec<(String, Summary)>,
+    /// What concerns no single log: refused names, damaged archives.
+    pub problems: Vec<Problem>,
+}
+
+impl BuildSummary {
+    /// True when nothing of the build's logs is missing.
+    pub fn complete(&self) -> bool {
+        !self.problems.iter().any(Problem::loses_data)
+            && self.files.iter().all(|(_, summary)| summary.complete())
+    }
+
+    /// All problems, those of the files first.
+    pub fn all_problems(&self) -> impl Iterator<Item = &Problem> {
+        let of_files = self.files.iter().flat_map(|(_, summary)| &summary.problems);
+        of_files.chain(&self.problems)
+    }
+
+    /// Decompressed bytes of all files.
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().map(|(_, summary)| summary.bytes).sum()
+    }
+
+    /// Lines of all files.
+    pub fn lines(&self) -> u64 {
+        self.files.iter().map(|(_, summary)| summary.lines).sum()
+    }
+
+    /// Events of all files.
+    pub fn events(&self) -> u64 {
+        self.files.iter().map(|(_, summary)| summary.events).sum()
+    }
+}
+
+/// Reads one log, compressed or not, and hands out its events. A tar archive is read as one text
+/// here; [`read_all`] and [`read_stream`] take archives apart.
+pub fn read_log(
+    reader: &mut dyn Read,
+    context: &FileContext,
+    limits: &Limits,
+    sink: &mut dyn FnMut(Event),
+) -> Summary {
+    read_decoded(decode(Box::new(reader), limits), context, limits, sink)
+}
+
+pub(crate) fn read_decoded(
+    mut decoded: Decoded<'_>,
+    context: &FileContext,
+    limits: &Limits,
+    sink: &mut dyn FnMut(Event),
+) -> Summary {
+    let mut lines = Lines::new(&mut decoded.reader, limits);
+    let format = Format::detect(lines.head());
+    let shared = shared_fields(context, format);
+    let mut joiner = Joiner::new(format, limits, &context.name, shared, sink);
+    let mut long = LongLines::default();
+    let mut text = String::new();
+    while let Some(line) = lines.next() {
+        long.see(line.piece, line.number);
+        clean_into(
+            line.bytes.strip_suffix(b"\r").unwrap_or(line.bytes),
+            &mut text,
+        );
+        joiner.push(&line, &text);
+    }
+    let events = joiner.finish();
+    let (bytes, count) = (lines.bytes(), lines.count());
+    let mut problems = long.problem(&context.name, limits);
+    if let Some(error) = lines.error() {
+        problems.push(decoded.meter.problem(&error, &context.name, bytes, limits));
+    }
+    Summary {
+        format,
+        bytes,
+        lines: count,
+        events,
+        problems,
+    }
+}
+
+#[derive(Default)]
+struct LongLines {
+    first: u64,
+    last: u64,
+    count: u64,
+}
+
+impl LongLines {
+    fn see(&mut self, piece: bool, number: u64) {
+        if !piece || self.last == number {
+            return;
+        }
+        self.count += 1;
+        self.last = number;
+        if self.first == 0 {
+            self.first = number;
+        }
+    }
+
+    fn problem(&self, file: &str, limits: &Limits) -> Vec<Problem> {
+        if self.count == 0 {
+            return Vec::new();
+        }
+        vec![Problem::LongLine {
+            file: file.to_owned(),
+            line: self.first,
+            count: self.count,
+            limit: limits.max_line,
+        }]
+    }
+}
+
+/// The build's fields with `filename` and `tags` of this file.
+fn shared_fields(context: &FileContext, format: Format) -> Fields {
+    let mut fields = context.shared.clone();
+    let name = without_compression(&context.name);
+    fields.set("filename", FieldValue::text(name));
+    fields.add("tags", FieldValue::text(base_name(&context.name)));
+    if context.main || format.is_job_log() || is_main(&context.name) {
+        fields.add("tags", FieldValue::text("console"));
+    }
+    for tag in &context.extra_tags {
+        fields.add("tags", FieldValue::text(tag));
+    }
+    fields
+}
+
+/// Reads all logs of one build, archives taken apart. The only log of a build is its main log.
+pub fn read_all(
+    inputs: &[LogInput],
+    shared: &Fields,
+    limits: &Limits,
+    sink: &mut dyn FnMut(Event),
+) -> BuildSummary {
+    let mut summary = BuildSummary::default();
+    let only = inputs
+        .iter()
+        .filter(|input| input.problem().is_none())
+        .count()
+        == 1;
+    for input in inputs {
+        if let Some(problem) = input.problem() {
+            summary.problems.push(problem.clone());
+            continue;
+        }
+        read_input(input, only, shared, limits, sink, &mut summary);
+    }
+    summary
+}
+
+fn read_input(
+    input: &LogInput,
+    only: bool,
+    shared: &Fields,
+    limits: &Limits,
+    sink: &mut dyn FnMut(Event),
+    summary: &mut BuildSummary,
+) {
+    let reader = match input.raw() {
+        Ok(reader) => reader,
+        Err(error) => {
+            summary.problems.push(Problem::NotReadable {
+                file: input.name().to_owned(),
+                offset: 0,
+                reason: error.to_string(),
+            });
+            return;
+        }
+    };
+    let mut context = FileContext {
+        name: input.name().to_owned(),
+        main: only,
+        shared: shared.clone(),
+        extra_tags: Vec::new(),
+    };
+    let decoded = decode(reader, limits);
+    if !decoded.archive {
+        let file = read_decoded(decoded, &context, limits, sink);
+        summary.files.push((context.name, file));
+        return;
+    }
+    // Whether an archive holds only one log is known only when it has been looked through.
+    context.main = only && holds_one(input, limits);
+    let root = if only { None } else { Some(input.name()) };
+    archive::read_archive(decoded, root, &context, limits, sink, summary);
+}
+
+fn holds_one(input: &LogInput, limits: &Limits) -> bool {
+    input
+        .raw()
+        .is_ok_and(|reader| archive::holds_one(decode(reader, limits)))
+}
+
+/// Reads a stream, such as standard input: one log, which is the build's main log, or an archive
+/// of logs.
+pub fn read_stream(
+    name: &str,
+    reader: &mut dyn Read,
+    shared: &Fields,
+    limits: &Limits,
+    sink: &mut dyn FnMut(Event),
+) -> BuildSummary {
+    let mut summary = BuildSummary::default();
+    let decoded = decode(Box::new(reader), limits);
+    let context = FileContext {
+        name: name.to_owned(),
+        main: !decoded.archive,
+        shared: shared.clone(),
+        extra_tags: Vec::new(),
+    };
+    if decoded.archive {
+        archive::read_archive(decoded, None, &context, limits, sink, &mut summary);
+    } else {
+        let file = read_decoded(decoded, &context, limits, sink);
+        summary.files.push((context.name, file));
+    }
+    summary
+}

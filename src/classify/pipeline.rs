@@ -169,6 +169,11 @@ impl Pipeline {
         }
     }
 
+    /// True from the moment on when nothing more is taken.
+    pub fn stopping(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
     /// True when a build waits or is being classified.
     pub fn busy(&self) -> bool {
         !self.shared.stages().is_empty()

@@ -14,6 +14,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use tempfile::NamedTempFile;
@@ -69,7 +71,7 @@ async fn receive(file: NamedTempFile, body: Body, limit: u64) -> Result<Received
     let opened = file.reopen().map_err(ApiError::internal)?;
     let mut out = tokio::io::BufWriter::new(tokio::fs::File::from_std(opened));
     let (mut bytes, mut digest, mut body) = (0_u64, Sha256::new(), body);
-    while let Some(frame) = next_frame(&mut body).await {
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
         let frame = frame.map_err(|e| ApiError::bad(format!("the log did not arrive whole: {e}")))?;
         let Ok(chunk) = frame.into_data() else {
             continue;
@@ -92,12 +94,6 @@ async fn receive(file: NamedTempFile, body: Body, limit: u64) -> Result<Received
         bytes,
         sha256,
     })
-}
-
-async fn next_frame(
-    body: &mut Body,
-) -> Option<Result<axum::body::Frame<Bytes>, axum::Error>> {
-    std::future::poll_fn(|context| std::pin::Pin::new(&mut *body).poll_frame(context)).await
 }
 
 fn keep(app: &App, uuid: &str, name: &str, received: Received) -> Result<(), ApiError> {

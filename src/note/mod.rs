@@ -1,1 +1,10 @@
-//! (room being built)
+//! What is said to people, to whom, and that it is said once.
+//!
+//! In: a build with its verdict. Out: notes for the outbox of the `state` room, and their delivery.
+//! Invariants: every sentence stands in `wording.rs`; nothing is said of builds that passed; a note
+//! keeps its number over all tries, so that a receiver can tell a repetition.
+
+pub mod webhook;
+mod wording;
+
+pub use wording::compose;

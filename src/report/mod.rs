@@ -1,1 +1,19 @@
-//! (room being built)
+//! How much of the failure is explained: rates, ranking of known bugs, unexplained builds.
+//!
+//! In: exact counts from the `state` room. Out: a [`Report`], as JSON and as one HTML page that
+//! needs nothing else. Invariants: a rate is never without its "n of m"; verdicts are never merged;
+//! a report is a pure function of the state and the time.
+
+mod build;
+mod chart;
+mod page;
+pub mod schedule;
+mod wilson;
+
+pub use build::{
+    Counts, FingerprintInfo, FingerprintRow, Group, Rate, Report, Windows, build_report,
+};
+pub use chart::Chart;
+pub use page::{Paths, ReportError, render_html, write};
+pub use schedule::{Schedule, ScheduleError};
+pub use wilson::wilson;

@@ -1,1 +1,299 @@
-//! Tests of the report part.
+//! Reports, and notes on their way to a real receiver.
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::extract::State as Shared;
+use axum::http::{HeaderMap, StatusCode};
+use axum::routing::post;
+use jiff::{SignedDuration, Timestamp};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use whorl::event::{BugRef, Build, Match, Verdict};
+use whorl::note::webhook::{self, Deliverer};
+use whorl::report::{FingerprintInfo, Report, build_report, render_html, write};
+use whorl::state::{NewNote, NoteFilter, NoteState, State, VerdictRecord};
+
+const NOW: &str = "2026-11-21T12:00:00Z";
+
+fn now() -> Timestamp {
+    NOW.parse().unwrap()
+}
+
+fn open() -> (tempfile::TempDir, State) {
+    let folder = tempfile::tempdir().unwrap();
+    let state = State::open(folder.path().join("state.db")).unwrap();
+    (folder, state)
+}
+
+fn put(state: &State, uuid: &str, hours: i64, project: &str, verdict: Verdict, bugs: &[&str]) {
+    let build = Build {
+        project: Some(project.into()),
+        job: Some("<b>gate</b>".into()),
+        result: Some("FAILURE".into()),
+        log_url: Some("javascript:alert(1)".into()),
+        finished: Some(now() - SignedDuration::from_hours(hours)),
+        ..Build::new(uuid)
+    };
+    state.put_build(&build).unwrap();
+    let matches = bugs.iter().map(|id| found(id)).collect();
+    let record = VerdictRecord {
+        uuid: uuid.into(),
+        verdict,
+        rules_version: "rules-7".into(),
+        at: now(),
+        matches,
+        problems: Vec::new(),
+    };
+    state.record_verdict(&record, &[]).unwrap();
+}
+
+fn found(id: &str) -> Match {
+    Match {
+        fingerprint: id.into(),
+        title: id.into(),
+        bug: BugRef {
+            name: id.into(),
+            url: None,
+        },
+        hits: 2,
+        evidence: Vec::new(),
+        advice: None,
+        category: None,
+        returned: false,
+        quiet: false,
+    }
+}
+
+fn info(id: &str, suppress_graph: bool) -> FingerprintInfo {
+    FingerprintInfo {
+        id: id.into(),
+        title: format!("Title of <{id}>"),
+        bug: BugRef {
+            name: format!("launchpad:{id}"),
+            url: Some(format!("https://bugs.launchpad.net/bugs/{id}")),
+        },
+        suppress_graph,
+        category: None,
+    }
+}
+
+fn sample() -> (tempfile::TempDir, State, Report) {
+    let (folder, state) = open();
+    put(&state, "a", 1, "nova", Verdict::Matched, &["1"]);
+    put(&state, "b", 30, "nova", Verdict::Matched, &["1", "2"]);
+    put(&state, "c", 2, "nova", Verdict::Unmatched, &[]);
+    put(&state, "d", 40, "neutron", Verdict::Unmatched, &[]);
+    put(&state, "e", 3, "neutron", Verdict::NoLog, &[]);
+    put(&state, "f", 3, "swift", Verdict::PartialLog, &[]);
+    put(&state, "g", 3, "nova", Verdict::Matched, &["hidden"]);
+    put(&state, "h", 3, "nova", Verdict::Matched, &["gone"]);
+    put(&state, "z", 300, "nova", Verdict::Matched, &["1"]);
+    state.put_build(&Build::new("unfinished")).unwrap();
+    let infos = [
+        info("1", false),
+        info("2", false),
+        info("hidden", true),
+        info("silent", false),
+    ];
+    let report = build_report(&state, &infos, now()).unwrap();
+    (folder, state, report)
+}
+
+#[test]
+fn a_report_counts_n_of_m_in_both_windows() {
+    let (_folder, _state, report) = sample();
+    let (day, ten) = (&report.all.windows.day, &report.all.windows.ten_days);
+    assert_eq!((day.failed, day.classified, day.of), (6, 3, 4));
+    assert_eq!((ten.failed, ten.classified, ten.of), (8, 4, 6));
+    assert_eq!(ten.verdicts[&Verdict::NoLog], 1);
+    assert_eq!(ten.verdicts[&Verdict::PartialLog], 1);
+    assert_eq!(ten.verdicts[&Verdict::Pending], 0);
+    let rate = ten.rate.unwrap();
+    assert!(rate.low < rate.value && rate.value < rate.high);
+    let projects: Vec<_> = report.projects.iter().map(|g| g.name.as_deref()).collect();
+    assert_eq!(projects, [Some("nova"), Some("neutron"), Some("swift")]);
+    let swift = &report.projects[2].windows.ten_days;
+    assert_eq!((swift.of, swift.rate), (0, None));
+    assert_eq!(report.rules_version.as_deref(), Some("rules-7"));
+    let unexplained: Vec<_> = report.unexplained.iter().map(|b| &*b.uuid).collect();
+    assert_eq!(unexplained, ["c", "d"]);
+    assert_eq!(report.unexplained_total, 2);
+}
+
+#[test]
+fn the_ranking_leaves_suppressed_fingerprints_out() {
+    let (_folder, _state, report) = sample();
+    let rank: Vec<_> = report
+        .fingerprints
+        .iter()
+        .map(|row| (&*row.stats.fingerprint, row.stats.builds_10d, row.in_force))
+        .collect();
+    let expected = [
+        ("1", 2, true),
+        ("gone", 1, false),
+        ("2", 1, true),
+        ("silent", 0, true),
+    ];
+    assert_eq!(rank, expected);
+    assert_eq!(report.suppressed.len(), 1);
+    assert_eq!(report.fingerprints[0].stats.builds_24h, 1);
+    assert_eq!(report.fingerprints[3].passing_share, None);
+}
+
+#[test]
+fn files_are_written_whole_and_read_back() {
+    let (folder, _state, report) = sample();
+    let target = folder.path().join("reports");
+    write(&report, &target).unwrap();
+    let paths = write(&report, &target).unwrap();
+    let back: Report = serde_json::from_slice(&std::fs::read(&paths.json).unwrap()).unwrap();
+    assert_eq!(back, report);
+    let html = std::fs::read_to_string(&paths.html).unwrap();
+    assert_eq!(html, render_html(&report).unwrap());
+    let names = std::fs::read_dir(&target).unwrap().count();
+    assert_eq!(names, 2, "no temporary file is left");
+}
+
+#[test]
+fn the_page_shows_everything_and_escapes_it() {
+    let (_folder, _state, report) = sample();
+    let html = render_html(&report).unwrap();
+    assert!(html.contains("4 of 6") && html.contains("3 of 4"));
+    assert!(html.contains("Title of &#60;1&#62;"), "escaped titles");
+    assert!(!html.contains("<b>gate</b>"));
+    assert!(!html.contains("javascript:"), "no script becomes a link");
+    assert!(!html.contains("<script"), "works without scripts");
+    assert!(
+        !html.contains("src=") && !html.contains("<link"),
+        "needs nothing else"
+    );
+    assert!(html.contains("<svg role=\"img\"") && html.contains("as a table"));
+    assert!(html.contains("no rate yet"));
+    assert!(html.contains("https://bugs.launchpad.net/bugs/1"));
+}
+
+#[test]
+fn an_empty_state_has_a_report() {
+    let (_folder, state) = open();
+    let report = build_report(&state, &[], now()).unwrap();
+    assert_eq!(report.all.windows.ten_days.rate, None);
+    let html = render_html(&report).unwrap();
+    assert!(html.contains("0 of 0") && html.contains("no rate yet"));
+}
+
+/// One received request: headers and body.
+type Received = (HeaderMap, Bytes);
+
+#[derive(Clone)]
+struct Receiver {
+    seen: mpsc::UnboundedSender<Received>,
+    /// Answers that are given first, last one first.
+    refusals: Arc<std::sync::Mutex<Vec<StatusCode>>>,
+}
+
+async fn receive(Shared(to): Shared<Receiver>, headers: HeaderMap, body: Bytes) -> StatusCode {
+    to.seen.send((headers, body)).unwrap();
+    to.refusals.lock().unwrap().pop().unwrap_or(StatusCode::OK)
+}
+
+/// A receiver on loopback that refuses `refusals` times, and settings that lead to it.
+async fn receiver(refusals: usize) -> (webhook::Settings, mpsc::UnboundedReceiver<Received>) {
+    let (seen, received) = mpsc::unbounded_channel();
+    let refusals = Arc::new(std::sync::Mutex::new(vec![
+        StatusCode::SERVICE_UNAVAILABLE;
+        refusals
+    ]));
+    let app = Router::new()
+        .route("/hook", post(receive))
+        .with_state(Receiver { seen, refusals });
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    tokio::spawn(async move { axum::serve(listener, app).await });
+    let mut settings = webhook::Settings::new(url.parse().unwrap(), "secret");
+    settings.first_delay = Duration::from_millis(5);
+    settings.poll = Duration::from_millis(5);
+    (settings, received)
+}
+
+fn with_note() -> (tempfile::TempDir, Arc<State>) {
+    let (folder, state) = open();
+    state.put_build(&Build::new("u1")).unwrap();
+    let record = VerdictRecord {
+        uuid: "u1".into(),
+        verdict: Verdict::Unmatched,
+        rules_version: "v".into(),
+        at: now().min(Timestamp::now()),
+        matches: Vec::new(),
+        problems: Vec::new(),
+    };
+    let note = NewNote {
+        target: "review".into(),
+        kind: "unexplained".into(),
+        text: "Grüße".into(),
+        json: serde_json::json!({"build": "u1"}),
+    };
+    state.record_verdict(&record, &[note]).unwrap();
+    (folder, Arc::new(state))
+}
+
+/// Waits until the only note is in `wanted`.
+async fn until(state: &State, wanted: NoteState) -> whorl::state::Note {
+    let poll = async {
+        loop {
+            let note = state.notes(&NoteFilter::default()).unwrap().items.remove(0);
+            if note.state == wanted {
+                return note;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), poll)
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_webhook_is_signed_and_tried_until_it_is_taken() {
+    let (settings, mut received) = receiver(2).await;
+    let (_folder, state) = with_note();
+    let cancel = CancellationToken::new();
+    let deliverer = Deliverer::new(settings).unwrap();
+    let task = tokio::spawn(deliverer.run(Arc::clone(&state), cancel.clone()));
+    let note = until(&state, NoteState::Delivered).await;
+    cancel.cancel();
+    task.await.unwrap();
+
+    assert_eq!(note.attempts, 2);
+    let mut bodies = Vec::new();
+    for _ in 0..3 {
+        let (headers, body) = received.recv().await.unwrap();
+        assert_eq!(
+            headers[webhook::SIGNATURE_HEADER],
+            webhook::signature("secret", &body)
+        );
+        assert_eq!(headers[webhook::DELIVERY_HEADER], note.id.to_string());
+        bodies.push(body);
+    }
+    assert!(received.try_recv().is_err(), "said once");
+    assert!(bodies[0] == bodies[1] && bodies[1] == bodies[2]);
+    let json: serde_json::Value = serde_json::from_slice(&bodies[0]).unwrap();
+    assert_eq!(json["text"], "Grüße");
+    assert_eq!(json["data"]["build"], "u1");
+}
+
+#[tokio::test]
+async fn a_note_that_nobody_takes_is_parked() {
+    let (mut settings, _received) = receiver(99).await;
+    settings.max_attempts = 3;
+    let (_folder, state) = with_note();
+    let cancel = CancellationToken::new();
+    let deliverer = Deliverer::new(settings).unwrap();
+    let task = tokio::spawn(deliverer.run(Arc::clone(&state), cancel.clone()));
+    let note = until(&state, NoteState::Parked).await;
+    cancel.cancel();
+    task.await.unwrap();
+    assert_eq!(note.attempts, 3);
+    assert!(note.error.unwrap().contains("503"));
+}

@@ -1,1 +1,458 @@
-//! Tests of the state part.
+//! The state: idempotent, whole after a restart, and exact.
+
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+use whorl::event::{BugRef, Build, Evidence, FieldValue, Match, Verdict};
+use whorl::state::{
+    AuditRow, BuildFilter, FingerprintStats, NewNote, NoteFilter, NoteState, State, StateError,
+    VerdictRecord,
+};
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
+}
+
+fn open() -> (tempfile::TempDir, State) {
+    let folder = tempfile::tempdir().unwrap();
+    let state = State::open(folder.path().join("state.db")).unwrap();
+    (folder, state)
+}
+
+fn build(uuid: &str, result: &str, finished: Timestamp) -> Build {
+    Build {
+        job: Some("gate".into()),
+        project: Some("nova".into()),
+        result: Some(result.into()),
+        finished: Some(finished),
+        ..Build::new(uuid)
+    }
+}
+
+fn found(fingerprint: &str, hits: u64) -> Match {
+    Match {
+        fingerprint: fingerprint.into(),
+        title: format!("Bug {fingerprint}"),
+        bug: BugRef {
+            name: format!("launchpad:{fingerprint}"),
+            url: None,
+        },
+        hits,
+        evidence: vec![Evidence {
+            file: "console.txt".into(),
+            line: 4,
+            offset: 77,
+            excerpt: "boom".into(),
+            spans: vec![(0, 4)],
+        }],
+        advice: Some("Recheck".into()),
+        category: Some("infra".into()),
+        returned: true,
+        quiet: false,
+    }
+}
+
+fn record(uuid: &str, verdict: Verdict, rules: &str, matches: Vec<Match>) -> VerdictRecord {
+    VerdictRecord {
+        uuid: uuid.into(),
+        verdict,
+        rules_version: rules.into(),
+        at: at("2026-11-21T10:00:00Z"),
+        matches,
+        problems: Vec::new(),
+    }
+}
+
+fn note(target: &str, kind: &str, text: &str) -> NewNote {
+    NewNote {
+        target: target.into(),
+        kind: kind.into(),
+        text: text.into(),
+        json: serde_json::json!({"kind": kind}),
+    }
+}
+
+#[test]
+fn everything_survives_a_restart_whole() {
+    let (folder, state) = open();
+    let end = at("2026-11-21T09:00:00.123456Z");
+    state.put_build(&build("u1", "FAILURE", end)).unwrap();
+    state
+        .record_log("u1", "console.txt", 10, Some("ab"))
+        .unwrap();
+    assert!(state.complete("u1", None, None).unwrap());
+    let verdict = record(
+        "u1",
+        Verdict::Matched,
+        "v1",
+        vec![found("2", 3), found("1", 1)],
+    );
+    let before = state
+        .record_verdict(&verdict, &[note("review", "known-bug", "hello")])
+        .unwrap();
+    assert_eq!(before, Verdict::Pending);
+    drop(state);
+
+    let state = State::open(folder.path().join("state.db")).unwrap();
+    let stored = state.build("u1").unwrap().unwrap();
+    assert_eq!(stored.build.finished, Some(end));
+    assert_eq!(stored.verdict, Verdict::Matched);
+    assert_eq!(stored.rules_version.as_deref(), Some("v1"));
+    assert_eq!(stored.matches, verdict.matches);
+    assert_eq!(
+        (stored.logs[0].bytes, stored.logs[0].sha256.as_deref()),
+        (10, Some("ab"))
+    );
+    let due = state.due_notes(at("2026-11-21T10:00:00Z"), 10).unwrap();
+    assert_eq!(due.len(), 1);
+    assert_eq!(due[0].text, "hello");
+    assert!(state.build("u2").unwrap().is_none());
+}
+
+#[test]
+fn metadata_is_merged_and_repeating_it_changes_nothing() {
+    let (_folder, state) = open();
+    let end = at("2026-11-21T09:00:00Z");
+    state.put_build(&build("u1", "FAILURE", end)).unwrap();
+    let mut more = Build::new("u1");
+    more.branch = Some("main".into());
+    more.extra.set("rack", FieldValue::text("r1"));
+    state.put_build(&more).unwrap();
+    let once = state.build("u1").unwrap().unwrap();
+    state.put_build(&more).unwrap();
+    assert_eq!(state.build("u1").unwrap().unwrap(), once);
+    assert_eq!(once.build.job.as_deref(), Some("gate"));
+    assert_eq!(once.build.branch.as_deref(), Some("main"));
+    assert!(once.build.failed());
+    let error = state.put_build(&Build::new("../x")).unwrap_err();
+    assert!(matches!(error, StateError::Build(_)), "{error}");
+}
+
+#[test]
+fn a_build_waits_once_for_each_thing_that_changed() {
+    let (_folder, state) = open();
+    let end = at("2026-11-21T09:00:00Z");
+    assert!(matches!(
+        state.complete("u1", None, None),
+        Err(StateError::NoSuchBuild(_))
+    ));
+    state.put_build(&build("u1", "FAILURE", end)).unwrap();
+    state.record_log("u1", "a", 1, Some("x")).unwrap();
+    assert!(state.pending().unwrap().is_empty());
+    assert!(state.complete("u1", None, None).unwrap());
+    assert!(state.complete("u1", None, None).unwrap());
+    assert_eq!(state.pending().unwrap(), ["u1"]);
+    state
+        .record_verdict(&record("u1", Verdict::Unmatched, "v1", vec![]), &[])
+        .unwrap();
+    assert!(state.pending().unwrap().is_empty());
+    assert!(!state.complete("u1", Some("FAILURE"), None).unwrap());
+    // The same bytes again are no news, other bytes are.
+    state.record_log("u1", "a", 1, Some("x")).unwrap();
+    assert!(!state.complete("u1", None, None).unwrap());
+    state.record_log("u1", "a", 1, Some("y")).unwrap();
+    assert!(
+        state.pending().unwrap().is_empty(),
+        "its logs are still coming"
+    );
+    assert!(state.complete("u1", None, None).unwrap());
+}
+
+#[test]
+fn a_new_verdict_replaces_matches_and_keeps_history() {
+    let (_folder, state) = open();
+    let end = at("2026-11-21T09:00:00Z");
+    for uuid in ["old", "new"] {
+        state.put_build(&build(uuid, "FAILURE", end)).unwrap();
+        state.complete(uuid, None, None).unwrap();
+        let verdict = record(uuid, Verdict::Matched, "v1", vec![found("1", 1)]);
+        state.record_verdict(&verdict, &[]).unwrap();
+    }
+    assert_eq!(state.stale_count("v2").unwrap(), 2);
+    assert_eq!(state.stale("v2", 1).unwrap(), ["new"]);
+    let verdict = record("new", Verdict::Unmatched, "v2", vec![]);
+    assert_eq!(
+        state.record_verdict(&verdict, &[]).unwrap(),
+        Verdict::Matched
+    );
+    assert_eq!(state.stale("v2", 9).unwrap(), ["old"]);
+    let stored = state.build("new").unwrap().unwrap();
+    assert!(stored.matches.is_empty());
+    let history: Vec<_> = stored
+        .history
+        .iter()
+        .map(|h| (h.verdict, h.fingerprints.len()))
+        .collect();
+    assert_eq!(history, [(Verdict::Matched, 1), (Verdict::Unmatched, 0)]);
+}
+
+#[test]
+fn a_verdict_is_recorded_whole_or_not_at_all() {
+    let (_folder, state) = open();
+    state
+        .put_build(&build("u1", "FAILURE", at("2026-11-21T09:00:00Z")))
+        .unwrap();
+    let twice = record(
+        "u1",
+        Verdict::Matched,
+        "v1",
+        vec![found("1", 1), found("1", 1)],
+    );
+    assert!(
+        state
+            .record_verdict(&twice, &[note("r", "k", "t")])
+            .is_err()
+    );
+    let stored = state.build("u1").unwrap().unwrap();
+    assert_eq!(stored.verdict, Verdict::Pending);
+    assert!(stored.history.is_empty() && stored.matches.is_empty());
+    assert_eq!(state.notes(&NoteFilter::default()).unwrap().total, 0);
+}
+
+#[test]
+fn a_note_is_said_once() {
+    let (_folder, state) = open();
+    let now = at("2026-11-21T10:00:00Z");
+    state.put_build(&build("u1", "FAILURE", now)).unwrap();
+    let unmatched = record("u1", Verdict::Unmatched, "v1", vec![]);
+    let matched = record("u1", Verdict::Matched, "v2", vec![found("1", 1)]);
+    state
+        .record_verdict(&unmatched, &[note("review", "unexplained", "?")])
+        .unwrap();
+    for _ in 0..2 {
+        state
+            .record_verdict(&matched, &[note("review", "known-bug", "!")])
+            .unwrap();
+    }
+    let due = state.due_notes(now, 9).unwrap();
+    assert_eq!(due.iter().map(|n| &*n.text).collect::<Vec<_>>(), ["!"]);
+    let id = due[0].id;
+    let later = now + SignedDuration::from_secs(60);
+    state.note_failed(id, now, "refused", later).unwrap();
+    assert!(state.due_notes(now, 9).unwrap().is_empty());
+    assert_eq!(state.next_note_at().unwrap(), Some(later));
+    state.note_parked(id, "refused").unwrap();
+    assert!(state.due_notes(later, 9).unwrap().is_empty());
+    state.retry_note(id).unwrap();
+    let again = state.due_notes(Timestamp::now().max(later), 9).unwrap();
+    assert_eq!((again[0].id, again[0].attempts), (id, 0));
+    state.note_delivered(id, later).unwrap();
+    state.retry_note(id).unwrap();
+    state
+        .record_verdict(&matched, &[note("review", "known-bug", "!")])
+        .unwrap();
+    assert!(state.due_notes(Timestamp::MAX, 9).unwrap().is_empty());
+    let said = NoteFilter {
+        state: Some(NoteState::Delivered),
+        ..NoteFilter::default()
+    };
+    assert_eq!(state.notes(&said).unwrap().total, 1);
+    assert!(matches!(
+        state.note_delivered(99, now),
+        Err(StateError::NoSuchNote(99))
+    ));
+}
+
+#[test]
+fn lists_are_filtered_and_paged() {
+    let (_folder, state) = open();
+    let start = at("2026-11-21T00:00:00Z");
+    for n in 0..10 {
+        let result = if n % 2 == 0 { "FAILURE" } else { "SUCCESS" };
+        let end = start + SignedDuration::from_hours(n);
+        state
+            .put_build(&build(&format!("u_{n}"), result, end))
+            .unwrap();
+    }
+    let matched = record("u_4", Verdict::Matched, "v", vec![found("1", 1)]);
+    state.record_verdict(&matched, &[]).unwrap();
+    let uuids = |filter: BuildFilter| -> (u64, Vec<String>) {
+        let page = state.builds(&filter).unwrap();
+        (page.total, page.items.into_iter().map(|b| b.uuid).collect())
+    };
+    let failed = BuildFilter {
+        failed_only: true,
+        limit: 2,
+        offset: 1,
+        ..BuildFilter::default()
+    };
+    assert_eq!(uuids(failed), (5, vec!["u_6".into(), "u_4".into()]));
+    let by_bug = BuildFilter {
+        fingerprint: Some("1".into()),
+        ..BuildFilter::default()
+    };
+    assert_eq!(uuids(by_bug), (1, vec!["u_4".into()]));
+    let text = |text: &str| BuildFilter {
+        text: Some(text.into()),
+        ..BuildFilter::default()
+    };
+    assert_eq!(uuids(text("U_7")).0, 1);
+    assert_eq!(uuids(text("u%7")).0, 0);
+    let since = BuildFilter {
+        since: Some(start + SignedDuration::from_hours(8)),
+        project: Some("nova".into()),
+        ..BuildFilter::default()
+    };
+    assert_eq!(uuids(since), (2, vec!["u_9".into(), "u_8".into()]));
+}
+
+#[test]
+fn old_builds_go_with_all_that_belongs_to_them() {
+    let (_folder, state) = open();
+    for (uuid, end) in [
+        ("old", "2026-01-01T00:00:00Z"),
+        ("new", "2026-11-01T00:00:00Z"),
+    ] {
+        state.put_build(&build(uuid, "FAILURE", at(end))).unwrap();
+        state.record_log(uuid, "a", 1, None).unwrap();
+        let verdict = record(uuid, Verdict::Matched, "v", vec![found("1", 1)]);
+        state
+            .record_verdict(&verdict, &[note("r", "k", "t")])
+            .unwrap();
+    }
+    let gone = state.delete_before(at("2026-06-01T00:00:00Z")).unwrap();
+    assert_eq!(gone, ["old"]);
+    assert_eq!(state.notes(&NoteFilter::default()).unwrap().total, 1);
+    let stats = state.fingerprint_stats(at("2026-11-02T00:00:00Z")).unwrap();
+    assert_eq!(stats[0].first_seen, Some(at("2026-11-01T00:00:00Z")));
+    assert!(state.build("old").unwrap().is_none());
+}
+
+#[test]
+fn a_file_of_a_newer_program_is_refused() {
+    let (folder, state) = open();
+    drop(state);
+    let path = folder.path().join("state.db");
+    let raw = rusqlite::Connection::open(&path).unwrap();
+    raw.pragma_update(None, "user_version", 999).unwrap();
+    let error = State::open(&path).unwrap_err();
+    assert!(matches!(error, StateError::Newer { found: 999, .. }));
+    assert!(error.to_string().contains("use the newer whorl"), "{error}");
+}
+
+#[test]
+fn a_file_that_is_no_database_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    std::fs::write(&path, "this is no database, but it is long enough to look").unwrap();
+    assert!(State::open(&path).is_err());
+}
+
+#[test]
+fn reports_and_audit_are_kept() {
+    let (_folder, state) = open();
+    let (first, second) = (at("2026-11-21T10:00:00Z"), at("2026-11-21T10:30:00Z"));
+    let id = state.put_report(first, "one", "{}").unwrap();
+    state.put_report(second, "two", "{}").unwrap();
+    assert_eq!(state.report(id).unwrap().unwrap().summary, "one");
+    assert_eq!(state.latest_report().unwrap().unwrap().summary, "two");
+    assert_eq!(state.reports(9).unwrap().len(), 2);
+    assert_eq!(state.delete_reports_before(Timestamp::MAX).unwrap(), 1);
+    let row = AuditRow {
+        at: first,
+        actor: "operator".into(),
+        action: "note-retried".into(),
+        subject: "7".into(),
+        detail: String::new(),
+    };
+    state.audit(&row).unwrap();
+    assert_eq!(state.audit_log(9).unwrap(), [row]);
+}
+
+#[test]
+fn threads_share_one_state() {
+    let (_folder, state) = open();
+    std::thread::scope(|scope| {
+        for thread in 0..4 {
+            let state = &state;
+            scope.spawn(move || {
+                for n in 0..10 {
+                    let end = at("2026-11-21T00:00:00Z");
+                    let one = build(&format!("u{thread}-{n}"), "FAILURE", end);
+                    state.put_build(&one).unwrap();
+                    state.builds(&BuildFilter::default()).unwrap();
+                }
+            });
+        }
+    });
+    assert_eq!(state.builds(&BuildFilter::default()).unwrap().total, 40);
+}
+
+/// A build of the property test: minutes before now, failed, hits by fingerprint.
+type Drawn = (i64, bool, BTreeMap<u8, u64>);
+
+fn drawn() -> impl Strategy<Value = Vec<Drawn>> {
+    let matches = prop::collection::btree_map(0_u8..4, 1_u64..5, 0..4);
+    prop::collection::vec((-60_i64..16_000, any::<bool>(), matches), 0..25)
+}
+
+/// The same counts, the plain way.
+fn brute_force(builds: &[Drawn], now: Timestamp) -> Vec<FingerprintStats> {
+    let mut all: BTreeMap<u8, FingerprintStats> = BTreeMap::new();
+    for (back, failed, matches) in builds.iter().filter(|b| b.0 >= 0) {
+        let end = now - SignedDuration::from_mins(*back);
+        for (fingerprint, hits) in matches {
+            let one = all.entry(*fingerprint).or_insert(FingerprintStats {
+                fingerprint: fingerprint.to_string(),
+                hits_24h: 0,
+                hits_10d: 0,
+                builds_24h: 0,
+                builds_10d: 0,
+                passing_builds_10d: 0,
+                first_seen: None,
+                last_seen: None,
+                histogram: Vec::new(),
+            });
+            count(one, *back, *failed, *hits, end);
+        }
+    }
+    all.into_values().collect()
+}
+
+fn count(one: &mut FingerprintStats, back: i64, failed: bool, hits: u64, end: Timestamp) {
+    let recent = back <= 10 * 24 * 60;
+    if !failed {
+        one.passing_builds_10d += u64::from(recent);
+        return;
+    }
+    one.first_seen = Some(one.first_seen.map_or(end, |seen| seen.min(end)));
+    one.last_seen = Some(one.last_seen.map_or(end, |seen| seen.max(end)));
+    if back <= 24 * 60 {
+        one.hits_24h += hits;
+        one.builds_24h += 1;
+    }
+    if recent {
+        one.hits_10d += hits;
+        one.builds_10d += 1;
+        let hour = Timestamp::from_second(end.as_second() / 3600 * 3600).unwrap();
+        match one.histogram.iter_mut().find(|(start, _)| *start == hour) {
+            Some((_, builds)) => *builds += 1,
+            None => one.histogram.push((hour, 1)),
+        }
+        one.histogram.sort_unstable();
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn counts_equal_a_plain_count(builds in drawn()) {
+        let (_folder, state) = open();
+        let now = at("2026-11-21T12:34:00Z");
+        for (n, (back, failed, matches)) in builds.iter().enumerate() {
+            let uuid = format!("u{n}");
+            let end = now - SignedDuration::from_mins(*back);
+            let result = if *failed { "FAILURE" } else { "SUCCESS" };
+            // The verdict may come before the end is known.
+            state.put_build(&Build::new(&uuid)).unwrap();
+            let matches = matches.iter().map(|(id, hits)| found(&id.to_string(), *hits)).collect();
+            let verdict = record(&uuid, Verdict::Matched, "v", matches);
+            for _ in 0..1 + n % 2 {
+                state.record_verdict(&verdict, &[]).unwrap();
+            }
+            state.put_build(&build(&uuid, result, end)).unwrap();
+        }
+        prop_assert_eq!(state.fingerprint_stats(now).unwrap(), brute_force(&builds, now));
+    }
+}

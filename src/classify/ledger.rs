@@ -33,14 +33,21 @@ impl Ledger for StateLedger {
     }
 
     fn build(&self, uuid: &str) -> Result<Option<Build>, LedgerError> {
-        let stored = self.state.build(uuid).map_err(|e| LedgerError(e.to_string()))?;
+        let stored = self
+            .state
+            .build(uuid)
+            .map_err(|e| LedgerError(e.to_string()))?;
         Ok(stored.map(|s| s.build))
     }
 
     fn record(&self, build: &Build, outcome: &Outcome) -> Result<(), LedgerError> {
         // A passing build's matches count against a fingerprint's precision; nobody is told.
         let tell = build.failed() && outcome.verdict == Verdict::Matched;
-        let notes = if tell { self.engine.notes(build, outcome) } else { Vec::new() };
+        let notes = if tell {
+            self.engine.notes(build, outcome)
+        } else {
+            Vec::new()
+        };
         let record = VerdictRecord {
             uuid: build.uuid.clone(),
             verdict: outcome.verdict,

@@ -78,9 +78,18 @@ impl Meter {
 
 fn describe(to: &dyn Recorder) {
     let counters = [
-        ("whorl_builds_classified_total", "Verdicts given, by verdict"),
-        ("whorl_events_total", "Log events that went through the matcher"),
-        ("whorl_intake_refused_total", "Builds told to come back later"),
+        (
+            "whorl_builds_classified_total",
+            "Verdicts given, by verdict",
+        ),
+        (
+            "whorl_events_total",
+            "Log events that went through the matcher",
+        ),
+        (
+            "whorl_intake_refused_total",
+            "Builds told to come back later",
+        ),
         ("whorl_intake_bytes_total", "Bytes of logs taken in"),
         ("whorl_reclassified_total", "Stored builds looked at again"),
         ("whorl_reports_total", "Reports made"),
@@ -91,10 +100,19 @@ fn describe(to: &dyn Recorder) {
     let gauges = [
         ("whorl_queue_waiting", "Complete builds that wait"),
         ("whorl_queue_running", "Builds being classified"),
-        ("whorl_reclassify_left", "Stored builds still to look at again"),
-        ("whorl_last_report_timestamp_seconds", "When the last report was made"),
+        (
+            "whorl_reclassify_left",
+            "Stored builds still to look at again",
+        ),
+        (
+            "whorl_last_report_timestamp_seconds",
+            "When the last report was made",
+        ),
         ("whorl_fingerprints", "Fingerprints in force"),
-        ("whorl_fingerprint_files_broken", "Fingerprint files that cannot be used"),
+        (
+            "whorl_fingerprint_files_broken",
+            "Fingerprint files that cannot be used",
+        ),
     ];
     for (name, text) in gauges {
         to.describe_gauge(name.into(), None, text.into());

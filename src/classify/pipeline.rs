@@ -197,7 +197,9 @@ impl Pipeline {
     pub async fn drain(&self, deadline: Duration) -> bool {
         self.stop.cancel();
         self.tasks.close();
-        tokio::time::timeout(deadline, self.tasks.wait()).await.is_ok()
+        tokio::time::timeout(deadline, self.tasks.wait())
+            .await
+            .is_ok()
     }
 }
 
@@ -329,9 +331,8 @@ fn once(shared: &Shared, uuid: &str) -> Result<(), LedgerError> {
         tracing::warn!(uuid, "the build is gone");
         return Ok(());
     };
-    let looked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-        shared.looker.look(&build)
-    }));
+    let looked =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| shared.looker.look(&build)));
     let outcome = looked.unwrap_or_else(|_| Outcome::error("classification broke down", ""));
     shared.ledger.record(&build, &outcome)?;
     shared.meter.events.increment(outcome.events);

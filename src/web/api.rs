@@ -52,7 +52,9 @@ pub(super) async fn builds(
     Query(conditions): Query<Conditions>,
 ) -> Result<Json<Page<BuildRow>>, ApiError> {
     let filter = BuildFilter::from(conditions);
-    let page = blocking(&app, move |app| app.state.builds(&filter).map_err(ApiError::internal));
+    let page = blocking(&app, move |app| {
+        app.state.builds(&filter).map_err(ApiError::internal)
+    });
     Ok(Json(page.await?))
 }
 
@@ -75,7 +77,10 @@ pub(super) async fn fingerprints(State(app): State<Arc<App>>) -> Json<Rules> {
 
 /// `GET /api/v1/report`: the newest one.
 pub(super) async fn report(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
-    let found = blocking(&app, |app| app.state.latest_report().map_err(ApiError::internal)).await?;
+    let found = blocking(&app, |app| {
+        app.state.latest_report().map_err(ApiError::internal)
+    })
+    .await?;
     let report = found.ok_or_else(|| ApiError::missing("no report was made yet"))?;
     Ok(([(header::CONTENT_TYPE, "application/json")], report.json).into_response())
 }

@@ -27,7 +27,10 @@ pub(super) async fn headers(request: Request, next: Next) -> Response {
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
         (header::REFERRER_POLICY, "same-origin"),
-        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+        (
+            HeaderName::from_static("cross-origin-resource-policy"),
+            "same-origin",
+        ),
     ];
     let headers = response.headers_mut();
     for (name, value) in all {
@@ -40,12 +43,11 @@ pub(super) async fn headers(request: Request, next: Next) -> Response {
 }
 
 /// Lets writes through only with the token, when one is set, and never from another site's page.
-pub(super) async fn writers(
-    State(app): State<Arc<App>>,
-    request: Request,
-    next: Next,
-) -> Response {
-    if matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
+pub(super) async fn writers(State(app): State<Arc<App>>, request: Request, next: Next) -> Response {
+    if matches!(
+        *request.method(),
+        Method::GET | Method::HEAD | Method::OPTIONS
+    ) {
         return next.run(request).await;
     }
     if !same_origin(request.headers()) {
@@ -70,15 +72,24 @@ fn same_origin(headers: &HeaderMap) -> bool {
         return true;
     };
     let host = text("host").unwrap_or_default();
-    origin.split_once("://").is_some_and(|(_, from)| from == host)
+    origin
+        .split_once("://")
+        .is_some_and(|(_, from)| from == host)
 }
 
 /// Compares digests without stopping early, so that time tells nothing about the token.
 fn bearer(headers: &HeaderMap, token: &str) -> bool {
-    let given = headers.get(header::AUTHORIZATION).and_then(|v| v.to_str().ok());
-    let given = given.and_then(|v| v.strip_prefix("Bearer ")).unwrap_or_default();
+    let given = headers
+        .get(header::AUTHORIZATION)
+        .and_then(|v| v.to_str().ok());
+    let given = given
+        .and_then(|v| v.strip_prefix("Bearer "))
+        .unwrap_or_default();
     let (given, wanted) = (Sha256::digest(given), Sha256::digest(token));
-    let difference = given.iter().zip(wanted.iter()).fold(0, |sum, (a, b)| sum | (a ^ b));
+    let difference = given
+        .iter()
+        .zip(wanted.iter())
+        .fold(0, |sum, (a, b)| sum | (a ^ b));
     difference == 0
 }
 
@@ -88,7 +99,9 @@ mod tests {
 
     fn with(pairs: &[(&'static str, &'static str)]) -> HeaderMap {
         let pairs = pairs.iter();
-        pairs.map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v))).collect()
+        pairs
+            .map(|(n, v)| (HeaderName::from_static(n), HeaderValue::from_static(v)))
+            .collect()
     }
 
     #[test]
@@ -96,8 +109,14 @@ mod tests {
         assert!(same_origin(&with(&[])));
         assert!(same_origin(&with(&[("sec-fetch-site", "same-origin")])));
         assert!(!same_origin(&with(&[("sec-fetch-site", "cross-site")])));
-        assert!(same_origin(&with(&[("origin", "http://h:1"), ("host", "h:1")])));
-        assert!(!same_origin(&with(&[("origin", "http://evil"), ("host", "h:1")])));
+        assert!(same_origin(&with(&[
+            ("origin", "http://h:1"),
+            ("host", "h:1")
+        ])));
+        assert!(!same_origin(&with(&[
+            ("origin", "http://evil"),
+            ("host", "h:1")
+        ])));
         assert!(!same_origin(&with(&[("origin", "null"), ("host", "h:1")])));
     }
 
@@ -105,7 +124,10 @@ mod tests {
     fn only_the_whole_token_opens() {
         assert!(bearer(&with(&[("authorization", "Bearer abc")]), "abc"));
         for wrong in ["Bearer ab", "Bearer abcd", "abc", "Basic abc"] {
-            assert!(!bearer(&with(&[("authorization", wrong)]), "abc"), "{wrong}");
+            assert!(
+                !bearer(&with(&[("authorization", wrong)]), "abc"),
+                "{wrong}"
+            );
         }
         assert!(!bearer(&with(&[]), "abc"));
     }

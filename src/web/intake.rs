@@ -15,8 +15,8 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::io::ErrorKind;
+use std::pin::Pin;
 use std::sync::Arc;
 use tempfile::NamedTempFile;
 use tokio::io::AsyncWriteExt;
@@ -32,10 +32,15 @@ pub(super) async fn put_build(
     Build::check_uuid(&uuid).map_err(ApiError::bad)?;
     let mut build: Build = read_json(&body)?;
     if !build.uuid.is_empty() && build.uuid != uuid {
-        return Err(ApiError::bad("`uuid` in the body is not the one in the address"));
+        return Err(ApiError::bad(
+            "`uuid` in the body is not the one in the address",
+        ));
     }
     build.uuid.clone_from(&uuid);
-    blocking(&app, move |app| app.state.put_build(&build).map_err(ApiError::internal)).await?;
+    blocking(&app, move |app| {
+        app.state.put_build(&build).map_err(ApiError::internal)
+    })
+    .await?;
     Ok((StatusCode::OK, Json(json!({ "uuid": uuid }))))
 }
 
@@ -72,7 +77,8 @@ async fn receive(file: NamedTempFile, body: Body, limit: u64) -> Result<Received
     let mut out = tokio::io::BufWriter::new(tokio::fs::File::from_std(opened));
     let (mut bytes, mut digest, mut body) = (0_u64, Sha256::new(), body);
     while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
-        let frame = frame.map_err(|e| ApiError::bad(format!("the log did not arrive whole: {e}")))?;
+        let frame =
+            frame.map_err(|e| ApiError::bad(format!("the log did not arrive whole: {e}")))?;
         let Ok(chunk) = frame.into_data() else {
             continue;
         };
@@ -100,7 +106,9 @@ fn keep(app: &App, uuid: &str, name: &str, received: Received) -> Result<(), Api
     let moved = app.spool.accept(uuid, name, received.file);
     moved.map_err(|error| match error.kind() {
         ErrorKind::NotADirectory | ErrorKind::IsADirectory | ErrorKind::AlreadyExists => {
-            ApiError::conflict(format!("{name}: a log and a folder of logs cannot have one name"))
+            ApiError::conflict(format!(
+                "{name}: a log and a folder of logs cannot have one name"
+            ))
         }
         ErrorKind::InvalidFilename => ApiError::bad(format!("{name}: too long for this system")),
         _ => ApiError::internal(error),
@@ -145,7 +153,9 @@ fn accept(app: &App, uuid: &str, said: &Completion) -> Result<(), ApiError> {
         Refused::Full => ApiError::busy(),
         Refused::Stopping => ApiError::stopping(),
     })?;
-    let wanted = app.state.complete(uuid, said.result.as_deref(), said.finished);
+    let wanted = app
+        .state
+        .complete(uuid, said.result.as_deref(), said.finished);
     if wanted.map_err(ApiError::internal)? {
         place.enter(uuid);
     }

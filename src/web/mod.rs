@@ -55,7 +55,9 @@ pub(crate) struct App {
 
 impl fmt::Debug for App {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("App").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("App")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
     }
 }
 
@@ -95,7 +97,10 @@ fn router(app: Arc<App>) -> Router {
         .route("/reports/{file}", get(reports::file))
         .route("/style.css", get(pages::style))
         .route("/api/v1/builds", get(api::builds))
-        .route("/api/v1/builds/{uuid}", put(intake::put_build).get(api::build))
+        .route(
+            "/api/v1/builds/{uuid}",
+            put(intake::put_build).get(api::build),
+        )
         .route("/api/v1/builds/{uuid}/logs/{*path}", put(intake::put_log))
         .route("/api/v1/builds/{uuid}/complete", post(intake::complete))
         .route("/api/v1/fingerprints", get(api::fingerprints))

@@ -42,7 +42,11 @@ pub(super) async fn style() -> impl IntoResponse {
 
 /// Any other address.
 pub(super) async fn missing() -> Response {
-    message(StatusCode::NOT_FOUND, "Not found", "There is nothing at this address.")
+    message(
+        StatusCode::NOT_FOUND,
+        "Not found",
+        "There is nothing at this address.",
+    )
 }
 
 fn message(status: StatusCode, heading: &str, text: &str) -> Response {
@@ -71,10 +75,17 @@ fn overview_view(app: &App) -> Result<view::Overview, StateError> {
     bugs.retain(|b| !b.hidden && b.builds_all > 0);
     bugs.truncate(15);
     let last = app.state.reports(1)?.into_iter().next();
-    let stale = last.as_ref().is_some_and(|r| super::service::stale(&app.config.report.schedule, r.at, now));
-    let progress = app.progress.get().map_or_else(String::new, |(done, total)| {
-        format!("The fingerprints have changed: {done} of {total} stored builds looked at again.")
-    });
+    let stale = last
+        .as_ref()
+        .is_some_and(|r| super::service::stale(&app.config.report.schedule, r.at, now));
+    let progress = app
+        .progress
+        .get()
+        .map_or_else(String::new, |(done, total)| {
+            format!(
+                "The fingerprints have changed: {done} of {total} stored builds looked at again."
+            )
+        });
     let unexplained = data.unexplained.total;
     Ok(view::Overview {
         page: "/",
@@ -90,7 +101,9 @@ fn overview_view(app: &App) -> Result<view::Overview, StateError> {
         chart: failures_chart(app, now)?,
         caption: "Known bugs by failed builds in 24 hours, then in 10 days".into(),
         bugs,
-        build_caption: format!("The newest of {unexplained} failed builds that no fingerprint explains"),
+        build_caption: format!(
+            "The newest of {unexplained} failed builds that no fingerprint explains"
+        ),
         builds: data.unexplained.items.iter().map(build_row).collect(),
         broken: broken(&rules),
         library: library(&rules),
@@ -99,7 +112,10 @@ fn overview_view(app: &App) -> Result<view::Overview, StateError> {
 
 fn library(rules: &Rules) -> String {
     let version: String = rules.version.chars().take(12).collect();
-    format!("{} fingerprints in force, version {version}.", rules.fingerprints.len())
+    format!(
+        "{} fingerprints in force, version {version}.",
+        rules.fingerprints.len()
+    )
 }
 
 fn broken(rules: &Rules) -> Vec<view::Broken> {
@@ -153,7 +169,9 @@ fn failures_chart(app: &App, now: Timestamp) -> Result<String, StateError> {
     loop {
         let page = app.state.builds(&filter)?;
         for row in &page.items {
-            let slot = hours.entry(row.at.as_second().div_euclid(3600)).or_default();
+            let slot = hours
+                .entry(row.at.as_second().div_euclid(3600))
+                .or_default();
             if row.verdict == Verdict::Matched {
                 slot.0 += 1;
             } else {
@@ -170,7 +188,8 @@ fn failures_chart(app: &App, now: Timestamp) -> Result<String, StateError> {
 }
 
 fn back(now: Timestamp, hours: i64) -> Timestamp {
-    now.checked_sub(SignedDuration::from_hours(hours)).unwrap_or(Timestamp::MIN)
+    now.checked_sub(SignedDuration::from_hours(hours))
+        .unwrap_or(Timestamp::MIN)
 }
 
 fn bars(now: Timestamp, hours: &HashMap<i64, (u64, u64)>) -> Vec<(String, u64, u64)> {
@@ -186,7 +205,9 @@ fn bug_rows(stats: &[FingerprintStats], rules: &Rules) -> Vec<BugRow> {
     let by_id: HashMap<&str, &FingerprintStats> =
         stats.iter().map(|s| (s.fingerprint.as_str(), s)).collect();
     let known = rules.fingerprints.iter();
-    let mut rows: Vec<BugRow> = known.map(|r| bug_row(r, by_id.get(r.id.as_str()).copied())).collect();
+    let mut rows: Vec<BugRow> = known
+        .map(|r| bug_row(r, by_id.get(r.id.as_str()).copied()))
+        .collect();
     rows.sort_by(|a, b| {
         (b.builds_day, b.builds_all, &a.id).cmp(&(a.builds_day, a.builds_all, &b.id))
     });
@@ -221,12 +242,17 @@ fn bug_row(rule: &Rule, stats: Option<&FingerprintStats>) -> BugRow {
 /// `/bugs`.
 pub(super) async fn bugs(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
     let stats = blocking(&app, |app| {
-        app.state.fingerprint_stats(Timestamp::now()).map_err(ApiError::internal)
+        app.state
+            .fingerprint_stats(Timestamp::now())
+            .map_err(ApiError::internal)
     });
     let bugs = bug_rows(&stats.await?, &app.engine.rules());
     html(&view::Bugs {
         page: "/bugs",
-        caption: format!("{} fingerprints, by failed builds in 24 hours, then in 10 days", bugs.len()),
+        caption: format!(
+            "{} fingerprints, by failed builds in 24 hours, then in 10 days",
+            bugs.len()
+        ),
         bugs,
     })
 }
@@ -241,7 +267,10 @@ pub(super) async fn bug(
         let text = format!("There is no fingerprint {id} in force.");
         return Ok(message(StatusCode::NOT_FOUND, "Not found", &text));
     };
-    let page = blocking(&app, move |app| bug_view(app, &rule).map_err(ApiError::internal)).await?;
+    let page = blocking(&app, move |app| {
+        bug_view(app, &rule).map_err(ApiError::internal)
+    })
+    .await?;
     html(&page)
 }
 
@@ -259,13 +288,17 @@ fn bug_view(app: &App, rule: &Rule) -> Result<view::Bug, StateError> {
         hours.insert(at.as_second().div_euclid(3600), (*builds, 0));
     }
     let facts = [("Owner", &rule.owner), ("Advice", &rule.advice)];
-    let facts = facts.into_iter().filter_map(|(name, value)| Some((name, value.clone()?)));
+    let facts = facts
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value.clone()?)));
     Ok(view::Bug {
         page: "/bugs",
         bug: bug_row(rule, stats.as_ref()),
         url: view::link(rule.bug.url.as_deref()),
         facts: facts.collect(),
-        first_seen: stats.as_ref().map_or_else(|| "never".into(), |s| when(s.first_seen)),
+        first_seen: stats
+            .as_ref()
+            .map_or_else(|| "never".into(), |s| when(s.first_seen)),
         chart: view::chart("Failed builds with this bug by hour", &bars(now, &hours)),
         source: rule.source.clone(),
         build_caption: format!("The newest {} of {} builds", page.items.len(), page.total),
@@ -281,8 +314,14 @@ pub(super) async fn unexplained(State(app): State<Arc<App>>) -> Result<Response,
         limit: 200,
         ..BuildFilter::default()
     };
-    let explanation = "Failed builds whose whole log was read and in which no fingerprint has a hit.";
-    list(&app, filter, ("/unexplained", "Unexplained builds", explanation)).await
+    let explanation =
+        "Failed builds whose whole log was read and in which no fingerprint has a hit.";
+    list(
+        &app,
+        filter,
+        ("/unexplained", "Unexplained builds", explanation),
+    )
+    .await
 }
 
 /// `/builds`.
@@ -291,7 +330,16 @@ pub(super) async fn builds(State(app): State<Arc<App>>) -> Result<Response, ApiE
         limit: 200,
         ..BuildFilter::default()
     };
-    list(&app, filter, ("/builds", "Builds", "Every build, passing ones too, newest first.")).await
+    list(
+        &app,
+        filter,
+        (
+            "/builds",
+            "Builds",
+            "Every build, passing ones too, newest first.",
+        ),
+    )
+    .await
 }
 
 async fn list(
@@ -299,7 +347,10 @@ async fn list(
     filter: BuildFilter,
     (page, heading, explanation): (&'static str, &'static str, &'static str),
 ) -> Result<Response, ApiError> {
-    let found = blocking(app, move |app| app.state.builds(&filter).map_err(ApiError::internal)).await?;
+    let found = blocking(app, move |app| {
+        app.state.builds(&filter).map_err(ApiError::internal)
+    })
+    .await?;
     html(&view::Builds {
         page,
         heading,
@@ -327,10 +378,17 @@ pub(super) async fn build(
     Path(uuid): Path<String>,
 ) -> Result<Response, ApiError> {
     let wanted = uuid.clone();
-    let found = blocking(&app, move |app| app.state.build(&wanted).map_err(ApiError::internal)).await?;
+    let found = blocking(&app, move |app| {
+        app.state.build(&wanted).map_err(ApiError::internal)
+    })
+    .await?;
     match found {
         Some(stored) => html(&build_view(&stored)),
-        None => Ok(message(StatusCode::NOT_FOUND, "Not found", &format!("There is no build {uuid}."))),
+        None => Ok(message(
+            StatusCode::NOT_FOUND,
+            "Not found",
+            &format!("There is no build {uuid}."),
+        )),
     }
 }
 
@@ -345,7 +403,13 @@ fn build_view(stored: &StoredBuild) -> BuildPage {
         ("Result", build.result.clone()),
         ("Finished", build.finished.map(|t| when(Some(t)))),
         ("Verdict given", stored.verdict_at.map(|t| when(Some(t)))),
-        ("Fingerprints", stored.rules_version.as_ref().map(|v| v.chars().take(12).collect())),
+        (
+            "Fingerprints",
+            stored
+                .rules_version
+                .as_ref()
+                .map(|v| v.chars().take(12).collect()),
+        ),
     ];
     BuildPage {
         page: "/builds",
@@ -356,15 +420,26 @@ fn build_view(stored: &StoredBuild) -> BuildPage {
             ..view::BuildRow::default()
         },
         why: stored.problems.join("; "),
-        facts: facts.into_iter().filter_map(|(name, value)| Some((name, value?))).collect(),
+        facts: facts
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect(),
         log_url: view::link(build.log_url.as_deref()),
         matches: stored.matches.iter().map(found).collect(),
-        files: stored.logs.iter().map(|l| format!("{} ({} bytes)", l.name, l.bytes)).collect(),
+        files: stored
+            .logs
+            .iter()
+            .map(|l| format!("{} ({} bytes)", l.name, l.bytes))
+            .collect(),
     }
 }
 
 fn found(found: &Match) -> Found {
-    let hits = if found.hits == 1 { "1 hit".into() } else { format!("{} hits", found.hits) };
+    let hits = if found.hits == 1 {
+        "1 hit".into()
+    } else {
+        format!("{} hits", found.hits)
+    };
     let shown = found.evidence.iter().map(|e| Shown {
         place: format!("{}:{}", e.file, e.line),
         pieces: view::pieces(&e.excerpt, &e.spans),
@@ -387,7 +462,10 @@ pub(super) async fn notes(State(app): State<Arc<App>>) -> Result<Response, ApiEr
         limit: 200,
         ..NoteFilter::default()
     };
-    let found = blocking(&app, move |app| app.state.notes(&filter).map_err(ApiError::internal)).await?;
+    let found = blocking(&app, move |app| {
+        app.state.notes(&filter).map_err(ApiError::internal)
+    })
+    .await?;
     let hooks = app.config.notes.webhooks.len();
     let row = |note: crate::state::Note| NoteRow {
         id: note.id,

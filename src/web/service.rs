@@ -70,7 +70,8 @@ impl Service {
         schedule(&config.report.schedule)?;
         let lock = FolderLock::acquire(&config.data_dir)?;
         let state = Arc::new(State::open(config.data_dir.join("state.db"))?);
-        let spool = Spool::open(&config.data_dir).map_err(io(config.data_dir.display().to_string()))?;
+        let spool =
+            Spool::open(&config.data_dir).map_err(io(config.data_dir.display().to_string()))?;
         let engine: Arc<dyn Engine> = engine(&config, &spool)?;
         let listener = TcpListener::bind(config.listen)
             .await
@@ -211,7 +212,9 @@ async fn tidy(app: Arc<App>, stop: CancellationToken) {
 
 fn forget(app: &App) -> Result<(), String> {
     let age = SignedDuration::from_hours(24 * i64::from(app.config.store.retention_days));
-    let limit = Timestamp::now().checked_sub(age).map_err(|e| e.to_string())?;
+    let limit = Timestamp::now()
+        .checked_sub(age)
+        .map_err(|e| e.to_string())?;
     for uuid in app.state.delete_before(limit).map_err(|e| e.to_string())? {
         app.spool.remove(&uuid).map_err(|e| e.to_string())?;
     }

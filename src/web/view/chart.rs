@@ -10,7 +10,12 @@ const BASE: usize = 130;
 ///
 /// The texts are ours (numbers and times), so that the result needs no escaping.
 pub(in crate::web) fn hours(label: &str, bars: &[(String, u64, u64)]) -> String {
-    let Some(top) = bars.iter().map(|(_, a, b)| a + b).max().filter(|top| *top > 0) else {
+    let Some(top) = bars
+        .iter()
+        .map(|(_, a, b)| a + b)
+        .max()
+        .filter(|top| *top > 0)
+    else {
         return "<p class=\"soft\">Nothing yet.</p>".to_owned();
     };
     let mut svg = format!(
@@ -25,13 +30,27 @@ pub(in crate::web) fn hours(label: &str, bars: &[(String, u64, u64)]) -> String 
         let base = BASE as f64;
         // Writing to a string cannot fail.
         let _ = write!(svg, "<g><title>{hour}: {}</title>", counts(*first, *second));
-        let _ = write!(svg, "<rect class=\"bar\" x=\"{x:.1}\" y=\"{:.1}\" width=\"{wide:.1}\" height=\"{a:.1}\"/>", base - a);
-        let _ = write!(svg, "<rect class=\"bar other\" x=\"{x:.1}\" y=\"{:.1}\" width=\"{wide:.1}\" height=\"{b:.1}\"/></g>", base - a - b);
+        let _ = write!(
+            svg,
+            "<rect class=\"bar\" x=\"{x:.1}\" y=\"{:.1}\" width=\"{wide:.1}\" height=\"{a:.1}\"/>",
+            base - a
+        );
+        let _ = write!(
+            svg,
+            "<rect class=\"bar other\" x=\"{x:.1}\" y=\"{:.1}\" width=\"{wide:.1}\" height=\"{b:.1}\"/></g>",
+            base - a - b
+        );
     }
-    let _ = write!(svg, "<line class=\"axis\" x1=\"0\" x2=\"{WIDTH}\" y1=\"{BASE}\" y2=\"{BASE}\"/>");
+    let _ = write!(
+        svg,
+        "<line class=\"axis\" x1=\"0\" x2=\"{WIDTH}\" y1=\"{BASE}\" y2=\"{BASE}\"/>"
+    );
     let first = bars.first().map_or("", |b| b.0.as_str());
     let last = bars.last().map_or("", |b| b.0.as_str());
-    let _ = write!(svg, "<text x=\"0\" y=\"146\">{first}</text><text x=\"{WIDTH}\" y=\"146\" text-anchor=\"end\">{last}</text><text x=\"0\" y=\"12\">{top}</text></svg>");
+    let _ = write!(
+        svg,
+        "<text x=\"0\" y=\"146\">{first}</text><text x=\"{WIDTH}\" y=\"146\" text-anchor=\"end\">{last}</text><text x=\"0\" y=\"12\">{top}</text></svg>"
+    );
     svg + &table(label, bars)
 }
 
@@ -40,7 +59,10 @@ fn table(label: &str, bars: &[(String, u64, u64)]) -> String {
         "<details><summary>The numbers</summary><table><caption>{label}</caption><thead><tr><th scope=\"col\">Hour</th><th scope=\"col\" class=\"n\">Explained</th><th scope=\"col\" class=\"n\">Other</th></tr></thead><tbody>"
     );
     for (hour, first, second) in bars.iter().filter(|(_, a, b)| a + b > 0) {
-        let _ = write!(out, "<tr><td>{hour}</td><td class=\"n\">{first}</td><td class=\"n\">{second}</td></tr>");
+        let _ = write!(
+            out,
+            "<tr><td>{hour}</td><td class=\"n\">{first}</td><td class=\"n\">{second}</td></tr>"
+        );
     }
     out + "</tbody></table></details>"
 }

@@ -36,10 +36,22 @@ mod tests {
     #[test]
     fn nothing_is_lost_whatever_the_spans() {
         let text = "aé b";
-        for spans in [vec![], vec![(0, 1)], vec![(0, 2)], vec![(1, 3), (2, 4)], vec![(4, 99)]] {
+        for spans in [
+            vec![],
+            vec![(0, 1)],
+            vec![(0, 2)],
+            vec![(1, 3), (2, 4)],
+            vec![(4, 99)],
+        ] {
             let all: String = pieces(text, &spans).into_iter().map(|p| p.text).collect();
             assert_eq!(all, text, "{spans:?}");
         }
-        assert_eq!(pieces(text, &[(1, 3)])[1], Piece { text: "é".into(), marked: true });
+        assert_eq!(
+            pieces(text, &[(1, 3)])[1],
+            Piece {
+                text: "é".into(),
+                marked: true
+            }
+        );
     }
 }

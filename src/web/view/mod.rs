@@ -240,6 +240,9 @@ mod tests {
         let html = page.render().unwrap();
         assert!(!html.contains("<script"), "{html}");
         assert!(!html.contains("javascript:"), "{html}");
-        assert!(html.contains("<mark>&#60;script&#62;</mark>alert"), "{html}");
+        assert!(
+            html.contains("<mark>&#60;script&#62;</mark>alert"),
+            "{html}"
+        );
     }
 }

@@ -8,6 +8,7 @@ use crate::classify::pipeline::Pipeline;
 use crate::classify::reclassify;
 use crate::classify::spool::Spool;
 use crate::config::Config;
+use crate::note::webhook::{Deliverer, Settings};
 use crate::report::Schedule;
 use crate::state::{FolderLock, State, StateError};
 use jiff::{SignedDuration, Timestamp};
@@ -43,6 +44,9 @@ pub enum ServiceError {
     /// The schedule of the report.
     #[error("report.schedule: {0}")]
     Schedule(String),
+    /// A receiver of notes.
+    #[error("notes.webhooks: {0}")]
+    Webhook(String),
 }
 
 fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> ServiceError {
@@ -120,6 +124,9 @@ impl Service {
         tasks.spawn(watch_rules(self.app.clone(), self.stop.clone()));
         tasks.spawn(make_reports(self.app.clone(), self.stop.clone()));
         tasks.spawn(tidy(self.app.clone(), self.stop.clone()));
+        for deliverer in deliverers(&self.app.config)? {
+            tasks.spawn(deliverer.run(self.app.state.clone(), self.stop.clone()));
+        }
         let drain = self.app.config.drain.0;
         let stopping = self.stop.clone().cancelled_owned();
         let serve = axum::serve(self.listener, router(self.app.clone()));
@@ -140,6 +147,19 @@ impl Service {
         tracing::info!(clean, "stopped");
         Ok(clean && rest.is_ok())
     }
+}
+
+/// One for each configured receiver.
+fn deliverers(config: &Config) -> Result<Vec<Deliverer>, ServiceError> {
+    let wrong = |error: &dyn std::fmt::Display| ServiceError::Webhook(error.to_string());
+    let hooks = config.notes.webhooks.iter().map(|hook| {
+        let url = url::Url::parse(hook.url.expose()).map_err(|e| wrong(&e))?;
+        let mut settings = Settings::new(url, hook.secret.expose());
+        settings.timeout = hook.timeout.0;
+        settings.max_attempts = hook.max_tries;
+        Deliverer::new(settings).map_err(|e| wrong(&e))
+    });
+    hooks.collect()
 }
 
 /// The schedule, checked.

@@ -69,15 +69,47 @@ pub struct Location {
 }
 
 impl Event {
-    /// Reads an event from a flat JSON object as clusters return them; a missing message is empty.
+    /// Reads an event from a JSON object as clusters return them; nested objects become dotted
+    /// names. A missing message is empty; one that is there but empty is kept as a field too, so
+    /// that the two can be told apart.
     pub fn from_json(object: &serde_json::Map<String, serde_json::Value>) -> Self {
-        let message = object.get("message").and_then(serde_json::Value::as_str);
-        let mut event = Self::from_message(message.unwrap_or_default());
-        for (name, value) in object.iter().filter(|(name, _)| *name != "message") {
-            if let Some(value) = FieldValue::from_json(value) {
-                event.own.set(name, value);
-            }
+        let message = object.get("message").map(message_text).unwrap_or_default();
+        let mut event = Self::from_message(message);
+        add_fields(&mut event.own, "", object);
+        if object.get("message").is_some_and(|m| m == "") {
+            event.own.set("message", FieldValue::text(""));
         }
         event
+    }
+}
+
+fn message_text(value: &serde_json::Value) -> String {
+    match value {
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Null => String::new(),
+        serde_json::Value::Array(all) => {
+            let parts: Vec<String> = all.iter().map(message_text).collect();
+            parts.join("\n")
+        }
+        other => other.to_string(),
+    }
+}
+
+fn add_fields(
+    fields: &mut Fields,
+    prefix: &str,
+    object: &serde_json::Map<String, serde_json::Value>,
+) {
+    for (name, value) in object {
+        let name = format!("{prefix}{name}");
+        match value {
+            _ if name == "message" => {}
+            serde_json::Value::Object(inner) => add_fields(fields, &format!("{name}."), inner),
+            value => {
+                if let Some(value) = FieldValue::from_json(value) {
+                    fields.set(name, value);
+                }
+            }
+        }
     }
 }

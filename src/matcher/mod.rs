@@ -1,1 +1,185 @@
-//! (room being built)
+//! Many fingerprints against one log in one pass.
+//!
+//! In: a fingerprint set and the events of one build in log order. Out: the build's matches with
+//! their hits and evidence. The way: `anchor` names for each query the words of which one must be in
+//! a message for the query to match; `candidates` finds the queries whose anchor an event has;
+//! only these are evaluated exactly, by the query room's own evaluator; `progress` keeps what a
+//! fingerprint has seen of the build so far.
+//!
+//! Invariants: a query without an anchor is a candidate for every event, so nothing is ever missed;
+//! the work per event does not grow with the number of fingerprints that have an anchor; the state
+//! of a run is bounded by the number of fingerprints, not by the size of the log.
+
+mod anchor;
+mod candidates;
+mod evidence;
+mod progress;
+
+use crate::event::{Build, Event, Match};
+use crate::fingerprint::{Fingerprint, FingerprintSet};
+use crate::query::Document;
+use candidates::Candidates;
+use jiff::Timestamp;
+use progress::{Progress, Role};
+use std::sync::Arc;
+
+/// A fingerprint set made ready for matching; built once per set and shared by all builds.
+#[derive(Debug)]
+pub struct Matcher {
+    set: Arc<FingerprintSet>,
+    candidates: Candidates,
+}
+
+/// One condition of one fingerprint.
+#[derive(Debug, Clone, Copy)]
+struct Slot {
+    fingerprint: usize,
+    role: Role,
+}
+
+impl Matcher {
+    /// Makes a set ready.
+    pub fn new(set: Arc<FingerprintSet>) -> Self {
+        let candidates = Candidates::new(&set.fingerprints);
+        Self { set, candidates }
+    }
+
+    /// The set it was made from.
+    pub fn set(&self) -> &Arc<FingerprintSet> {
+        &self.set
+    }
+
+    /// Begins with a build. Which fingerprints apply to it is decided here, once.
+    pub fn start(&self, build: &Build, now: Timestamp) -> Run<'_> {
+        let applies: Vec<bool> = self
+            .set
+            .fingerprints
+            .iter()
+            .map(|f| f.applies_to(build, now))
+            .collect();
+        let progress = self
+            .set
+            .fingerprints
+            .iter()
+            .map(|f| Progress::new(f))
+            .collect();
+        Run {
+            matcher: self,
+            build: build.clone(),
+            now,
+            applies,
+            progress,
+            events: 0,
+        }
+    }
+}
+
+/// The matching of one build under way.
+#[derive(Debug)]
+pub struct Run<'m> {
+    matcher: &'m Matcher,
+    build: Build,
+    now: Timestamp,
+    applies: Vec<bool>,
+    progress: Vec<Progress>,
+    events: u64,
+}
+
+impl Run<'_> {
+    /// Takes the next event. Events of one file must come in the file's order, files one after the
+    /// other.
+    pub fn event(&mut self, event: &Event) {
+        self.events += 1;
+        let document = Document::new(event);
+        let found = self.matcher.candidates.of(&document);
+        // Later conditions first, so that one event is not two steps of a sequence.
+        for slot in found.into_iter().rev() {
+            if !self.applies[slot.fingerprint] {
+                continue;
+            }
+            let fingerprint = &self.matcher.set.fingerprints[slot.fingerprint];
+            let Some(spans) = exact(fingerprint, slot.role, &document, self.now) else {
+                continue;
+            };
+            self.progress[slot.fingerprint].hit(slot.role, event, &spans);
+        }
+    }
+
+    /// Number of fingerprints that apply to this build.
+    pub fn applicable(&self) -> usize {
+        self.applies.iter().filter(|applies| **applies).count()
+    }
+
+    /// Number of events taken so far.
+    pub fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// The matches, the headline first: by priority, then by how specific the fingerprint is.
+    pub fn finish(self) -> Vec<Match> {
+        let mut found: Vec<(&Arc<Fingerprint>, Match)> = self
+            .matcher
+            .set
+            .fingerprints
+            .iter()
+            .zip(self.progress)
+            .zip(&self.applies)
+            .filter(|(_, applies)| **applies)
+            .filter_map(|((fingerprint, progress), _)| {
+                let (hits, evidence) = progress.finish()?;
+                Some((
+                    fingerprint,
+                    describe(fingerprint, &self.build, hits, evidence),
+                ))
+            })
+            .collect();
+        found.sort_by(|(a, _), (b, _)| {
+            b.specificity()
+                .cmp(&a.specificity())
+                .then_with(|| a.id.cmp(&b.id))
+        });
+        found.into_iter().map(|(_, m)| m).collect()
+    }
+}
+
+/// Evaluates one condition exactly; the spans of the message that show it when it holds.
+fn exact(
+    fingerprint: &Fingerprint,
+    role: Role,
+    document: &Document<'_>,
+    now: Timestamp,
+) -> Option<Vec<(usize, usize)>> {
+    match progress::condition(fingerprint, role)? {
+        progress::Wanted::Query(query) => {
+            query.matches(document, now).then(|| query.spans(document))
+        }
+        progress::Wanted::Pattern(pattern) => {
+            let event = document.event();
+            let files = pattern.files.as_ref();
+            if files.is_some_and(|globs| !globs.is_match(&*event.at.file)) {
+                return None;
+            }
+            let found = pattern.regex.find(&event.message)?;
+            Some(vec![(found.start(), found.end())])
+        }
+    }
+}
+
+fn describe(
+    fingerprint: &Fingerprint,
+    build: &Build,
+    hits: u64,
+    evidence: Vec<crate::event::Evidence>,
+) -> Match {
+    Match {
+        fingerprint: fingerprint.id.clone(),
+        title: fingerprint.title.clone(),
+        bug: fingerprint.bug.clone(),
+        hits,
+        evidence,
+        advice: fingerprint.advice.clone(),
+        category: fingerprint.category.clone(),
+        returned: fingerprint.returned(build),
+        quiet: fingerprint.suppress_notification,
+    }
+}

@@ -2,9 +2,7 @@
 //! 29, rules WB1–WB17, with its own types for Han, Hiragana, South-East Asian text and emoji), cut
 //! at 255 UTF-16 units, in lower case, with positions.
 
-use icu_properties::props::{
-    EmojiPresentation, ExtendedPictographic, LineBreak, Script, WordBreak,
-};
+use icu_properties::props::{ExtendedPictographic, LineBreak, Script, WordBreak};
 use icu_properties::{CodePointMapData, CodePointSetData};
 use std::borrow::Cow;
 
@@ -306,29 +304,21 @@ fn emoji_length(text: &str) -> usize {
             Some(second) if second.class == Class::Flag => second.end,
             _ => 0,
         },
-        Class::Emoji => pictograph_length(text, first),
+        Class::Emoji => pictograph_length(text),
         _ => 0,
     }
 }
 
-/// A pictograph with its variation, joined ones included. One that is shown as text by default
-/// counts only with U+FE0F behind it or joined to another.
-fn pictograph_length(text: &str, first: char) -> usize {
-    let Some(start) = unit(text, 0) else { return 0 };
-    let mut end = start.end;
-    let shown = CodePointSetData::new::<EmojiPresentation>().contains(first)
-        || text[first.len_utf8()..].starts_with('\u{fe0f}');
-    let mut joined = false;
+/// A pictograph with its variation, and others joined to it.
+fn pictograph_length(text: &str) -> usize {
+    let mut end = unit(text, 0).map_or(0, |u| u.end);
     while text[..end].ends_with('\u{200d}') {
         match unit(text, end) {
-            Some(next) if next.class == Class::Emoji => {
-                end = next.end;
-                joined = true;
-            }
+            Some(next) if next.class == Class::Emoji => end = next.end,
             _ => break,
         }
     }
-    if shown || joined { end } else { 0 }
+    end
 }
 
 #[cfg(test)]

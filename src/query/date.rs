@@ -41,9 +41,12 @@ fn absolute(text: &str, fill: Fill) -> Result<i64, String> {
     let (whole, _) = digits.split_once('.').unwrap_or((digits, ""));
     if !whole.is_empty() && digits.bytes().all(|b| b.is_ascii_digit() || b == b'.') {
         let cut = &text[..text.len() - (digits.len() - whole.len())];
-        return cut
+        let moment: i64 = cut
             .parse()
-            .map_err(|_| "the number is too large".to_owned());
+            .map_err(|_| "the number is too large".to_owned())?;
+        // Before 1970 the server's rounding up reaches a millisecond too far back.
+        let odd = i64::from(moment < 0 && fill == Fill::Up);
+        return Ok(moment - odd);
     }
     Err("write it as `2026-01-31`, `2026-01-31T12:00:00Z`, milliseconds since 1970 or date maths such as `now-1d`".to_owned())
 }

@@ -3,12 +3,14 @@
 use super::analyser::{Word, analyse};
 use super::ast::{Clause, Kind, Node, Occur};
 use super::date::{self, Fill};
+use super::number::Number;
 use super::parser::DEFAULT_FIELD;
 use super::pattern::{wildcard_matches, within_distance};
 use super::{Document, FieldKind, Query, phrase};
 use crate::event::FieldValue;
 use jiff::Timestamp;
 use std::borrow::Cow;
+use std::cmp::Ordering;
 
 /// One evaluation: the query (for its schema and programs), the event and the time.
 pub(super) struct Evaluation<'q, 'd, 'e> {
@@ -107,10 +109,9 @@ impl Evaluation<'_, '_, '_> {
 
     fn equals(&self, field: &str, found: &FieldValue, wanted: &str) -> bool {
         match self.kind(field) {
-            FieldKind::Integer | FieldKind::Float => {
-                let single = self.kind(field) == FieldKind::Float;
-                match (number(found, single), number_of(wanted, single)) {
-                    (Some(found), Some(wanted)) => found == wanted,
+            kind @ (FieldKind::Integer | FieldKind::Long | FieldKind::Float) => {
+                match (stored(found, kind), bound(wanted, kind)) {
+                    (Some(found), Some(wanted)) => found.compare(wanted) == Ordering::Equal,
                     _ => false,
                 }
             }
@@ -140,8 +141,9 @@ impl Evaluation<'_, '_, '_> {
     ) -> bool {
         match self.kind(field) {
             FieldKind::Date => self.dates(field, lower, upper),
-            FieldKind::Integer => self.numbers(field, false, lower, upper),
-            FieldKind::Float => self.numbers(field, true, lower, upper),
+            kind @ (FieldKind::Integer | FieldKind::Long | FieldKind::Float) => {
+                self.numbers(field, kind, lower, upper)
+            }
             _ => self.any_word(field, |word| {
                 lower.is_none_or(|(from, included)| {
                     word > from.as_str() || (*included && word == from)
@@ -154,22 +156,23 @@ impl Evaluation<'_, '_, '_> {
     fn numbers(
         &self,
         field: &str,
-        single: bool,
+        kind: FieldKind,
         lower: Option<&(String, bool)>,
         upper: Option<&(String, bool)>,
     ) -> bool {
-        let bound = |b: Option<&(String, bool)>| b.map(|(v, i)| (number_of(v, single), *i));
-        let (lower, upper) = (bound(lower), bound(upper));
+        let meets = |found: Number, side: Option<&(String, bool)>, outside: Ordering| {
+            side.is_none_or(|(text, included)| {
+                bound(text, kind).is_some_and(|limit| match found.compare(limit) {
+                    Ordering::Equal => *included,
+                    order => order != outside,
+                })
+            })
+        };
         self.any_value(
             field,
             |value| {
-                let Some(found) = number(value, single) else {
-                    return false;
-                };
-                lower.is_none_or(|(from, included)| {
-                    from.is_some_and(|from| found > from || (included && found == from))
-                }) && upper.is_none_or(|(to, included)| {
-                    to.is_some_and(|to| found < to || (included && found == to))
+                stored(value, kind).is_some_and(|found| {
+                    meets(found, lower, Ordering::Less) && meets(found, upper, Ordering::Greater)
                 })
             },
             |_| false,
@@ -275,32 +278,28 @@ fn as_text(value: &FieldValue) -> Cow<'_, str> {
     }
 }
 
-/// Numbers with a fraction are stored in single precision, as a cluster maps them.
-fn number(value: &FieldValue, single: bool) -> Option<f64> {
-    match value {
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "numbers in logs are far below 2^53"
-        )]
-        FieldValue::Integer(n) => narrow(*n as f64, single),
-        FieldValue::Float(x) => narrow(if single { *x } else { x.trunc() }, single),
-        FieldValue::Text(text) => {
-            number_of(text, single).map(|n| if single { n } else { n.trunc() })
-        }
-        FieldValue::Bool(_) | FieldValue::Many(_) => None,
-    }
+/// The number that a field of this kind stores for a value.
+fn stored(value: &FieldValue, kind: FieldKind) -> Option<Number> {
+    let number = match value {
+        FieldValue::Integer(n) => Number::Whole(i128::from(*n)),
+        FieldValue::Float(x) => Number::Real(*x),
+        FieldValue::Text(text) => Number::parse(text)?,
+        FieldValue::Bool(_) | FieldValue::Many(_) => return None,
+    };
+    Some(match kind {
+        FieldKind::Float => number.single(),
+        _ => number.cut(),
+    })
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "single precision is what the field stores"
-)]
-fn narrow(x: f64, single: bool) -> Option<f64> {
-    Some(if single { f64::from(x as f32) } else { x })
-}
-
-fn number_of(text: &str, single: bool) -> Option<f64> {
-    text.trim().parse().ok().and_then(|x| narrow(x, single))
+/// The number that a query names, as a field of this kind compares it.
+fn bound(text: &str, kind: FieldKind) -> Option<Number> {
+    let number = Number::parse(text)?;
+    Some(if kind == FieldKind::Float {
+        number.single()
+    } else {
+        number
+    })
 }
 
 fn moment(value: &FieldValue) -> Option<i64> {

@@ -3,6 +3,7 @@
 
 use super::analyser::{analyse, lower_case};
 use super::ast::{Clause, Kind, Node, Occur, Operator};
+use super::number::{Number, java_float};
 use super::parser::DEFAULT_FIELD;
 use super::pattern::wildcard_matches;
 use super::{FieldKind, QueryError, Schema, date, regexp};
@@ -46,8 +47,7 @@ impl Leaf<'_> {
         if self.name() == "_exists_" {
             return Ok(Some(self.exists(&value)));
         }
-        if self.field.is_some()
-            && value.chars().count() > 1
+        if value.chars().count() > 1
             && let Some(range) = self.comparison(&value)?
         {
             return Ok(Some(range));
@@ -107,8 +107,8 @@ impl Leaf<'_> {
                 field: field_name,
                 value: self.boolean(value)?.to_owned(),
             },
-            FieldKind::Integer | FieldKind::Float => {
-                self.number(field, value)?;
+            FieldKind::Integer | FieldKind::Long | FieldKind::Float => {
+                self.number(field, kind, value)?;
                 Kind::Term {
                     field: field_name,
                     value: value.trim().to_owned(),
@@ -231,14 +231,16 @@ impl Leaf<'_> {
             let pattern = match kind {
                 FieldKind::Unmapped => return Ok(Some(self.node(Kind::Nothing))),
                 FieldKind::Text => lower_case(pattern),
-                FieldKind::Keyword => pattern.to_owned(),
-                _ => return self.not_text("regular expression", field),
+                _ => pattern.to_owned(),
             };
             if let Err(problem) = regexp::Program::new(&pattern) {
                 return Err(QueryError {
                     message: format!("invalid regular expression: {}", problem.message),
                     offset: self.span.start + 1 + problem.offset,
                 });
+            }
+            if !matches!(kind, FieldKind::Text | FieldKind::Keyword) {
+                return Ok(Some(self.node(Kind::Nothing)));
             }
             Ok(Some(self.node(Kind::Regex {
                 field: field.to_owned(),
@@ -290,7 +292,9 @@ impl Leaf<'_> {
             };
             for (value, _) in lower.iter().chain(&upper) {
                 match kind {
-                    FieldKind::Integer | FieldKind::Float => drop(self.number(field, value)?),
+                    FieldKind::Integer | FieldKind::Long | FieldKind::Float => {
+                        self.number(field, kind, value)?
+                    }
                     FieldKind::Date => self.date(field, value)?,
                     FieldKind::Boolean => drop(self.boolean(value)?),
                     FieldKind::Text | FieldKind::Keyword | FieldKind::Unmapped => {}
@@ -308,11 +312,28 @@ impl Leaf<'_> {
         Ok(built.unwrap_or_else(|| self.node(Kind::Nothing)))
     }
 
-    fn number(&self, field: &str, value: &str) -> Result<f64, QueryError> {
-        match value.trim().parse::<f64>() {
-            Ok(number) if number.is_finite() && !value.is_empty() => Ok(number),
-            _ => self.refuse(format!("`{field}` holds numbers and `{value}` is none")),
+    fn number(&self, field: &str, kind: FieldKind, value: &str) -> Result<(), QueryError> {
+        let Some(number) = Number::parse(value) else {
+            return self.refuse(format!("`{field}` holds numbers and `{value}` is none"));
+        };
+        if kind == FieldKind::Float && !number.single().is_finite() {
+            return self.refuse(format!("`{value}` is too large for `{field}`"));
         }
+        if kind == FieldKind::Long && value.trim() != value {
+            return self.refuse(format!("`{field}` holds numbers and `{value}` has blanks"));
+        }
+        let limits = match kind {
+            FieldKind::Integer => i128::from(i32::MIN)..=i128::from(i32::MAX),
+            FieldKind::Long => i128::from(i64::MIN)..=i128::from(i64::MAX),
+            _ => return Ok(()),
+        };
+        if number.inside(*limits.start(), *limits.end()) {
+            return Ok(());
+        }
+        let (from, to) = limits.into_inner();
+        self.refuse(format!(
+            "`{field}` holds whole numbers from {from} to {to}; `{value}` is outside"
+        ))
     }
 
     fn date(&self, field: &str, value: &str) -> Result<(), QueryError> {
@@ -327,7 +348,7 @@ impl Leaf<'_> {
     fn boolean(&self, value: &str) -> Result<&'static str, QueryError> {
         match value {
             "true" => Ok("true"),
-            "false" | "" => Ok("false"),
+            "false" => Ok("false"),
             _ => self.refuse(format!("`{value}` is neither `true` nor `false`")),
         }
     }
@@ -338,9 +359,21 @@ impl Leaf<'_> {
         ))
     }
 
+    /// The fields that a name stands for: itself, what its `*` stands for, or the parts of an object.
     fn expand(&self, name: &str) -> Vec<(String, FieldKind)> {
         if !name.contains('*') {
-            return vec![(name.to_owned(), self.schema.kind(name))];
+            let inside = format!("{name}.");
+            let parts = self
+                .schema
+                .fields()
+                .filter(|(field, _)| field.starts_with(&inside));
+            let mut all: Vec<_> = parts
+                .map(|(field, kind)| (field.to_owned(), kind))
+                .collect();
+            if all.is_empty() {
+                all.push((name.to_owned(), self.schema.kind(name)));
+            }
+            return all;
         }
         self.schema
             .fields()
@@ -403,20 +436,6 @@ fn edit_distance(written: &str, word: &str) -> Option<u8> {
     )]
     let edits = edits as i32;
     u8::try_from(edits.min(2)).ok()
-}
-
-/// A number as Java's `Float.parseFloat` reads it.
-pub(super) fn java_float(text: &str) -> Option<f32> {
-    let text = text.trim();
-    let digits = text.strip_suffix(['f', 'F', 'd', 'D']).unwrap_or(text);
-    if digits.is_empty()
-        || digits
-            .chars()
-            .any(|c| c.is_ascii_alphabetic() && !matches!(c, 'e' | 'E'))
-    {
-        return None;
-    }
-    digits.parse().ok()
 }
 
 /// Takes the backslashes away: the next character stands for itself, `\u0041` for a code point.

@@ -85,6 +85,9 @@ fn state_after(state: State, kind: TokenKind) -> State {
 /// Length of the white space to skip. Inside a range a tab or line break is skipped only when no
 /// word follows at once, because there a word may begin with one (the longer match wins).
 fn white_space(state: State, rest: &str) -> usize {
+    if matches!(state, State::Boost) {
+        return 0;
+    }
     let mut skipped = 0;
     for c in rest.chars() {
         if !is_space(c) {
@@ -280,20 +283,27 @@ fn quoted(rest: &str) -> usize {
 
 /// A regular expression with its slashes; the longest one whose inner slashes are all escaped.
 fn regex(rest: &str) -> usize {
-    if !rest.starts_with('/') {
-        return 0;
+    if rest.starts_with('/') {
+        delimited(rest, b'/')
+    } else {
+        0
     }
+}
+
+/// The longest text between two delimiters whose inner delimiters all have a `\` before them; 0
+/// when it does not end.
+fn delimited(rest: &str, delimiter: u8) -> usize {
     let bytes = rest.as_bytes();
+    let mut length = 0;
     for at in 1..bytes.len() {
-        if bytes[at] == b'/' && bytes[at - 1] != b'\\' {
-            return at + 1;
-        }
-        // An escaped slash may also be the end, when no other one follows.
-        if bytes[at] == b'/' && !rest[at + 1..].contains('/') {
-            return at + 1;
+        if bytes[at] == delimiter {
+            length = at + 1;
+            if bytes[at - 1] != b'\\' {
+                break;
+            }
         }
     }
-    0
+    length
 }
 
 fn number(rest: &str) -> Option<usize> {
@@ -315,16 +325,11 @@ fn range_word(rest: &str) -> usize {
 }
 
 fn range_quoted(rest: &str) -> usize {
-    if !rest.starts_with('"') {
-        return 0;
+    if rest.starts_with('"') && !rest.starts_with("\"\"") {
+        delimited(rest, b'"')
+    } else {
+        0
     }
-    let bytes = rest.as_bytes();
-    for at in 2..bytes.len() {
-        if bytes[at] == b'"' && bytes[at - 1] != b'\\' {
-            return at + 1;
-        }
-    }
-    0
 }
 
 /// Says why no rule matches at `at`.

@@ -14,6 +14,7 @@ mod eval;
 mod explain;
 mod leaf;
 mod lexer;
+mod number;
 mod parser;
 mod pattern;
 mod phrase;
@@ -178,6 +179,6 @@ impl<'a> Document<'a> {
 
     /// Whether the event has a message at all.
     fn has_message(&self) -> bool {
-        !self.event.message.is_empty()
+        !self.event.message.is_empty() || self.event.field("message").is_some()
     }
 }

@@ -8,11 +8,14 @@
 use super::ast::{Clause, Kind, Node, Occur, Operator};
 use super::leaf::{self, Leaf};
 use super::lexer::{self, Token, TokenKind};
+use super::number::java_float;
 use super::{QueryError, Schema};
 use std::ops::Range;
 
 /// Longest query that a cluster takes by default, in characters.
 const MAX_LENGTH: usize = 32_000;
+/// Most conditions that a cluster takes by default.
+const MAX_CLAUSES: usize = 1024;
 /// Deepest nesting of groups; far beyond what people write, and safe for the stack.
 const MAX_DEPTH: usize = 200;
 
@@ -33,7 +36,7 @@ pub(super) fn parse(text: &str, schema: &Schema) -> Result<Parsed, QueryError> {
         return Err(QueryError { message, offset: 0 });
     }
     let all = 0..text.len();
-    if text.trim().is_empty() {
+    if text.trim_matches(|c| c <= ' ').is_empty() {
         let root = Node {
             span: all,
             kind: Kind::Nothing,
@@ -56,6 +59,9 @@ pub(super) fn parse(text: &str, schema: &Schema) -> Result<Parsed, QueryError> {
     if parser.kind() != TokenKind::End {
         return Err(parser.unexpected());
     }
+    if let Some(root) = &root {
+        count_leaves(root, &mut 0)?;
+    }
     let root = root.unwrap_or(Node {
         span: all,
         kind: Kind::Nothing,
@@ -64,6 +70,36 @@ pub(super) fn parse(text: &str, schema: &Schema) -> Result<Parsed, QueryError> {
         root,
         dropped: parser.dropped,
     })
+}
+
+/// Refuses what a cluster refuses by default: a group of more than 1,024 clauses, or more than
+/// that many conditions in all.
+fn count_leaves(node: &Node, leaves: &mut usize) -> Result<(), QueryError> {
+    match &node.kind {
+        Kind::Bool(clauses) => {
+            if clauses.len() > MAX_CLAUSES {
+                return Err(too_many(node));
+            }
+            return clauses
+                .iter()
+                .try_for_each(|c| count_leaves(&c.node, leaves));
+        }
+        Kind::Boost(inner, _) => return count_leaves(inner, leaves),
+        _ => *leaves += 1,
+    }
+    if *leaves > MAX_CLAUSES + 1 {
+        Err(too_many(node))
+    } else {
+        Ok(())
+    }
+}
+
+fn too_many(node: &Node) -> QueryError {
+    let message = format!("more than {MAX_CLAUSES} conditions; split the query");
+    QueryError {
+        message,
+        offset: node.span.start,
+    }
 }
 
 /// The sign before a clause.
@@ -334,7 +370,7 @@ impl Parser<'_> {
         let token = self.take();
         let (slop, boost) = self.suffixes()?;
         let end = slop.as_ref().map_or(token.span.end, |s| s.span.end);
-        let slop = slop.and_then(|s| leaf::java_float(&self.text[s.span.start + 1..s.span.end]));
+        let slop = slop.and_then(|s| java_float(&self.text[s.span.start + 1..s.span.end]));
         let inner = self.text[token.span.start + 1..token.span.end - 1].to_owned();
         let leaf = self.leaf(field, token.span.start..end);
         let node = leaf.phrase(&inner, slop.unwrap_or(0.0))?;

@@ -243,8 +243,11 @@ impl Reader {
         Ok(())
     }
 
+    /// One character; a letter behind a `\` must be one of the classes.
     fn character(&mut self) -> Result<char, RegexProblem> {
-        self.eat('\\');
+        if self.eat('\\') && self.peek().is_some_and(|c| c.is_ascii_alphabetic()) {
+            return Err(self.problem("only `\\d`, `\\s`, `\\w` and their capitals are classes"));
+        }
         self.take()
     }
 

@@ -10,8 +10,10 @@ pub enum FieldKind {
     Text,
     /// One exact string.
     Keyword,
-    /// A whole number.
+    /// A whole number of 32 bits.
     Integer,
+    /// A whole number of 64 bits.
+    Long,
     /// A number with a fraction.
     Float,
     /// A moment, with date maths.
@@ -95,7 +97,7 @@ impl Schema {
 fn kind_of(value: &FieldValue) -> FieldKind {
     match value {
         FieldValue::Bool(_) => FieldKind::Boolean,
-        FieldValue::Integer(_) => FieldKind::Integer,
+        FieldValue::Integer(_) => FieldKind::Long,
         FieldValue::Float(_) => FieldKind::Float,
         FieldValue::Text(_) | FieldValue::Many(_) => FieldKind::Keyword,
     }

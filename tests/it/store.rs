@@ -1,1 +1,190 @@
-//! Tests of the store part.
+//! The embedded store: the contract of all stores, and what only a store on disk can suffer.
+
+mod contract;
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+use tempfile::TempDir;
+use whorl::event::{Build, Event};
+use whorl::query::Schema;
+use whorl::store::{EmbeddedStore, HealthState, LogStore, Options, StoreError};
+
+/// Tells the test process that it is the child, and where the store is.
+const CHILD: &str = "WHORL_TEST_STORE_CHILD";
+
+/// Events of each build that the child appends.
+const EVENTS: u64 = 300;
+
+fn open(root: &Path) -> EmbeddedStore {
+    EmbeddedStore::open(root, options(Schema::default())).unwrap()
+}
+
+fn options(schema: Schema) -> Options {
+    Options {
+        schema,
+        writer_memory: 15_000_000,
+        check: true,
+    }
+}
+
+fn build(uuid: &str, day: u8) -> Build {
+    Build {
+        finished: format!("2025-12-{day:02}T12:00:00Z").parse().ok(),
+        ..Build::new(uuid)
+    }
+}
+
+fn append(store: &EmbeddedStore, uuid: &str, day: u8, message: &str) {
+    let mut events = (0..EVENTS).map(|_| Event::from_message(message));
+    store.append(&build(uuid, day), &mut events).unwrap();
+}
+
+#[test]
+fn the_embedded_store_keeps_the_contract() {
+    let root = tempfile::tempdir().unwrap();
+    let count = std::cell::Cell::new(0);
+    contract::run_all(&|schema| {
+        count.set(count.get() + 1);
+        let folder = root.path().join(count.get().to_string());
+        Box::new(EmbeddedStore::open(&folder, options(schema)).unwrap())
+    });
+}
+
+#[test]
+fn a_store_in_use_is_refused_with_its_name() {
+    let root = tempfile::tempdir().unwrap();
+    let first = open(root.path());
+    let Err(error) = EmbeddedStore::open(root.path(), Options::default()) else {
+        panic!("opened twice");
+    };
+    assert!(matches!(error, StoreError::Locked { .. }));
+    let text = error.to_string();
+    assert!(text.contains(&root.path().display().to_string()), "{text}");
+    assert!(text.contains(&std::process::id().to_string()), "{text}");
+    drop(first);
+    open(root.path());
+}
+
+/// A store with two days, closed again, and the folder of the first.
+fn two_days() -> (TempDir, PathBuf) {
+    let root = tempfile::tempdir().unwrap();
+    let store = open(root.path());
+    append(&store, "b1", 1, "first day");
+    append(&store, "b2", 2, "second day");
+    drop(store);
+    let slice = root.path().join("slices/2025-12-01");
+    (root, slice)
+}
+
+#[test]
+fn a_damaged_slice_is_set_aside_and_reported() {
+    let damages: [fn(&Path); 4] = [
+        |slice| fs::write(slice.join("meta.json"), "{").unwrap(),
+        |slice| fs::remove_file(slice.join("meta.json")).unwrap(),
+        |slice| fs::remove_file(file_of(slice, "store")).unwrap(),
+        |slice| {
+            let path = file_of(slice, "idx");
+            let mut bytes = fs::read(&path).unwrap();
+            bytes[3] ^= 0x55;
+            fs::write(path, bytes).unwrap();
+        },
+    ];
+    for damage in damages {
+        let (root, slice) = two_days();
+        damage(&slice);
+        let store = open(root.path());
+        let health = store.health();
+        assert_eq!(health.state, HealthState::Degraded);
+        assert_eq!(health.problems.len(), 1, "{:?}", health.problems);
+        assert!(health.problems[0].contains("2025-12-01"), "{:?}", health.problems);
+        assert!(store.events_of("b1").unwrap().is_empty());
+        assert_eq!(store.events_of("b2").unwrap().len(), 300);
+        append(&store, "b1", 1, "again");
+        assert_eq!(store.events_of("b1").unwrap().len(), 300);
+    }
+}
+
+fn file_of(slice: &Path, kind: &str) -> PathBuf {
+    let files = fs::read_dir(slice).unwrap().map(|entry| entry.unwrap().path());
+    files.into_iter().find(|p| p.extension().is_some_and(|e| e == kind)).unwrap()
+}
+
+#[test]
+fn a_slice_that_was_never_finished_is_no_harm() {
+    let (root, slice) = two_days();
+    let unfinished = root.path().join("slices/.unfinished-2025-12-03");
+    fs::create_dir(&unfinished).unwrap();
+    fs::copy(slice.join("meta.json"), unfinished.join("meta.json")).unwrap();
+    let store = open(root.path());
+    assert_eq!(store.health().state, HealthState::Ok);
+    assert!(!unfinished.exists());
+}
+
+/// Not a test of its own: what the next test starts as a process and kills.
+#[test]
+fn the_child_that_is_killed() {
+    let Some(root) = std::env::var_os(CHILD) else { return };
+    let store = open(Path::new(&root));
+    for round in 0.. {
+        let uuid = format!("b{}", round % 5);
+        let day = u8::try_from(round % 2).unwrap() + 1;
+        append(&store, &uuid, day, &format!("process {} round {round}", std::process::id()));
+        println!("\ncommitted {uuid} {} {round}", std::process::id());
+    }
+}
+
+#[test]
+fn a_kill_at_any_moment_loses_no_committed_build_and_shows_no_half_one() {
+    let root = tempfile::tempdir().unwrap();
+    for round in 0..6_u64 {
+        let (pid, committed) = kill_child_after(root.path(), 3 + round, round * 7);
+        let store = open(root.path());
+        assert_eq!(store.health().problems, [""; 0]);
+        for n in 0..5 {
+            let events = store.events_of(&format!("b{n}")).unwrap();
+            assert!([0, 300].contains(&events.len()), "half a build: {}", events.len());
+            assert!(events.iter().all(|event| event.message == events[0].message));
+            let Some(last) = committed.iter().rev().find(|round| *round % 5 == n) else { continue };
+            // The next append of the same build may have been committed and not yet said so.
+            let allowed = [*last, last + 5].map(|round| format!("process {pid} round {round}"));
+            assert!(allowed.contains(&events[0].message), "{}", events[0].message);
+        }
+    }
+}
+
+/// Starts the child, kills it some milliseconds after it has committed `appends` builds, and
+/// returns its id and the rounds that it said were committed.
+fn kill_child_after(root: &Path, appends: u64, milliseconds: u64) -> (u32, Vec<u64>) {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "store::the_child_that_is_killed", "--nocapture"])
+        .env(CHILD, root)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let output = BufReader::new(child.stdout.take().unwrap());
+    let (send, receive) = mpsc::channel();
+    let reader = std::thread::spawn(move || {
+        for line in output.lines().map_while(Result::ok) {
+            let Some(rest) = line.strip_prefix("committed ") else { continue };
+            let round = rest.rsplit(' ').next().unwrap().parse::<u64>().unwrap();
+            if send.send(round).is_err() {
+                return;
+            }
+        }
+    });
+    let mut rounds = Vec::new();
+    for _ in 0..appends {
+        rounds.push(receive.recv_timeout(Duration::from_secs(60)).unwrap());
+    }
+    // The moment is meant to be arbitrary: nothing is awaited here.
+    rounds.extend(receive.recv_timeout(Duration::from_millis(milliseconds)));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    rounds.extend(receive.iter());
+    reader.join().unwrap();
+    (child.id(), rounds)
+}

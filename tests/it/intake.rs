@@ -622,7 +622,7 @@ fn a_cut_archive_is_told() {
     let fields = Fields::default();
     let mut count = 0;
     let summary = read_stream("-", &mut reader, &fields, &Limits::default(), &mut |_| {
-        count += 1
+        count += 1;
     });
     assert!(!summary.complete());
     assert_eq!(summary.files.len(), 2);
@@ -783,7 +783,7 @@ proptest! {
         let limits = Limits { max_line, max_event_lines: 8, ..Limits::default() };
         let (events, summary) = read_with("x.txt", &bytes, &limits);
         prop_assert_eq!(summary.events, events.len() as u64);
-        let ends = bytes.iter().filter(|b| **b == b'\n').count();
+        let ends = memchr::memchr_iter(b'\n', &bytes).count();
         let expected = ends + usize::from(!bytes.is_empty() && !bytes.ends_with(b"\n"));
         // Random bytes may begin like a compressed file.
         prop_assume!(summary.problems.iter().all(|p| !p.loses_data()));
@@ -795,7 +795,7 @@ proptest! {
             prop_assert!(before <= from && to <= bytes.len());
             before = to;
             let raw = &bytes[from..to];
-            let line = bytes[..from].iter().filter(|b| **b == b'\n').count() + 1;
+            let line = memchr::memchr_iter(b'\n', &bytes[..from]).count() + 1;
             prop_assert_eq!(event.at.line, line as u64);
             let stripped = byte_map(raw, summary.format);
             prop_assert_eq!(&stripped.text, &event.message);

@@ -34,7 +34,12 @@ pub fn classify(
 fn finish(run: Run<'_>, looked_for: usize, summary: BuildSummary) -> Outcome {
     let matches = run.finish();
     let verdict = verdict(&summary, !matches.is_empty());
-    Outcome { verdict, matches, looked_for, summary }
+    Outcome {
+        verdict,
+        matches,
+        looked_for,
+        summary,
+    }
 }
 
 /// The verdict that follows from what was read and found. While a part of the log is missing the

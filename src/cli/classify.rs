@@ -65,7 +65,10 @@ const INCOMPLETE: u8 = 4;
 /// Classifies; the exit code says what came of it.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let Some(missing) = args.queries.iter().find(|dir| !dir.exists()) {
-        eprintln!("error: no fingerprint folder `{}`; name one with `--queries`", missing.display());
+        eprintln!(
+            "error: no fingerprint folder `{}`; name one with `--queries`",
+            missing.display()
+        );
         return Ok(ExitCode::from(USAGE));
     }
     if args.logs != "-" && !is_url(&args.logs) && !Path::new(&args.logs).exists() {
@@ -92,7 +95,13 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Err(error);
     }
     let seconds = start.elapsed().as_secs_f64();
-    show::show(args.format, &build, &outcome, seconds, std::io::stdout().is_terminal())?;
+    show::show(
+        args.format,
+        &build,
+        &outcome,
+        seconds,
+        std::io::stdout().is_terminal(),
+    )?;
     for problem in outcome.summary.all_problems() {
         eprintln!("warning: {problem}");
     }
@@ -114,7 +123,10 @@ fn code(outcome: &Outcome) -> u8 {
 
 fn report_broken(set: &FingerprintSet) {
     use crate::fingerprint::Severity;
-    let broken = set.diagnostics.iter().filter(|d| d.severity == Severity::Error);
+    let broken = set
+        .diagnostics
+        .iter()
+        .filter(|d| d.severity == Severity::Error);
     for diagnostic in broken {
         eprintln!("warning: {diagnostic}");
     }
@@ -132,15 +144,26 @@ fn is_url(text: &str) -> bool {
     text.starts_with("http://") || text.starts_with("https://")
 }
 
-fn read(logs: &str, fields: &Fields, sink: &mut dyn FnMut(crate::event::Event)) -> anyhow::Result<BuildSummary> {
+fn read(
+    logs: &str,
+    fields: &Fields,
+    sink: &mut dyn FnMut(crate::event::Event),
+) -> anyhow::Result<BuildSummary> {
     let limits = Limits::default();
     if logs == "-" {
-        return Ok(read_stream("stdin", &mut std::io::stdin().lock(), fields, &limits, sink));
+        return Ok(read_stream(
+            "stdin",
+            &mut std::io::stdin().lock(),
+            fields,
+            &limits,
+            sink,
+        ));
     }
     if is_url(logs) {
         let (name, mut body) = fetch::open(logs)?;
         return Ok(read_stream(&name, &mut body, fields, &limits, sink));
     }
-    let inputs = open_path(Path::new(logs), &limits).with_context(|| format!("cannot read {logs}"))?;
+    let inputs =
+        open_path(Path::new(logs), &limits).with_context(|| format!("cannot read {logs}"))?;
     Ok(read_all(&inputs, fields, &limits, sink))
 }

@@ -9,11 +9,13 @@ mod error;
 mod guard;
 mod health;
 mod intake;
+mod local;
 mod pages;
 mod reports;
 mod service;
 mod view;
 
+pub use local::{Local, LocalError};
 pub use service::{Service, ServiceError};
 
 use crate::classify::engine::Engine;

@@ -44,6 +44,9 @@ pub enum ServiceError {
     /// The schedule of the report.
     #[error("report.schedule: {0}")]
     Schedule(String),
+    /// Fingerprints or index.
+    #[error(transparent)]
+    Engine(#[from] super::LocalError),
     /// A receiver of notes.
     #[error("notes.webhooks: {0}")]
     Webhook(String),
@@ -69,14 +72,14 @@ impl Service {
     pub async fn open<E, F>(config: Config, engine: F) -> Result<Self, ServiceError>
     where
         E: Engine,
-        F: FnOnce(&Config, &Spool) -> Result<Arc<E>, ServiceError>,
+        F: FnOnce(&Config, &Spool, &Arc<State>) -> Result<Arc<E>, ServiceError>,
     {
         schedule(&config.report.schedule)?;
         let lock = FolderLock::acquire(&config.data_dir)?;
         let state = Arc::new(State::open(config.data_dir.join("state.db"))?);
         let spool =
             Spool::open(&config.data_dir).map_err(io(config.data_dir.display().to_string()))?;
-        let engine: Arc<dyn Engine> = engine(&config, &spool)?;
+        let engine: Arc<dyn Engine> = engine(&config, &spool, &state)?;
         let listener = TcpListener::bind(config.listen)
             .await
             .map_err(io(format!("cannot listen on {}", config.listen)))?;

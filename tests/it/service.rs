@@ -151,7 +151,7 @@ async fn start(dir: &std::path::Path, change: impl FnOnce(&mut Config)) -> Runni
     };
     change(&mut config);
     let mut kept = None;
-    let service = Service::open(config, |_, spool| {
+    let service = Service::open(config, |_, spool, _| {
         let small = Arc::new(Small {
             spool: spool.clone(),
             version: AtomicU64::new(1),

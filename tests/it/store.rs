@@ -100,7 +100,11 @@ fn a_damaged_slice_is_set_aside_and_reported() {
         let health = store.health();
         assert_eq!(health.state, HealthState::Degraded);
         assert_eq!(health.problems.len(), 1, "{:?}", health.problems);
-        assert!(health.problems[0].contains("2025-12-01"), "{:?}", health.problems);
+        assert!(
+            health.problems[0].contains("2025-12-01"),
+            "{:?}",
+            health.problems
+        );
         assert!(store.events_of("b1").unwrap().is_empty());
         assert_eq!(store.events_of("b2").unwrap().len(), 300);
         append(&store, "b1", 1, "again");
@@ -109,8 +113,13 @@ fn a_damaged_slice_is_set_aside_and_reported() {
 }
 
 fn file_of(slice: &Path, kind: &str) -> PathBuf {
-    let files = fs::read_dir(slice).unwrap().map(|entry| entry.unwrap().path());
-    files.into_iter().find(|p| p.extension().is_some_and(|e| e == kind)).unwrap()
+    let files = fs::read_dir(slice)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    files
+        .into_iter()
+        .find(|p| p.extension().is_some_and(|e| e == kind))
+        .unwrap()
 }
 
 #[test]
@@ -127,12 +136,19 @@ fn a_slice_that_was_never_finished_is_no_harm() {
 /// Not a test of its own: what the next test starts as a process and kills.
 #[test]
 fn the_child_that_is_killed() {
-    let Some(root) = std::env::var_os(CHILD) else { return };
+    let Some(root) = std::env::var_os(CHILD) else {
+        return;
+    };
     let store = open(Path::new(&root));
     for round in 0.. {
         let uuid = format!("b{}", round % 5);
         let day = u8::try_from(round % 2).unwrap() + 1;
-        append(&store, &uuid, day, &format!("process {} round {round}", std::process::id()));
+        append(
+            &store,
+            &uuid,
+            day,
+            &format!("process {} round {round}", std::process::id()),
+        );
         println!("\ncommitted {uuid} {} {round}", std::process::id());
     }
 }
@@ -146,12 +162,26 @@ fn a_kill_at_any_moment_loses_no_committed_build_and_shows_no_half_one() {
         assert_eq!(store.health().problems, [""; 0]);
         for n in 0..5 {
             let events = store.events_of(&format!("b{n}")).unwrap();
-            assert!([0, 300].contains(&events.len()), "half a build: {}", events.len());
-            assert!(events.iter().all(|event| event.message == events[0].message));
-            let Some(last) = committed.iter().rev().find(|round| *round % 5 == n) else { continue };
+            assert!(
+                [0, 300].contains(&events.len()),
+                "half a build: {}",
+                events.len()
+            );
+            assert!(
+                events
+                    .iter()
+                    .all(|event| event.message == events[0].message)
+            );
+            let Some(last) = committed.iter().rev().find(|round| *round % 5 == n) else {
+                continue;
+            };
             // The next append of the same build may have been committed and not yet said so.
             let allowed = [*last, last + 5].map(|round| format!("process {pid} round {round}"));
-            assert!(allowed.contains(&events[0].message), "{}", events[0].message);
+            assert!(
+                allowed.contains(&events[0].message),
+                "{}",
+                events[0].message
+            );
         }
     }
 }
@@ -169,7 +199,9 @@ fn kill_child_after(root: &Path, appends: u64, milliseconds: u64) -> (u32, Vec<u
     let (send, receive) = mpsc::channel();
     let reader = std::thread::spawn(move || {
         for line in output.lines().map_while(Result::ok) {
-            let Some(rest) = line.strip_prefix("committed ") else { continue };
+            let Some(rest) = line.strip_prefix("committed ") else {
+                continue;
+            };
             let round = rest.rsplit(' ').next().unwrap().parse::<u64>().unwrap();
             if send.send(round).is_err() {
                 return;

@@ -9,7 +9,13 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 
 /// Writes the answer to standard output.
-pub(super) fn show(format: Format, build: &Build, outcome: &Outcome, seconds: f64, colour: bool) -> anyhow::Result<()> {
+pub(super) fn show(
+    format: Format,
+    build: &Build,
+    outcome: &Outcome,
+    seconds: f64,
+    colour: bool,
+) -> anyhow::Result<()> {
     let text = match format {
         Format::Text => text(outcome, colour),
         Format::Json => format!("{}\n", json_answer(build, outcome, seconds)),
@@ -39,7 +45,11 @@ fn rate(summary: &BuildSummary, seconds: f64) -> f64 {
 fn text(outcome: &Outcome, colour: bool) -> String {
     let mut out = String::new();
     for found in &outcome.matches {
-        let returned = if found.returned { " (returned: it counted as fixed)" } else { "" };
+        let returned = if found.returned {
+            " (returned: it counted as fixed)"
+        } else {
+            ""
+        };
         let _ = writeln!(out, "{}{returned}", title(found));
         if let Some(url) = &found.bug.url {
             let _ = writeln!(out, "  {url}");
@@ -50,7 +60,12 @@ fn text(outcome: &Outcome, colour: bool) -> String {
                 let _ = writeln!(out, "    {line}");
             }
         }
-        let _ = writeln!(out, "  {} {}", found.hits, plural(found.hits, "hit", "hits"));
+        let _ = writeln!(
+            out,
+            "  {} {}",
+            found.hits,
+            plural(found.hits, "hit", "hits")
+        );
         if let Some(advice) = &found.advice {
             let _ = writeln!(out, "  Advice: {}", safe(advice.trim()));
         }
@@ -61,7 +76,11 @@ fn text(outcome: &Outcome, colour: bool) -> String {
 }
 
 fn counted(outcome: &Outcome) -> String {
-    format!("{} of {} fingerprints matched", outcome.matches.len(), outcome.looked_for)
+    format!(
+        "{} of {} fingerprints matched",
+        outcome.matches.len(),
+        outcome.looked_for
+    )
 }
 
 fn plural(n: u64, one: &'static str, many: &'static str) -> &'static str {
@@ -78,7 +97,11 @@ fn title(found: &Match) -> String {
 
 /// The excerpt with its phrases marked: by `»…«`, and in colour on a terminal too.
 fn marked(shown: &Evidence, colour: bool) -> String {
-    let (open, close) = if colour { ("\u{1b}[1;31m»", "«\u{1b}[0m") } else { ("»", "«") };
+    let (open, close) = if colour {
+        ("\u{1b}[1;31m»", "«\u{1b}[0m")
+    } else {
+        ("»", "«")
+    };
     let mut out = String::new();
     let mut at = 0;
     for &(from, to) in &shown.spans {
@@ -148,7 +171,9 @@ fn github(outcome: &Outcome) -> String {
 }
 
 fn data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    text.replace('%', "%25")
+        .replace('\r', "%0D")
+        .replace('\n', "%0A")
 }
 
 fn property(text: &str) -> String {
@@ -162,10 +187,20 @@ fn markdown(outcome: &Outcome) -> String {
             Some(url) => format!("[{}]({url})", escape(&title(found))),
             None => escape(&title(found)),
         };
-        let _ = writeln!(out, "- {bug}, {} {}", found.hits, plural(found.hits, "hit", "hits"));
+        let _ = writeln!(
+            out,
+            "- {bug}, {} {}",
+            found.hits,
+            plural(found.hits, "hit", "hits")
+        );
         for shown in &found.evidence {
             let fence = "`".repeat(longest_ticks(&shown.excerpt).max(2) + 1);
-            let _ = writeln!(out, "\n  `{}:{}`\n\n  {fence}text", shown.file.replace('`', "'"), shown.line);
+            let _ = writeln!(
+                out,
+                "\n  `{}:{}`\n\n  {fence}text",
+                shown.file.replace('`', "'"),
+                shown.line
+            );
             for line in safe(&shown.excerpt).lines() {
                 let _ = writeln!(out, "  {line}");
             }
@@ -185,7 +220,10 @@ fn longest_ticks(text: &str) -> usize {
 fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in safe(text).chars() {
-        if matches!(c, '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '#' | '|') {
+        if matches!(
+            c,
+            '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '#' | '|'
+        ) {
             out.push('\\');
         }
         out.push(c);
@@ -211,6 +249,9 @@ mod tests {
 
     #[test]
     fn a_workflow_command_cannot_be_broken_out_of() {
-        assert_eq!(property("a:b,c\n::error::x%"), "a%3Ab%2Cc%0A%3A%3Aerror%3A%3Ax%25");
+        assert_eq!(
+            property("a:b,c\n::error::x%"),
+            "a%3Ab%2Cc%0A%3A%3Aerror%3A%3Ax%25"
+        );
     }
 }

@@ -5,7 +5,7 @@ mod show;
 
 use crate::classify::one::{Outcome, classify};
 use crate::event::{Build, Fields};
-use crate::fingerprint::{FingerprintSet, load};
+use crate::fingerprint::FingerprintSet;
 use crate::intake::{BuildSummary, Limits, open_path, read_all, read_stream};
 use crate::matcher::Matcher;
 use anyhow::{Context, bail};
@@ -75,7 +75,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         eprintln!("error: no log `{}`", args.logs);
         return Ok(ExitCode::from(USAGE));
     }
-    let set = Arc::new(load(&args.queries));
+    let set = Arc::new(FingerprintSet::load(&args.queries));
     report_broken(&set);
     if set.fingerprints.is_empty() {
         bail!("no fingerprint could be loaded");

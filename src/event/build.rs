@@ -125,7 +125,7 @@ impl Build {
     pub fn set_field(&mut self, name: &str, value: &str) {
         let slot = match name {
             "build_uuid" => {
-                self.uuid = value.to_owned();
+                value.clone_into(&mut self.uuid);
                 return;
             }
             "voting" => {

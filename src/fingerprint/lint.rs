@@ -98,8 +98,10 @@ impl Page<'_> {
     fn check(&self, parsed: &Parsed, schema: &Schema, found: &mut Vec<Diagnostic>) {
         let fingerprint = &parsed.fingerprint;
         self.examples(parsed, found);
-        if let Condition::Pattern(pattern) = &fingerprint.condition {
-            if pattern.regex.is_match("") {
+        if let Condition::Pattern(pattern) = &fingerprint.condition
+            && pattern.regex.is_match("")
+        {
+            {
                 let place = parsed.places.first().copied().unwrap_or((1, 1));
                 let message =
                     "this expression also matches an empty text, so it matches every event";

@@ -273,8 +273,9 @@ fn joins(before: Class, next: Class) -> Join {
         (C::ExtendNumLet | C::Katakana, C::Katakana) => Join::Yes,
         (b, n) if (letter(b) || b == C::Numeric) && (letter(n) || n == C::Numeric) => Join::Yes,
         (b, C::MidLetter | C::MidNumLet | C::SingleQuote) if letter(b) => Join::IfFollowed,
-        (C::Hebrew, C::DoubleQuote) => Join::IfFollowed,
-        (C::Numeric, C::MidNum | C::MidNumLet | C::SingleQuote) => Join::IfFollowed,
+        (C::Hebrew, C::DoubleQuote) | (C::Numeric, C::MidNum | C::MidNumLet | C::SingleQuote) => {
+            Join::IfFollowed
+        }
         _ => Join::No,
     }
 }

@@ -224,7 +224,7 @@ impl Evaluation<'_, '_, '_> {
                 self.mark_phrases(words, *slop, spans);
             }
             Kind::Term { field, value } if field == DEFAULT_FIELD => {
-                self.mark_words(spans, |w| w == value)
+                self.mark_words(spans, |w| w == value);
             }
             Kind::Wildcard { field, pattern } if field == DEFAULT_FIELD => {
                 self.mark_words(spans, |w| wildcard_matches(pattern, w));

@@ -68,9 +68,9 @@ impl Leaf<'_> {
         };
         let bound = (bound != "*").then(|| (bound.to_owned(), included));
         let node = if upper {
-            self.range(None, bound)
+            self.range(None, bound.as_ref())
         } else {
-            self.range(bound, None)
+            self.range(bound.as_ref(), None)
         };
         node.map(Some)
     }
@@ -280,20 +280,20 @@ impl Leaf<'_> {
     /// A range; an open side is `None`.
     pub(super) fn range(
         &self,
-        lower: Option<(String, bool)>,
-        upper: Option<(String, bool)>,
+        lower: Option<&(String, bool)>,
+        upper: Option<&(String, bool)>,
     ) -> Built {
         let built = self.each_field(|field, kind| {
-            let lower_case_in_text = |bound: &Option<(String, bool)>| {
-                bound.as_ref().map(|(value, included)| match kind {
+            let lower_case_in_text = |bound: Option<&(String, bool)>| {
+                bound.map(|(value, included)| match kind {
                     FieldKind::Text => (lower_case(value), *included),
                     _ => (value.clone(), *included),
                 })
             };
-            for (value, _) in lower.iter().chain(&upper) {
+            for (value, _) in lower.into_iter().chain(upper) {
                 match kind {
                     FieldKind::Integer | FieldKind::Long | FieldKind::Float => {
-                        self.number(field, kind, value)?
+                        self.number(field, kind, value)?;
                     }
                     FieldKind::Date => self.date(field, value)?,
                     FieldKind::Boolean => drop(self.boolean(value)?),
@@ -304,8 +304,8 @@ impl Leaf<'_> {
                 FieldKind::Unmapped => Kind::Nothing,
                 _ => Kind::Range {
                     field: field.to_owned(),
-                    lower: lower_case_in_text(&lower),
-                    upper: lower_case_in_text(&upper),
+                    lower: lower_case_in_text(lower),
+                    upper: lower_case_in_text(upper),
                 },
             })))
         })?;

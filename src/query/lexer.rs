@@ -249,11 +249,8 @@ fn wild(rest: &str) -> usize {
 }
 
 fn fuzzy(rest: &str) -> usize {
-    if rest.starts_with('~') {
-        1 + term_chars(&rest[1..])
-    } else {
-        0
-    }
+    rest.strip_prefix('~')
+        .map_or(0, |more| 1 + term_chars(more))
 }
 
 fn bare_operator(rest: &str) -> usize {

@@ -396,10 +396,9 @@ impl Parser<'_> {
         let from_included = self.image(&open) == "[";
         let to_included = self.image(&close) == "]";
         let leaf = self.leaf(field, open.span.start..close.span.end);
-        let node = leaf.range(
-            lower.map(|v| (v, from_included)),
-            upper.map(|v| (v, to_included)),
-        )?;
+        let lower = lower.map(|value| (value, from_included));
+        let upper = upper.map(|value| (value, to_included));
+        let node = leaf.range(lower.as_ref(), upper.as_ref())?;
         Ok(boosted(Some(node), boost))
     }
 

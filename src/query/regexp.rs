@@ -454,7 +454,6 @@ fn derive(node: &Rc<Node>, c: char, work: &mut usize) -> Rc<Node> {
         return Rc::new(Node::Nothing);
     }
     match &**node {
-        Node::Nothing | Node::Empty => Rc::new(Node::Nothing),
         Node::Set(ranges, negated) => {
             let inside = ranges.iter().any(|(from, to)| (*from..=*to).contains(&c));
             Rc::new(if inside == *negated {
@@ -510,7 +509,7 @@ fn derive(node: &Rc<Node>, c: char, work: &mut usize) -> Rc<Node> {
                 seen,
             })
         }
-        Node::Interval { .. } => Rc::new(Node::Nothing),
+        Node::Nothing | Node::Empty | Node::Interval { .. } => Rc::new(Node::Nothing),
     }
 }
 

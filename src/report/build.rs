@@ -140,11 +140,16 @@ impl Counts {
             self.of += builds;
         }
         self.rate = wilson(self.classified, self.of).map(|(low, high)| Rate {
-            value: self.classified as f64 / self.of as f64,
-            low,
-            high,
+            value: rounded(self.classified as f64 / self.of as f64),
+            low: rounded(low),
+            high: rounded(high),
         });
     }
+}
+
+/// Six decimals: more than anyone reads, and JSON gives them back exactly.
+fn rounded(share: f64) -> f64 {
+    (share * 1e6).round() / 1e6
 }
 
 /// Makes the report of `now`.
@@ -252,7 +257,7 @@ fn row(stats: FingerprintStats, info: Option<&FingerprintInfo>) -> FingerprintRo
         bug: info.map(|info| info.bug.clone()),
         category: info.and_then(|info| info.category.clone()),
         in_force: info.is_some(),
-        passing_share: (all > 0).then(|| stats.passing_builds_10d as f64 / all as f64),
+        passing_share: (all > 0).then(|| rounded(stats.passing_builds_10d as f64 / all as f64)),
         stats,
     }
 }

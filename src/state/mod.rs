@@ -1,5 +1,5 @@
 //! What must survive a restart: builds, their logs' names, verdicts with matches and evidence, notes
-//! that wait to be said, reports and the audit log. One SQLite file.
+//! that wait to be said, reports and the audit log. One `SQLite` file.
 //!
 //! In: builds, verdicts and notes. Out: rows and exact counts. Invariants: a verdict, its matches,
 //! their evidence and its notes are written in one transaction; times are whole microseconds in UTC;
@@ -188,7 +188,7 @@ fn time(micros: i64) -> Timestamp {
     Timestamp::from_microsecond(micros).unwrap_or(edge)
 }
 
-/// SQLite has no unsigned numbers; ours never come near the edge.
+/// `SQLite` has no unsigned numbers; ours never come near the edge.
 fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }

@@ -1,5 +1,5 @@
 //! Tests of the intake part.
-#![allow(clippy::unwrap_used, reason = "helpers of tests may panic")]
+#![allow(clippy::naive_bytecount, reason = "tests count few bytes")]
 
 use proptest::prelude::*;
 use std::io::{self, Read, Write};

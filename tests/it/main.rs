@@ -1,5 +1,12 @@
 //! The integration tests, one binary: each module drives the real program or a whole room.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    clippy::print_stdout,
+    reason = "tests may panic and say what they skip"
+)]
+
 mod architecture;
 mod classify;
 mod fingerprint;

@@ -1,5 +1,10 @@
 //! Reports, and notes on their way to a real receiver.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests fail the test that calls them"
+)]
+
 use axum::Router;
 use axum::body::Bytes;
 use axum::extract::State as Shared;
@@ -296,4 +301,47 @@ async fn a_note_that_nobody_takes_is_parked() {
     task.await.unwrap();
     assert_eq!(note.attempts, 3);
     assert!(note.error.unwrap().contains("503"));
+}
+
+/// Ten days with 200,000 failed builds, each with a match of one of 1,000 fingerprints.
+const MANY: &str = "
+    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 200000)
+    INSERT INTO builds (id, uuid, meta, job, project, pipeline, branch, failed, received_at,
+                        completed_at, at, waiting, verdict, rules_version)
+    SELECT i, 'u' || i, json_object('uuid', 'u' || i, 'result', 'FAILURE'), 'job' || (i % 80),
+           'p' || (i % 30), 'gate', 'b' || (i % 4), 1, 0, 0, ?1 - i * 4300000, 0,
+           iif(i % 4, 'matched', 'unmatched'), 'v'
+    FROM n";
+const MANY_MATCHES: &str = "
+    INSERT INTO matches (build, fingerprint, at, failed, hits, title, bug_name, returned, quiet)
+    SELECT id, 'f' || (id / 4 % 1000), at, 1, 2, 't', 'b', 0, 0 FROM builds
+    WHERE verdict = 'matched'";
+
+#[test]
+fn a_big_report_is_exact_and_does_not_take_long() {
+    let (folder, state) = open();
+    let raw = rusqlite::Connection::open(folder.path().join("state.db")).unwrap();
+    raw.execute(MANY, [now().as_microsecond()]).unwrap();
+    raw.execute(MANY_MATCHES, []).unwrap();
+    let started = std::time::Instant::now();
+    let report = build_report(&state, &[], now()).unwrap();
+    let counted = started.elapsed();
+    let drawing = std::time::Instant::now();
+    let html = render_html(&report).unwrap();
+    let drawn = drawing.elapsed();
+    println!(
+        "counted in {counted:?}, page of {} bytes in {drawn:?}",
+        html.len()
+    );
+    let ten = &report.all.windows.ten_days;
+    assert_eq!((ten.classified, ten.of), (150_000, 200_000));
+    assert_eq!(report.fingerprints.len(), 1000);
+    let ranked: u64 = report
+        .fingerprints
+        .iter()
+        .map(|row| row.stats.builds_10d)
+        .sum();
+    assert_eq!(ranked, 150_000);
+    // Generous: an unoptimised build on a busy machine. The budget is 2 s.
+    assert!(counted < Duration::from_secs(20), "{counted:?}");
 }

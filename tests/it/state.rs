@@ -1,5 +1,10 @@
 //! The state: idempotent, whole after a restart, and exact.
 
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests fail the test that calls them"
+)]
+
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -448,7 +453,7 @@ proptest! {
             state.put_build(&Build::new(&uuid)).unwrap();
             let matches = matches.iter().map(|(id, hits)| found(&id.to_string(), *hits)).collect();
             let verdict = record(&uuid, Verdict::Matched, "v", matches);
-            for _ in 0..1 + n % 2 {
+            for _ in 0..=n % 2 {
                 state.record_verdict(&verdict, &[]).unwrap();
             }
             state.put_build(&build(&uuid, result, end)).unwrap();

@@ -67,7 +67,7 @@ impl Folder {
     pub(super) fn set_aside(&self, day: Date, why: &str) -> Result<(), StoreError> {
         let from = self.slice(day);
         let aside = self.root.join("aside");
-        let free = (1_u32..)
+        let free = (1..=u32::MAX)
             .map(|n| aside.join(format!("{day}.{n}")))
             .find(|p| !p.exists());
         let Some(to) = free else { return Ok(()) };

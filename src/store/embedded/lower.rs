@@ -158,12 +158,11 @@ impl Lowering<'_> {
     fn wildcard(&self, field: &str, pattern: &str) -> Lowered {
         let expression = wildcard_expression(pattern);
         match self.schema.kind(field) {
-            FieldKind::Text if field == MESSAGE => self
-                .matching(self.columns.message, &expression)
+            FieldKind::Text if field == MESSAGE => matching(self.columns.message, &expression)
                 .map_or_else(|| self.present(field), Lowered::wider),
             FieldKind::Keyword => {
                 let expression = format!("{}{expression}", escaped(&value_prefix(field)));
-                let Some(short) = self.matching(self.columns.keyword, &expression) else {
+                let Some(short) = matching(self.columns.keyword, &expression) else {
                     return self.present(field);
                 };
                 let long = self.keyword(&long_value_term(field));
@@ -179,10 +178,6 @@ impl Lowering<'_> {
             Some(term) if field != MESSAGE => Lowered::wider(self.keyword(&term)),
             _ => Lowered::wider(AllQuery),
         }
-    }
-
-    fn matching(&self, field: Field, expression: &str) -> Option<RegexQuery> {
-        RegexQuery::from_pattern(expression, field).ok()
     }
 
     fn word(&self, word: &str) -> TermQuery {
@@ -222,4 +217,8 @@ fn push_escaped(out: &mut String, c: char) {
         out.push('\\');
     }
     out.push(c);
+}
+
+fn matching(field: Field, expression: &str) -> Option<RegexQuery> {
+    RegexQuery::from_pattern(expression, field).ok()
 }

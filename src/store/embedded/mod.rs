@@ -192,10 +192,14 @@ impl EmbeddedStore {
                 if let Some((_, writer)) = other {
                     writer.wait_merging_threads().map_err(|e| failure(&e))?;
                 }
-                slice
+                let writer: IndexWriter = slice
                     .index
                     .writer_with_num_threads(1, self.options.writer_memory)
-                    .map_err(|e| failure(&e))
+                    .map_err(|e| failure(&e))?;
+                // Files of a commit that a kill cut off would be in the way of the next one.
+                let collected = writer.garbage_collect_files().wait();
+                collected.map_err(|e| failure(&e))?;
+                Ok(writer)
             }
         }
     }

@@ -1,14 +1,97 @@
 //! `whorl serve`.
 
+use crate::config::{Config, Log, LogFormat};
+use crate::web::{Local, Service};
+use anyhow::Context;
+use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 /// Arguments of `whorl serve`.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {}
+pub(super) struct Args {
+    /// Configuration file; without one the defaults hold
+    #[arg(long)]
+    config: Option<PathBuf>,
+    /// Address and port, in place of the configured one
+    #[arg(long)]
+    listen: Option<SocketAddr>,
+}
 
 /// Runs the subcommand.
-#[expect(clippy::unnecessary_wraps, reason = "every subcommand has this shape")]
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let _ = args;
-    Ok(ExitCode::FAILURE)
+    let mut config = match &args.config {
+        Some(file) => Config::load(file)?,
+        None => Config::default(),
+    };
+    config.listen = args.listen.unwrap_or(config.listen);
+    start_log(&config.log)?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    let clean = runtime.block_on(serve(config, |_| {}))?;
+    // What did not end in time stays pending and is done at the next start.
+    runtime.shutdown_background();
+    if !clean {
+        tracing::warn!("not everything was finished in time; the rest is done at the next start");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Serves until a signal says stop; `ready` learns the address.
+pub(super) async fn serve(config: Config, ready: impl FnOnce(SocketAddr)) -> anyhow::Result<bool> {
+    let mut engine = None;
+    let service = Service::open(config, |config, spool, state| {
+        let local = Arc::new(Local::open(config, spool, state.clone())?);
+        engine = Some(local.clone());
+        Ok(local)
+    });
+    let service = service.await?;
+    let engine = engine.context("no engine")?;
+    let stop = service.stopper();
+    let address = service.address()?;
+    engine.library().watch(stop.clone(), |outcome| {
+        tracing::info!(?outcome, "fingerprints read again")
+    })?;
+    signals(&engine, stop)?;
+    tracing::info!(%address, "listening");
+    ready(address);
+    Ok(service.run().await?)
+}
+
+fn signals(engine: &Arc<Local>, stop: CancellationToken) -> anyhow::Result<()> {
+    let (mut term, mut int) = (
+        signal(SignalKind::terminate())?,
+        signal(SignalKind::interrupt())?,
+    );
+    let (mut hangup, engine) = (signal(SignalKind::hangup())?, engine.clone());
+    tokio::spawn(async move {
+        loop {
+            tokio::select! {
+                _ = term.recv() => break,
+                _ = int.recv() => break,
+                _ = hangup.recv() => {
+                    let library = engine.library().clone();
+                    tokio::task::spawn_blocking(move || library.reload());
+                }
+            }
+        }
+        tracing::info!("stopping");
+        stop.cancel();
+    });
+    Ok(())
+}
+
+/// Our own log goes to standard error.
+pub(super) fn start_log(log: &Log) -> anyhow::Result<()> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&log.level).context("log.level")?;
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    let started = match log.format {
+        LogFormat::Text => builder.try_init(),
+        LogFormat::Json => builder.json().try_init(),
+    };
+    started.map_err(|error| anyhow::anyhow!("log: {error}"))
 }

@@ -1,1 +1,119 @@
-//! (room being built)
+//! The service: intake API, pages, metrics, health.
+//!
+//! In: HTTP requests. Out: pages and JSON. Invariants: everything that strangers wrote is escaped;
+//! no page needs a script; a handler never holds more of a log than one chunk; blocking work runs on
+//! blocking threads.
+
+mod api;
+mod error;
+mod guard;
+mod health;
+mod intake;
+mod local;
+mod pages;
+mod reports;
+mod service;
+mod view;
+
+pub use local::{Local, LocalError};
+pub use service::{Service, ServiceError};
+
+use crate::classify::engine::Engine;
+use crate::classify::meter::Meter;
+use crate::classify::pipeline::Pipeline;
+use crate::classify::reclassify::Progress;
+use crate::classify::spool::Spool;
+use crate::config::Config;
+use crate::state::State;
+use axum::Router;
+use axum::routing::{get, post, put};
+use error::ApiError;
+use metrics_exporter_prometheus::PrometheusHandle;
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// The pages of the menu.
+pub(crate) const PAGES: [(&str, &str); 6] = [
+    ("/", "Overview"),
+    ("/bugs", "Known bugs"),
+    ("/unexplained", "Unexplained"),
+    ("/builds", "Builds"),
+    ("/notes", "Notes"),
+    ("/reports", "Reports"),
+];
+
+/// What every handler can reach.
+pub(crate) struct App {
+    config: Config,
+    state: Arc<State>,
+    engine: Arc<dyn Engine>,
+    pipeline: Arc<Pipeline>,
+    progress: Arc<Progress>,
+    spool: Spool,
+    meter: Arc<Meter>,
+    prometheus: PrometheusHandle,
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App")
+            .field("config", &self.config)
+            .finish_non_exhaustive()
+    }
+}
+
+impl App {
+    fn config(&self) -> &Config {
+        &self.config
+    }
+
+    fn report_dir(&self) -> PathBuf {
+        self.config.data_dir.join("reports")
+    }
+}
+
+/// Runs blocking work for a handler.
+async fn blocking<T: Send + 'static>(
+    app: &Arc<App>,
+    work: impl FnOnce(&App) -> Result<T, ApiError> + Send + 'static,
+) -> Result<T, ApiError> {
+    let app = app.clone();
+    let done = tokio::task::spawn_blocking(move || work(&app)).await;
+    done.unwrap_or_else(|error| Err(ApiError::internal(error)))
+}
+
+/// All addresses of the service.
+fn router(app: Arc<App>) -> Router {
+    let writers = axum::middleware::from_fn_with_state(app.clone(), guard::writers);
+    Router::new()
+        .route("/", get(pages::overview))
+        .route("/bugs", get(pages::bugs))
+        .route("/bugs/{id}", get(pages::bug))
+        .route("/unexplained", get(pages::unexplained))
+        .route("/builds", get(pages::builds))
+        .route("/builds/{uuid}", get(pages::build))
+        .route("/notes", get(pages::notes))
+        .route("/notes/{id}/retry", post(pages::retry_note))
+        .route("/reports", get(reports::list).post(reports::make_page))
+        .route("/reports/{file}", get(reports::file))
+        .route("/style.css", get(pages::style))
+        .route("/api/v1/builds", get(api::builds))
+        .route(
+            "/api/v1/builds/{uuid}",
+            put(intake::put_build).get(api::build),
+        )
+        .route("/api/v1/builds/{uuid}/logs/{*path}", put(intake::put_log))
+        .route("/api/v1/builds/{uuid}/complete", post(intake::complete))
+        .route("/api/v1/fingerprints", get(api::fingerprints))
+        .route("/api/v1/report", get(api::report).post(reports::make_api))
+        .route("/metrics", get(health::metrics))
+        .route("/healthz", get(health::alive))
+        .route("/readyz", get(health::ready))
+        .fallback(pages::missing)
+        .layer(writers)
+        .layer(axum::middleware::from_fn(guard::headers))
+        .layer(tower_http::catch_panic::CatchPanicLayer::new())
+        .layer(tower_http::trace::TraceLayer::new_for_http())
+        .with_state(app)
+}

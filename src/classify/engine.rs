@@ -1,0 +1,76 @@
+//! What the service needs from the rooms that know fingerprints, logs, the index and reports.
+
+use super::pipeline::{Looker, Outcome};
+use crate::event::{BugRef, Build};
+use crate::state::NewNote;
+use jiff::Timestamp;
+use serde::Serialize;
+use std::sync::Arc;
+
+/// One fingerprint as pages show it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Rule {
+    /// Its id.
+    pub id: String,
+    /// Its title, or the id.
+    pub title: String,
+    /// Its bug.
+    pub bug: BugRef,
+    /// Its group in reports.
+    pub category: Option<String>,
+    /// Who looks after it.
+    pub owner: Option<String>,
+    /// What it advises.
+    pub advice: Option<String>,
+    /// True when it is left out of the ranking.
+    pub hidden: bool,
+    /// The file's text.
+    pub source: String,
+}
+
+/// A fingerprint file that cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct BrokenFile {
+    /// File, line and column.
+    pub place: String,
+    /// What is wrong.
+    pub message: String,
+}
+
+/// The fingerprints in force.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Rules {
+    /// The version that verdicts record.
+    pub version: String,
+    /// All of them, by id.
+    pub fingerprints: Vec<Rule>,
+    /// The files that cannot be used.
+    pub broken: Vec<BrokenFile>,
+}
+
+/// A report that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MadeReport {
+    /// One line about it.
+    pub summary: String,
+    /// For machines.
+    pub json: String,
+    /// For people: one page that needs nothing else.
+    pub html: String,
+}
+
+/// The knowing half of the service; calls block.
+pub trait Engine: Looker {
+    /// The fingerprints in force.
+    fn rules(&self) -> Arc<Rules>;
+    /// Reads the fingerprint folders again.
+    fn reload(&self);
+    /// What should be said about an outcome.
+    fn notes(&self, build: &Build, outcome: &Outcome) -> Vec<NewNote>;
+    /// Makes a report.
+    fn report(&self, now: Timestamp) -> Result<MadeReport, String>;
+    /// Why the service cannot do its work, if it cannot.
+    fn troubles(&self) -> Vec<String>;
+    /// Drops what is older than `limit`.
+    fn forget(&self, limit: Timestamp) -> Result<(), String>;
+}

@@ -1,0 +1,125 @@
+//! What the pipeline counts about itself.
+
+use crate::event::Verdict;
+use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder, Unit};
+
+/// Counters of one service; each service has its own, so that tests do not meet.
+#[derive(Debug)]
+pub struct Meter {
+    verdicts: [Counter; Verdict::ALL.len()],
+    /// Events that went through the matcher.
+    pub events: Counter,
+    /// Seconds from the start of a classification to its recorded verdict.
+    pub seconds: Histogram,
+    /// Builds that wait.
+    pub waiting: Gauge,
+    /// Builds that are being classified.
+    pub running: Gauge,
+    /// Builds that were not accepted because too many waited.
+    pub refused: Counter,
+    /// Stored builds that a changed fingerprint set still has to look at.
+    pub reclassify_left: Gauge,
+    /// Stored builds that were looked at again.
+    pub reclassified: Counter,
+    /// Bytes of logs taken in.
+    pub bytes: Counter,
+    /// Reports made.
+    pub reports: Counter,
+    /// When the last report was made, in seconds since 1970.
+    pub last_report: Gauge,
+    /// Fingerprints in force.
+    pub fingerprints: Gauge,
+    /// Fingerprint files that cannot be used.
+    pub broken: Gauge,
+}
+
+const META: Metadata<'static> = Metadata::new("whorl", Level::INFO, None);
+
+impl Meter {
+    /// Registers everything with `to`.
+    pub fn new(to: &dyn Recorder) -> Self {
+        describe(to);
+        let counter = |name: &'static str| to.register_counter(&Key::from_name(name), &META);
+        let gauge = |name: &'static str| {
+            let gauge = to.register_gauge(&Key::from_name(name), &META);
+            gauge.set(0.0);
+            gauge
+        };
+        let verdict = |verdict: Verdict| {
+            let labels = vec![Label::from_static_parts("verdict", verdict.as_str())];
+            let key = Key::from_parts("whorl_builds_classified_total", labels);
+            to.register_counter(&key, &META)
+        };
+        Self {
+            verdicts: Verdict::ALL.map(verdict),
+            events: counter("whorl_events_total"),
+            seconds: to.register_histogram(&Key::from_name("whorl_classify_seconds"), &META),
+            waiting: gauge("whorl_queue_waiting"),
+            running: gauge("whorl_queue_running"),
+            refused: counter("whorl_intake_refused_total"),
+            reclassify_left: gauge("whorl_reclassify_left"),
+            reclassified: counter("whorl_reclassified_total"),
+            bytes: counter("whorl_intake_bytes_total"),
+            reports: counter("whorl_reports_total"),
+            last_report: gauge("whorl_last_report_timestamp_seconds"),
+            fingerprints: gauge("whorl_fingerprints"),
+            broken: gauge("whorl_fingerprint_files_broken"),
+        }
+    }
+
+    /// Counts one verdict.
+    pub fn verdict(&self, verdict: Verdict) {
+        let at = Verdict::ALL.iter().position(|v| *v == verdict);
+        if let Some(counter) = at.and_then(|n| self.verdicts.get(n)) {
+            counter.increment(1);
+        }
+    }
+}
+
+fn describe(to: &dyn Recorder) {
+    let counters = [
+        (
+            "whorl_builds_classified_total",
+            "Verdicts given, by verdict",
+        ),
+        (
+            "whorl_events_total",
+            "Log events that went through the matcher",
+        ),
+        (
+            "whorl_intake_refused_total",
+            "Builds told to come back later",
+        ),
+        ("whorl_intake_bytes_total", "Bytes of logs taken in"),
+        ("whorl_reclassified_total", "Stored builds looked at again"),
+        ("whorl_reports_total", "Reports made"),
+    ];
+    for (name, text) in counters {
+        to.describe_counter(name.into(), Some(Unit::Count), text.into());
+    }
+    let gauges = [
+        ("whorl_queue_waiting", "Complete builds that wait"),
+        ("whorl_queue_running", "Builds being classified"),
+        (
+            "whorl_reclassify_left",
+            "Stored builds still to look at again",
+        ),
+        (
+            "whorl_last_report_timestamp_seconds",
+            "When the last report was made",
+        ),
+        ("whorl_fingerprints", "Fingerprints in force"),
+        (
+            "whorl_fingerprint_files_broken",
+            "Fingerprint files that cannot be used",
+        ),
+    ];
+    for (name, text) in gauges {
+        to.describe_gauge(name.into(), None, text.into());
+    }
+    to.describe_histogram(
+        "whorl_classify_seconds".into(),
+        Some(Unit::Seconds),
+        "Time to classify one build".into(),
+    );
+}

@@ -1,0 +1,467 @@
+//! The queue of complete builds and the workers that classify them.
+
+use super::meter::Meter;
+use crate::event::{Build, Match, Verdict};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+use tokio::sync::mpsc::{self, error::TrySendError};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How often builds that are pending and not in the queue are looked for.
+const SWEEP: Duration = Duration::from_secs(30);
+
+/// What looking at one build gave.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The matches, headline first.
+    pub matches: Vec<Match>,
+    /// Why the verdict is `partial-log` or `error`.
+    pub detail: Option<String>,
+    /// Version of the fingerprint set that was used.
+    pub rules: String,
+    /// Events read.
+    pub events: u64,
+}
+
+impl Outcome {
+    /// Classification itself failed.
+    pub fn error(detail: impl ToString, rules: &str) -> Self {
+        Self {
+            verdict: Verdict::Error,
+            matches: Vec::new(),
+            detail: Some(detail.to_string()),
+            rules: rules.to_owned(),
+            events: 0,
+        }
+    }
+}
+
+/// Reads the logs of a build and looks for fingerprints; blocking.
+pub trait Looker: Send + Sync + 'static {
+    /// Looks at one build. What cannot be read is part of the outcome, never a panic.
+    fn look(&self, build: &Build) -> Outcome;
+}
+
+/// An error of the place where verdicts are kept.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct LedgerError(pub String);
+
+/// Where builds and verdicts are kept; blocking.
+pub trait Ledger: Send + Sync + 'static {
+    /// The complete builds without a verdict, newest first.
+    fn pending(&self) -> Result<Vec<String>, LedgerError>;
+    /// One build.
+    fn build(&self, uuid: &str) -> Result<Option<Build>, LedgerError>;
+    /// Keeps a verdict, and with it the notes that say so.
+    fn record(&self, build: &Build, outcome: &Outcome) -> Result<(), LedgerError>;
+}
+
+/// Why a build is not taken into the queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// As many builds wait as may wait.
+    #[error("the queue is full")]
+    Full,
+    /// The service is stopping.
+    #[error("the service is stopping")]
+    Stopping,
+}
+
+/// Where a build is on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    Waiting,
+    Running,
+    /// Something changed while it ran: once more.
+    Again,
+}
+
+/// A place in the queue that was promised and is not yet used.
+#[derive(Debug)]
+pub struct Place {
+    permit: mpsc::OwnedPermit<String>,
+    shared: Arc<Shared>,
+}
+
+impl Place {
+    /// Uses the place.
+    pub fn enter(self, uuid: &str) {
+        if self.shared.enter(uuid) {
+            self.permit.send(uuid.to_owned());
+            self.shared.show();
+        }
+    }
+}
+
+struct Shared {
+    ledger: Arc<dyn Ledger>,
+    looker: Arc<dyn Looker>,
+    meter: Arc<Meter>,
+    stages: Mutex<HashMap<String, Stage>>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").finish_non_exhaustive()
+    }
+}
+
+/// The queue and its workers.
+#[derive(Debug)]
+pub struct Pipeline {
+    shared: Arc<Shared>,
+    sender: mpsc::Sender<String>,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl Pipeline {
+    /// Starts `workers` workers and picks up what an earlier run left pending.
+    pub fn start(
+        ledger: Arc<dyn Ledger>,
+        looker: Arc<dyn Looker>,
+        meter: Arc<Meter>,
+        queue: usize,
+        workers: usize,
+    ) -> Self {
+        let (sender, receiver) = mpsc::channel(queue.max(1));
+        let shared = Arc::new(Shared {
+            ledger,
+            looker,
+            meter,
+            stages: Mutex::default(),
+        });
+        let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
+        let receiver = Arc::new(tokio::sync::Mutex::new(receiver));
+        for _ in 0..workers.max(1) {
+            tasks.spawn(work(shared.clone(), receiver.clone(), stop.clone()));
+        }
+        tasks.spawn(sweep(shared.clone(), sender.clone(), stop.clone()));
+        Self {
+            shared,
+            sender,
+            stop,
+            tasks,
+        }
+    }
+
+    /// Promises a place in the queue.
+    pub fn reserve(&self) -> Result<Place, Refused> {
+        if self.stop.is_cancelled() {
+            return Err(Refused::Stopping);
+        }
+        match self.sender.clone().try_reserve_owned() {
+            Ok(permit) => Ok(Place {
+                permit,
+                shared: self.shared.clone(),
+            }),
+            Err(TrySendError::Full(_)) => {
+                self.shared.meter.refused.increment(1);
+                Err(Refused::Full)
+            }
+            Err(TrySendError::Closed(_)) => Err(Refused::Stopping),
+        }
+    }
+
+    /// True from the moment on when nothing more is taken.
+    pub fn stopping(&self) -> bool {
+        self.stop.is_cancelled()
+    }
+
+    /// True when a build waits or is being classified.
+    pub fn busy(&self) -> bool {
+        !self.shared.stages().is_empty()
+    }
+
+    /// Looks at one stored build now, beside the queue; blocking. False when the queue has it.
+    pub fn look_again(&self, uuid: &str) -> bool {
+        {
+            let mut stages = self.shared.stages();
+            if stages.contains_key(uuid) {
+                return false;
+            }
+            stages.insert(uuid.to_owned(), Stage::Waiting);
+        }
+        run(&self.shared, uuid);
+        true
+    }
+
+    /// Takes nothing more, finishes what waits, and gives up after `deadline`: what is left stays
+    /// pending and is done after the next start. True when nothing is left.
+    pub async fn drain(&self, deadline: Duration) -> bool {
+        self.stop.cancel();
+        self.tasks.close();
+        tokio::time::timeout(deadline, self.tasks.wait())
+            .await
+            .is_ok()
+    }
+}
+
+impl Shared {
+    fn stages(&self) -> MutexGuard<'_, HashMap<String, Stage>> {
+        // A panic while the lock was held cannot leave the map half changed.
+        self.stages.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// True when the build must be put into the queue.
+    fn enter(&self, uuid: &str) -> bool {
+        let mut stages = self.stages();
+        match stages.get_mut(uuid) {
+            None => {
+                stages.insert(uuid.to_owned(), Stage::Waiting);
+                true
+            }
+            Some(stage) => {
+                if *stage == Stage::Running {
+                    *stage = Stage::Again;
+                }
+                false
+            }
+        }
+    }
+
+    fn begin(&self, uuid: &str) {
+        self.stages().insert(uuid.to_owned(), Stage::Running);
+        self.show();
+    }
+
+    /// True when the build must be looked at once more.
+    fn end(&self, uuid: &str) -> bool {
+        let again = {
+            let mut stages = self.stages();
+            let again = stages.get(uuid) == Some(&Stage::Again);
+            if !again {
+                stages.remove(uuid);
+            }
+            again
+        };
+        self.show();
+        again
+    }
+
+    fn show(&self) {
+        let stages = self.stages();
+        let waiting = stages.values().filter(|s| **s == Stage::Waiting).count();
+        self.meter.waiting.set(waiting as f64);
+        self.meter.running.set((stages.len() - waiting) as f64);
+    }
+}
+
+async fn work(
+    shared: Arc<Shared>,
+    receiver: Arc<tokio::sync::Mutex<mpsc::Receiver<String>>>,
+    stop: CancellationToken,
+) {
+    loop {
+        let next = {
+            let mut receiver = receiver.lock().await;
+            tokio::select! {
+                biased;
+                next = receiver.recv() => next,
+                () = stop.cancelled(), if !receiver.is_closed() => {
+                    // From here on `recv` gives what is left and then nothing.
+                    receiver.close();
+                    continue;
+                }
+            }
+        };
+        let Some(uuid) = next else {
+            return;
+        };
+        let shared = shared.clone();
+        let done = tokio::task::spawn_blocking(move || run(&shared, &uuid)).await;
+        if let Err(error) = done {
+            tracing::error!(%error, "a worker's task ended early");
+        }
+    }
+}
+
+/// Puts pending builds into the queue: those of an earlier run, and those whose verdict could not
+/// be written.
+async fn sweep(shared: Arc<Shared>, sender: mpsc::Sender<String>, stop: CancellationToken) {
+    loop {
+        let ledger = shared.ledger.clone();
+        let found = tokio::task::spawn_blocking(move || ledger.pending()).await;
+        let pending = match found {
+            Ok(Ok(pending)) => pending,
+            Ok(Err(error)) => {
+                tracing::error!(%error, "cannot ask for pending builds");
+                Vec::new()
+            }
+            Err(_) => Vec::new(),
+        };
+        for uuid in pending {
+            let place = tokio::select! {
+                () = stop.cancelled() => return,
+                place = sender.clone().reserve_owned() => place,
+            };
+            let Ok(permit) = place else { return };
+            let shared = shared.clone();
+            Place { permit, shared }.enter(&uuid);
+        }
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(SWEEP) => {}
+        }
+    }
+}
+
+/// Classifies one build until nothing has changed meanwhile.
+fn run(shared: &Shared, uuid: &str) {
+    loop {
+        shared.begin(uuid);
+        if let Err(error) = once(shared, uuid) {
+            tracing::error!(uuid, %error, "the verdict could not be kept; it will be tried again");
+        }
+        if !shared.end(uuid) {
+            return;
+        }
+    }
+}
+
+fn once(shared: &Shared, uuid: &str) -> Result<(), LedgerError> {
+    let started = Instant::now();
+    let Some(build) = shared.ledger.build(uuid)? else {
+        tracing::warn!(uuid, "the build is gone");
+        return Ok(());
+    };
+    let looked =
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| shared.looker.look(&build)));
+    let outcome = looked.unwrap_or_else(|_| Outcome::error("classification broke down", ""));
+    shared.ledger.record(&build, &outcome)?;
+    shared.meter.events.increment(outcome.events);
+    shared.meter.seconds.record(started.elapsed().as_secs_f64());
+    shared.meter.verdict(outcome.verdict);
+    let bugs = outcome.matches.len();
+    tracing::info!(uuid, verdict = %outcome.verdict, bugs, events = outcome.events, "classified");
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::Condvar;
+
+    #[derive(Default)]
+    struct Fake {
+        pending: Mutex<Vec<String>>,
+        seen: Mutex<Vec<String>>,
+        gate: Mutex<bool>,
+        opened: Condvar,
+    }
+
+    impl Fake {
+        fn open(&self) {
+            *self.gate.lock().unwrap() = true;
+            self.opened.notify_all();
+        }
+
+        fn seen(&self) -> Vec<String> {
+            self.seen.lock().unwrap().clone()
+        }
+    }
+
+    impl Ledger for Fake {
+        fn pending(&self) -> Result<Vec<String>, LedgerError> {
+            Ok(self.pending.lock().unwrap().clone())
+        }
+
+        fn build(&self, uuid: &str) -> Result<Option<Build>, LedgerError> {
+            Ok(Some(Build::new(uuid)))
+        }
+
+        fn record(&self, build: &Build, outcome: &Outcome) -> Result<(), LedgerError> {
+            let line = format!("{} {}", build.uuid, outcome.verdict);
+            self.seen.lock().unwrap().push(line);
+            Ok(())
+        }
+    }
+
+    impl Looker for Fake {
+        fn look(&self, build: &Build) -> Outcome {
+            let mut open = self.gate.lock().unwrap();
+            while !*open {
+                open = self.opened.wait(open).unwrap();
+            }
+            drop(open);
+            assert!(build.uuid != "bad", "a defect");
+            Outcome {
+                verdict: Verdict::Unmatched,
+                ..Outcome::error("", "v1")
+            }
+        }
+    }
+
+    fn start(fake: &Arc<Fake>, queue: usize) -> Pipeline {
+        let meter = Arc::new(Meter::new(&metrics::NoopRecorder));
+        Pipeline::start(fake.clone(), fake.clone(), meter, queue, 1)
+    }
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    #[tokio::test]
+    async fn what_waits_is_finished_before_the_end() {
+        let fake = Arc::new(Fake::default());
+        let pipeline = start(&fake, 8);
+        for uuid in ["a", "b", "bad", "c"] {
+            pipeline.reserve().unwrap().enter(uuid);
+        }
+        fake.open();
+        assert!(pipeline.drain(LONG).await);
+        assert_eq!(
+            fake.seen(),
+            ["a unmatched", "b unmatched", "bad error", "c unmatched"]
+        );
+        assert_eq!(pipeline.reserve().unwrap_err(), Refused::Stopping);
+    }
+
+    #[tokio::test]
+    async fn a_full_queue_refuses_and_recovers() {
+        let fake = Arc::new(Fake::default());
+        let pipeline = start(&fake, 1);
+        let mut taken = 0;
+        // One may be running and one waits; the third at the latest is refused.
+        while let Ok(place) = pipeline.reserve() {
+            place.enter(&format!("u{taken}"));
+            taken += 1;
+            assert!(taken < 4);
+        }
+        assert_eq!(pipeline.reserve().unwrap_err(), Refused::Full);
+        fake.open();
+        assert!(pipeline.drain(LONG).await);
+        assert_eq!(fake.seen().len(), taken);
+    }
+
+    #[tokio::test]
+    async fn a_waiting_build_waits_once() {
+        let fake = Arc::new(Fake::default());
+        let pipeline = start(&fake, 8);
+        for _ in 0..3 {
+            pipeline.reserve().unwrap().enter("a");
+        }
+        fake.open();
+        assert!(pipeline.drain(LONG).await);
+        // Once, or twice when the worker had begun before the second one came.
+        assert!((1..=2).contains(&fake.seen().len()), "{:?}", fake.seen());
+    }
+
+    #[tokio::test]
+    async fn an_earlier_runs_builds_are_picked_up() {
+        let fake = Arc::new(Fake::default());
+        fake.pending.lock().unwrap().push("old".into());
+        fake.open();
+        let pipeline = start(&fake, 1);
+        let begun = Instant::now();
+        while fake.seen().is_empty() {
+            assert!(begun.elapsed() < LONG);
+            tokio::task::yield_now().await;
+        }
+        assert!(pipeline.drain(LONG).await);
+    }
+}

@@ -1,0 +1,61 @@
+//! Looks again at stored builds when the fingerprint set has changed: in the background, newest
+//! first, one at a time, and never in the way of new builds.
+
+use super::meter::Meter;
+use super::pipeline::Pipeline;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use tokio_util::sync::CancellationToken;
+
+/// How long new builds are let through before the next old one is looked at.
+const YIELD: Duration = Duration::from_millis(50);
+
+/// How far the second look has come.
+#[derive(Debug, Default)]
+pub struct Progress {
+    done: AtomicUsize,
+    total: AtomicUsize,
+}
+
+impl Progress {
+    /// Builds looked at and builds to look at, or `None` when there is nothing to do.
+    pub fn get(&self) -> Option<(usize, usize)> {
+        let total = self.total.load(Ordering::Relaxed);
+        let done = self.done.load(Ordering::Relaxed);
+        (done < total).then_some((done, total))
+    }
+}
+
+/// Looks at every build of `stale` (newest first) until all are done or `stop` is cancelled.
+pub async fn again(
+    stale: Vec<String>,
+    pipeline: Arc<Pipeline>,
+    progress: &Progress,
+    meter: &Meter,
+    stop: &CancellationToken,
+) {
+    let total = stale.len();
+    progress.done.store(0, Ordering::Relaxed);
+    progress.total.store(total, Ordering::Relaxed);
+    for (done, uuid) in stale.into_iter().enumerate() {
+        meter.reclassify_left.set((total - done) as f64);
+        while pipeline.busy() {
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = tokio::time::sleep(YIELD) => {}
+            }
+        }
+        if stop.is_cancelled() {
+            break;
+        }
+        let pipeline = pipeline.clone();
+        let looked = tokio::task::spawn_blocking(move || pipeline.look_again(&uuid)).await;
+        if matches!(looked, Ok(true)) {
+            meter.reclassified.increment(1);
+        }
+        progress.done.store(done + 1, Ordering::Relaxed);
+    }
+    progress.total.store(0, Ordering::Relaxed);
+    meter.reclassify_left.set(0.0);
+}

@@ -1,0 +1,31 @@
+//! The report.
+
+use serde::Deserialize;
+
+/// When reports are made and how many are kept.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Report {
+    /// Five fields as in crontab, UTC.
+    pub schedule: String,
+    /// How many reports are kept.
+    pub keep: usize,
+}
+
+impl Default for Report {
+    fn default() -> Self {
+        Self {
+            schedule: "*/30 * * * *".into(),
+            keep: 500,
+        }
+    }
+}
+
+impl Report {
+    pub(super) fn check(&self) -> Result<(), String> {
+        if self.keep == 0 {
+            return Err("report.keep: at least 1".into());
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,86 @@
+//! The same facts as the pages, as JSON.
+
+use super::error::ApiError;
+use super::{App, blocking};
+use crate::classify::engine::Rules;
+use crate::event::Verdict;
+use crate::state::{BuildFilter, BuildRow, Page, StoredBuild};
+use axum::Json;
+use axum::extract::{Path, Query, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use std::sync::Arc;
+
+/// Conditions in the address.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub(super) struct Conditions {
+    verdict: Option<Verdict>,
+    failed: bool,
+    project: Option<String>,
+    job: Option<String>,
+    branch: Option<String>,
+    pipeline: Option<String>,
+    fingerprint: Option<String>,
+    text: Option<String>,
+    offset: u64,
+    limit: u64,
+}
+
+impl From<Conditions> for BuildFilter {
+    fn from(c: Conditions) -> Self {
+        Self {
+            verdict: c.verdict,
+            failed_only: c.failed,
+            project: c.project,
+            job: c.job,
+            branch: c.branch,
+            pipeline: c.pipeline,
+            fingerprint: c.fingerprint,
+            since: None,
+            text: c.text,
+            offset: c.offset,
+            limit: c.limit,
+        }
+    }
+}
+
+/// `GET /api/v1/builds`.
+pub(super) async fn builds(
+    State(app): State<Arc<App>>,
+    Query(conditions): Query<Conditions>,
+) -> Result<Json<Page<BuildRow>>, ApiError> {
+    let filter = BuildFilter::from(conditions);
+    let page = blocking(&app, move |app| {
+        app.state.builds(&filter).map_err(ApiError::internal)
+    });
+    Ok(Json(page.await?))
+}
+
+/// `GET /api/v1/builds/{uuid}`.
+pub(super) async fn build(
+    State(app): State<Arc<App>>,
+    Path(uuid): Path<String>,
+) -> Result<Json<StoredBuild>, ApiError> {
+    let found = blocking(&app, move |app| {
+        let found = app.state.build(&uuid).map_err(ApiError::internal)?;
+        found.ok_or_else(|| ApiError::missing(format!("no build {uuid}")))
+    });
+    Ok(Json(found.await?))
+}
+
+/// `GET /api/v1/fingerprints`.
+pub(super) async fn fingerprints(State(app): State<Arc<App>>) -> Json<Rules> {
+    Json(Rules::clone(&app.engine.rules()))
+}
+
+/// `GET /api/v1/report`: the newest one.
+pub(super) async fn report(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
+    let found = blocking(&app, |app| {
+        app.state.latest_report().map_err(ApiError::internal)
+    })
+    .await?;
+    let report = found.ok_or_else(|| ApiError::missing("no report was made yet"))?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], report.json).into_response())
+}

@@ -1,0 +1,102 @@
+//! Answers that say what went wrong.
+
+use axum::Json;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+
+/// An answer of the API that is not a success: a status and a JSON object with `error`.
+#[derive(Debug)]
+pub(super) struct ApiError {
+    status: StatusCode,
+    message: String,
+    retry_after: Option<u32>,
+}
+
+impl ApiError {
+    fn new(status: StatusCode, message: impl ToString) -> Self {
+        Self {
+            status,
+            message: message.to_string(),
+            retry_after: None,
+        }
+    }
+
+    /// 400: the sender must change the request.
+    pub(super) fn bad(message: impl ToString) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// 401: writing needs the token.
+    pub(super) fn unauthorized() -> Self {
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "writing needs the header `Authorization: Bearer <token>`",
+        )
+    }
+
+    /// 403.
+    pub(super) fn forbidden(message: impl ToString) -> Self {
+        Self::new(StatusCode::FORBIDDEN, message)
+    }
+
+    /// 404.
+    pub(super) fn missing(message: impl ToString) -> Self {
+        Self::new(StatusCode::NOT_FOUND, message)
+    }
+
+    /// 409.
+    pub(super) fn conflict(message: impl ToString) -> Self {
+        Self::new(StatusCode::CONFLICT, message)
+    }
+
+    /// 413.
+    pub(super) fn too_large(limit: u64) -> Self {
+        let message = format!("larger than the limit of {limit} bytes (intake.max-body)");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+    }
+
+    /// 429: too many builds wait; nothing of the request was kept.
+    pub(super) fn busy() -> Self {
+        Self {
+            retry_after: Some(2),
+            ..Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "too many builds wait for classification; send this again later",
+            )
+        }
+    }
+
+    /// 503: the service is stopping.
+    pub(super) fn stopping() -> Self {
+        Self {
+            retry_after: Some(5),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, "the service is stopping")
+        }
+    }
+
+    /// 500: the cause is logged, the sender learns that it was not the request's fault.
+    pub(super) fn internal(error: impl std::fmt::Display) -> Self {
+        tracing::error!(%error, "request failed");
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, error)
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let body = Json(json!({ "error": self.message }));
+        let mut response = (self.status, body).into_response();
+        if let Some(seconds) = self.retry_after {
+            response
+                .headers_mut()
+                .insert(header::RETRY_AFTER, seconds.into());
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            let bearer = header::HeaderValue::from_static("Bearer");
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, bearer);
+        }
+        response
+    }
+}

@@ -1,0 +1,167 @@
+//! The intake API. Every call may be repeated and is answered alike.
+
+use super::error::ApiError;
+use super::{App, blocking};
+use crate::classify::pipeline::Refused;
+use crate::event::Build;
+use crate::intake::clean_name;
+use axum::Json;
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+use std::fmt::Write as _;
+use std::future::poll_fn;
+use std::io::ErrorKind;
+use std::pin::Pin;
+use std::sync::Arc;
+use tempfile::NamedTempFile;
+use tokio::io::AsyncWriteExt;
+
+type Answer = Result<(StatusCode, Json<Value>), ApiError>;
+
+/// `PUT /api/v1/builds/{uuid}`: what the CI says about a build.
+pub(super) async fn put_build(
+    State(app): State<Arc<App>>,
+    Path(uuid): Path<String>,
+    body: Bytes,
+) -> Answer {
+    Build::check_uuid(&uuid).map_err(ApiError::bad)?;
+    let mut build: Build = read_json(&body)?;
+    if !build.uuid.is_empty() && build.uuid != uuid {
+        return Err(ApiError::bad(
+            "`uuid` in the body is not the one in the address",
+        ));
+    }
+    build.uuid.clone_from(&uuid);
+    blocking(&app, move |app| {
+        app.state.put_build(&build).map_err(ApiError::internal)
+    })
+    .await?;
+    Ok((StatusCode::OK, Json(json!({ "uuid": uuid }))))
+}
+
+/// `PUT /api/v1/builds/{uuid}/logs/{path}`: one log file, compressed or not.
+pub(super) async fn put_log(
+    State(app): State<Arc<App>>,
+    Path((uuid, path)): Path<(String, String)>,
+    body: Body,
+) -> Answer {
+    Build::check_uuid(&uuid).map_err(ApiError::bad)?;
+    let name = clean_name(&path).map_err(|e| ApiError::bad(format!("log name {path:?}: {e}")))?;
+    let limit = app.config().intake.max_body.0;
+    if body.size_hint().lower() > limit {
+        return Err(ApiError::too_large(limit));
+    }
+    let file = app.spool.receive().map_err(ApiError::internal)?;
+    let received = receive(file, body, limit).await?;
+    app.meter.bytes.increment(received.bytes);
+    let bytes = received.bytes;
+    let answer = json!({ "uuid": uuid, "file": name, "bytes": bytes });
+    blocking(&app, move |app| keep(app, &uuid, &name, received)).await?;
+    Ok((StatusCode::OK, Json(answer)))
+}
+
+struct Received {
+    file: NamedTempFile,
+    bytes: u64,
+    sha256: String,
+}
+
+/// Writes the body to the file, chunk by chunk.
+async fn receive(file: NamedTempFile, body: Body, limit: u64) -> Result<Received, ApiError> {
+    let opened = file.reopen().map_err(ApiError::internal)?;
+    let mut out = tokio::io::BufWriter::new(tokio::fs::File::from_std(opened));
+    let (mut bytes, mut digest, mut body) = (0_u64, Sha256::new(), body);
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        let frame =
+            frame.map_err(|e| ApiError::bad(format!("the log did not arrive whole: {e}")))?;
+        let Ok(chunk) = frame.into_data() else {
+            continue;
+        };
+        bytes += chunk.len() as u64;
+        if bytes > limit {
+            return Err(ApiError::too_large(limit));
+        }
+        digest.update(&chunk);
+        out.write_all(&chunk).await.map_err(ApiError::internal)?;
+    }
+    out.flush().await.map_err(ApiError::internal)?;
+    let mut sha256 = String::new();
+    for byte in digest.finalize() {
+        // Writing to a string cannot fail.
+        let _ = write!(sha256, "{byte:02x}");
+    }
+    Ok(Received {
+        file,
+        bytes,
+        sha256,
+    })
+}
+
+fn keep(app: &App, uuid: &str, name: &str, received: Received) -> Result<(), ApiError> {
+    let moved = app.spool.accept(uuid, name, received.file);
+    moved.map_err(|error| match error.kind() {
+        ErrorKind::NotADirectory | ErrorKind::IsADirectory | ErrorKind::AlreadyExists => {
+            ApiError::conflict(format!(
+                "{name}: a log and a folder of logs cannot have one name"
+            ))
+        }
+        ErrorKind::InvalidFilename => ApiError::bad(format!("{name}: too long for this system")),
+        _ => ApiError::internal(error),
+    })?;
+    app.state
+        .record_log(uuid, name, received.bytes, Some(&received.sha256))
+        .map_err(ApiError::internal)
+}
+
+/// The body of `POST …/complete`.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Completion {
+    result: Option<String>,
+    finished: Option<Timestamp>,
+}
+
+/// `POST /api/v1/builds/{uuid}/complete`: all logs are there.
+pub(super) async fn complete(
+    State(app): State<Arc<App>>,
+    Path(uuid): Path<String>,
+    body: Bytes,
+) -> Answer {
+    Build::check_uuid(&uuid).map_err(ApiError::bad)?;
+    let said: Completion = if body.trim_ascii().is_empty() {
+        Completion::default()
+    } else {
+        read_json(&body)?
+    };
+    let answer = json!({ "uuid": uuid, "status": "accepted" });
+    blocking(&app, move |app| accept(app, &uuid, &said)).await?;
+    Ok((StatusCode::ACCEPTED, Json(answer)))
+}
+
+/// The place is promised first: a sender that is told to wait finds nothing changed.
+fn accept(app: &App, uuid: &str, said: &Completion) -> Result<(), ApiError> {
+    if app.state.build(uuid).map_err(ApiError::internal)?.is_none() {
+        let message = format!("no build {uuid}: PUT /api/v1/builds/{uuid} first");
+        return Err(ApiError::missing(message));
+    }
+    let place = app.pipeline.reserve().map_err(|refused| match refused {
+        Refused::Full => ApiError::busy(),
+        Refused::Stopping => ApiError::stopping(),
+    })?;
+    let wanted = app
+        .state
+        .complete(uuid, said.result.as_deref(), said.finished);
+    if wanted.map_err(ApiError::internal)? {
+        place.enter(uuid);
+    }
+    Ok(())
+}
+
+fn read_json<T: serde::de::DeserializeOwned>(body: &Bytes) -> Result<T, ApiError> {
+    serde_json::from_slice(body).map_err(|error| ApiError::bad(format!("JSON body: {error}")))
+}

@@ -1,0 +1,500 @@
+//! The pages: facts from the state, put into the views.
+
+use super::error::ApiError;
+use super::view::{self, BugRow, BuildPage, Count, Found, NoteRow, RateView, Shown};
+use super::{App, blocking};
+use crate::classify::engine::{Rule, Rules};
+use crate::event::{Match, Verdict};
+use crate::state::{
+    BuildFilter, BuildRow, FingerprintStats, NoteFilter, NoteState, ReportData, StateError,
+    StoredBuild,
+};
+use askama::Template;
+use axum::extract::{Path, State};
+use axum::http::{StatusCode, header};
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use jiff::{SignedDuration, Timestamp};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+/// Hours in the charts: ten days.
+const HOURS: i64 = 240;
+
+/// Renders a page.
+pub(super) fn html(page: &impl Template) -> Result<Response, ApiError> {
+    let text = page.render().map_err(ApiError::internal)?;
+    Ok(Html(text).into_response())
+}
+
+/// A time as pages show it.
+pub(super) fn when(time: Option<Timestamp>) -> String {
+    time.map_or_else(|| "–".into(), |t| t.strftime("%Y-%m-%d %H:%M").to_string())
+}
+
+/// `/style.css`.
+pub(super) async fn style() -> impl IntoResponse {
+    let headers = [
+        (header::CONTENT_TYPE, "text/css; charset=utf-8"),
+        (header::CACHE_CONTROL, "public, max-age=300"),
+    ];
+    (headers, include_str!("../../templates/style.css"))
+}
+
+/// Any other address.
+pub(super) async fn missing() -> Response {
+    message(
+        StatusCode::NOT_FOUND,
+        "Not found",
+        "There is nothing at this address.",
+    )
+}
+
+fn message(status: StatusCode, heading: &str, text: &str) -> Response {
+    let page = view::Message {
+        page: "",
+        heading: heading.into(),
+        text: text.into(),
+    };
+    match html(&page) {
+        Ok(body) => (status, body).into_response(),
+        Err(error) => error.into_response(),
+    }
+}
+
+/// `/`.
+pub(super) async fn overview(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
+    let page = blocking(&app, |app| overview_view(app).map_err(ApiError::internal)).await?;
+    html(&page)
+}
+
+fn overview_view(app: &App) -> Result<view::Overview, StateError> {
+    let now = Timestamp::now();
+    let data = app.state.report_data(now, 10)?;
+    let rules = app.engine.rules();
+    let mut bugs = bug_rows(&data.fingerprints, &rules);
+    bugs.retain(|b| !b.hidden && b.builds_all > 0);
+    bugs.truncate(15);
+    let last = app.state.reports(1)?.into_iter().next();
+    let stale = last
+        .as_ref()
+        .is_some_and(|r| super::service::stale(&app.config.report.schedule, r.at, now));
+    let progress = app
+        .progress
+        .get()
+        .map_or_else(String::new, |(done, total)| {
+            format!(
+                "The fingerprints have changed: {done} of {total} stored builds looked at again."
+            )
+        });
+    let unexplained = data.unexplained.total;
+    Ok(view::Overview {
+        page: "/",
+        notices: app.engine.troubles(),
+        rate: rate(&data),
+        verdicts: counts(&data),
+        last_report: last.map_or_else(
+            || "No report was made yet.".into(),
+            |r| format!("Last report: {} ({}).", when(Some(r.at)), r.summary),
+        ),
+        stale,
+        progress,
+        chart: failures_chart(app, now)?,
+        caption: "Known bugs by failed builds in 24 hours, then in 10 days".into(),
+        bugs,
+        build_caption: format!(
+            "The newest of {unexplained} failed builds that no fingerprint explains"
+        ),
+        builds: data.unexplained.items.iter().map(build_row).collect(),
+        broken: broken(&rules),
+        library: library(&rules),
+    })
+}
+
+fn library(rules: &Rules) -> String {
+    let version: String = rules.version.chars().take(12).collect();
+    format!(
+        "{} fingerprints in force, version {version}.",
+        rules.fingerprints.len()
+    )
+}
+
+fn broken(rules: &Rules) -> Vec<view::Broken> {
+    let files = rules.broken.iter().map(|b| view::Broken {
+        place: b.place.clone(),
+        message: b.message.clone(),
+    });
+    files.collect()
+}
+
+fn sum(data: &ReportData, verdict: Verdict) -> u64 {
+    let of = data.tallies.iter().filter(|t| t.verdict == verdict);
+    of.map(|t| t.builds_10d).sum()
+}
+
+fn counts(data: &ReportData) -> Vec<Count> {
+    let count = |verdict: Verdict| Count {
+        verdict: verdict.as_str(),
+        builds: sum(data, verdict),
+    };
+    Verdict::ALL.into_iter().map(count).collect()
+}
+
+fn rate(data: &ReportData) -> RateView {
+    let explained = sum(data, Verdict::Matched);
+    let all = explained + sum(data, Verdict::Unmatched);
+    if all == 0 {
+        return RateView {
+            percent: "–".into(),
+            text: "0 of 0 failed builds".into(),
+            interval: String::new(),
+        };
+    }
+    let (low, high) = crate::report::wilson(explained, all).unwrap_or((0.0, 1.0));
+    RateView {
+        percent: format!("{:.1} %", explained as f64 / all as f64 * 100.0),
+        text: format!("{explained} of {all} failed builds"),
+        interval: format!("{:.1} – {:.1} %", low * 100.0, high * 100.0),
+    }
+}
+
+/// Failed builds by hour: explained, and all others.
+fn failures_chart(app: &App, now: Timestamp) -> Result<String, StateError> {
+    let mut hours: HashMap<i64, (u64, u64)> = HashMap::new();
+    let mut filter = BuildFilter {
+        failed_only: true,
+        since: Some(back(now, HOURS)),
+        limit: 500,
+        ..BuildFilter::default()
+    };
+    loop {
+        let page = app.state.builds(&filter)?;
+        for row in &page.items {
+            let slot = hours
+                .entry(row.at.as_second().div_euclid(3600))
+                .or_default();
+            if row.verdict == Verdict::Matched {
+                slot.0 += 1;
+            } else {
+                slot.1 += 1;
+            }
+        }
+        filter.offset += page.items.len() as u64;
+        // The newest 20,000 make a chart; the counts beside it are of all.
+        if page.items.is_empty() || filter.offset >= page.total || filter.offset >= 20_000 {
+            break;
+        }
+    }
+    Ok(view::chart("Failed builds by hour", &bars(now, &hours)))
+}
+
+fn back(now: Timestamp, hours: i64) -> Timestamp {
+    now.checked_sub(SignedDuration::from_hours(hours))
+        .unwrap_or(Timestamp::MIN)
+}
+
+fn bars(now: Timestamp, hours: &HashMap<i64, (u64, u64)>) -> Vec<(String, u64, u64)> {
+    let last = now.as_second().div_euclid(3600);
+    let bar = |hour: i64| {
+        let (a, b) = hours.get(&hour).copied().unwrap_or_default();
+        (when(Timestamp::from_second(hour * 3600).ok()), a, b)
+    };
+    (last - HOURS + 1..=last).map(bar).collect()
+}
+
+fn bug_rows(stats: &[FingerprintStats], rules: &Rules) -> Vec<BugRow> {
+    let by_id: HashMap<&str, &FingerprintStats> =
+        stats.iter().map(|s| (s.fingerprint.as_str(), s)).collect();
+    let known = rules.fingerprints.iter();
+    let mut rows: Vec<BugRow> = known
+        .map(|r| bug_row(r, by_id.get(r.id.as_str()).copied()))
+        .collect();
+    rows.sort_by(|a, b| {
+        (b.builds_day, b.builds_all, &a.id).cmp(&(a.builds_day, a.builds_all, &b.id))
+    });
+    rows
+}
+
+fn bug_row(rule: &Rule, stats: Option<&FingerprintStats>) -> BugRow {
+    let mut row = BugRow {
+        id: rule.id.clone(),
+        name: rule.bug.name.clone(),
+        title: rule.title.clone(),
+        category: rule.category.clone().unwrap_or_default(),
+        hidden: rule.hidden,
+        last_seen: "never".into(),
+        passing: "–".into(),
+        ..BugRow::default()
+    };
+    let Some(stats) = stats else {
+        return row;
+    };
+    let all = stats.builds_10d + stats.passing_builds_10d;
+    row.builds_day = stats.builds_24h;
+    row.builds_all = stats.builds_10d;
+    row.hits = stats.hits_10d;
+    row.last_seen = when(stats.last_seen);
+    if all > 0 {
+        row.passing = format!("{} of {all}", stats.passing_builds_10d);
+    }
+    row
+}
+
+/// `/bugs`.
+pub(super) async fn bugs(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
+    let stats = blocking(&app, |app| {
+        app.state
+            .fingerprint_stats(Timestamp::now())
+            .map_err(ApiError::internal)
+    });
+    let bugs = bug_rows(&stats.await?, &app.engine.rules());
+    html(&view::Bugs {
+        page: "/bugs",
+        caption: format!(
+            "{} fingerprints, by failed builds in 24 hours, then in 10 days",
+            bugs.len()
+        ),
+        bugs,
+    })
+}
+
+/// `/bugs/{id}`.
+pub(super) async fn bug(
+    State(app): State<Arc<App>>,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    let rules = app.engine.rules();
+    let Some(rule) = rules.fingerprints.iter().find(|r| r.id == id).cloned() else {
+        let text = format!("There is no fingerprint {id} in force.");
+        return Ok(message(StatusCode::NOT_FOUND, "Not found", &text));
+    };
+    let page = blocking(&app, move |app| {
+        bug_view(app, &rule).map_err(ApiError::internal)
+    })
+    .await?;
+    html(&page)
+}
+
+fn bug_view(app: &App, rule: &Rule) -> Result<view::Bug, StateError> {
+    let now = Timestamp::now();
+    let stats = app.state.fingerprint_stats(now)?;
+    let stats = stats.into_iter().find(|s| s.fingerprint == rule.id);
+    let page = app.state.builds(&BuildFilter {
+        fingerprint: Some(rule.id.clone()),
+        limit: 100,
+        ..BuildFilter::default()
+    })?;
+    let mut hours = HashMap::new();
+    for (at, builds) in stats.iter().flat_map(|s| &s.histogram) {
+        hours.insert(at.as_second().div_euclid(3600), (*builds, 0));
+    }
+    let facts = [("Owner", &rule.owner), ("Advice", &rule.advice)];
+    let facts = facts
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value.clone()?)));
+    Ok(view::Bug {
+        page: "/bugs",
+        bug: bug_row(rule, stats.as_ref()),
+        url: view::link(rule.bug.url.as_deref()),
+        facts: facts.collect(),
+        first_seen: stats
+            .as_ref()
+            .map_or_else(|| "never".into(), |s| when(s.first_seen)),
+        chart: view::chart("Failed builds with this bug by hour", &bars(now, &hours)),
+        source: rule.source.clone(),
+        build_caption: format!("The newest {} of {} builds", page.items.len(), page.total),
+        builds: page.items.iter().map(build_row).collect(),
+    })
+}
+
+/// `/unexplained`.
+pub(super) async fn unexplained(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
+    let filter = BuildFilter {
+        verdict: Some(Verdict::Unmatched),
+        failed_only: true,
+        limit: 200,
+        ..BuildFilter::default()
+    };
+    let explanation =
+        "Failed builds whose whole log was read and in which no fingerprint has a hit.";
+    list(
+        &app,
+        filter,
+        ("/unexplained", "Unexplained builds", explanation),
+    )
+    .await
+}
+
+/// `/builds`.
+pub(super) async fn builds(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
+    let filter = BuildFilter {
+        limit: 200,
+        ..BuildFilter::default()
+    };
+    list(
+        &app,
+        filter,
+        (
+            "/builds",
+            "Builds",
+            "Every build, passing ones too, newest first.",
+        ),
+    )
+    .await
+}
+
+async fn list(
+    app: &Arc<App>,
+    filter: BuildFilter,
+    (page, heading, explanation): (&'static str, &'static str, &'static str),
+) -> Result<Response, ApiError> {
+    let found = blocking(app, move |app| {
+        app.state.builds(&filter).map_err(ApiError::internal)
+    })
+    .await?;
+    html(&view::Builds {
+        page,
+        heading,
+        explanation,
+        build_caption: format!("The newest {} of {}", found.items.len(), found.total),
+        builds: found.items.iter().map(build_row).collect(),
+    })
+}
+
+fn build_row(row: &BuildRow) -> view::BuildRow {
+    view::BuildRow {
+        uuid: row.uuid.clone(),
+        job: row.job.clone().unwrap_or_default(),
+        project: row.project.clone().unwrap_or_default(),
+        branch: row.branch.clone().unwrap_or_default(),
+        result: row.result.clone().unwrap_or_default(),
+        verdict: row.verdict.as_str(),
+        finished: when(Some(row.at)),
+    }
+}
+
+/// `/builds/{uuid}`.
+pub(super) async fn build(
+    State(app): State<Arc<App>>,
+    Path(uuid): Path<String>,
+) -> Result<Response, ApiError> {
+    let wanted = uuid.clone();
+    let found = blocking(&app, move |app| {
+        app.state.build(&wanted).map_err(ApiError::internal)
+    })
+    .await?;
+    match found {
+        Some(stored) => html(&build_view(&stored)),
+        None => Ok(message(
+            StatusCode::NOT_FOUND,
+            "Not found",
+            &format!("There is no build {uuid}."),
+        )),
+    }
+}
+
+fn build_view(stored: &StoredBuild) -> BuildPage {
+    let build = &stored.build;
+    let facts = [
+        ("Project", build.project.clone()),
+        ("Branch", build.branch.clone()),
+        ("Pipeline", build.pipeline.clone()),
+        ("Change", build.change.clone()),
+        ("Patchset", build.patchset.clone()),
+        ("Result", build.result.clone()),
+        ("Finished", build.finished.map(|t| when(Some(t)))),
+        ("Verdict given", stored.verdict_at.map(|t| when(Some(t)))),
+        (
+            "Fingerprints",
+            stored
+                .rules_version
+                .as_ref()
+                .map(|v| v.chars().take(12).collect()),
+        ),
+    ];
+    BuildPage {
+        page: "/builds",
+        build: view::BuildRow {
+            uuid: build.uuid.clone(),
+            job: build.job.clone().unwrap_or_default(),
+            verdict: stored.verdict.as_str(),
+            ..view::BuildRow::default()
+        },
+        why: stored.problems.join("; "),
+        facts: facts
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect(),
+        log_url: view::link(build.log_url.as_deref()),
+        matches: stored.matches.iter().map(found).collect(),
+        files: stored
+            .logs
+            .iter()
+            .map(|l| format!("{} ({} bytes)", l.name, l.bytes))
+            .collect(),
+    }
+}
+
+fn found(found: &Match) -> Found {
+    let hits = if found.hits == 1 {
+        "1 hit".into()
+    } else {
+        format!("{} hits", found.hits)
+    };
+    let shown = found.evidence.iter().map(|e| Shown {
+        place: format!("{}:{}", e.file, e.line),
+        pieces: view::pieces(&e.excerpt, &e.spans),
+    });
+    Found {
+        id: found.fingerprint.clone(),
+        title: found.title.clone(),
+        bug: found.bug.name.clone(),
+        url: view::link(found.bug.url.as_deref()),
+        hits,
+        returned: found.returned,
+        advice: found.advice.clone().unwrap_or_default(),
+        evidence: shown.collect(),
+    }
+}
+
+/// `/notes`.
+pub(super) async fn notes(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
+    let filter = NoteFilter {
+        limit: 200,
+        ..NoteFilter::default()
+    };
+    let found = blocking(&app, move |app| {
+        app.state.notes(&filter).map_err(ApiError::internal)
+    })
+    .await?;
+    let hooks = app.config.notes.webhooks.len();
+    let row = |note: crate::state::Note| NoteRow {
+        id: note.id,
+        uuid: note.build,
+        channel: note.target,
+        state: note.state.as_str().into(),
+        error: note.error.unwrap_or_default(),
+        subject: note.text.lines().next().unwrap_or("(empty)").into(),
+        text: note.text,
+        tries: note.attempts,
+        made: when(Some(note.created_at)),
+        can_retry: note.state == NoteState::Parked,
+    };
+    html(&view::Notes {
+        page: "/notes",
+        channels: format!("{hooks} webhooks are configured"),
+        notes: found.items.into_iter().map(row).collect(),
+    })
+}
+
+/// `POST /notes/{id}/retry`.
+pub(super) async fn retry_note(
+    State(app): State<Arc<App>>,
+    Path(id): Path<i64>,
+) -> Result<Redirect, ApiError> {
+    let retried = blocking(&app, move |app| match app.state.retry_note(id) {
+        Err(StateError::NoSuchNote(id)) => Err(ApiError::missing(format!("no note {id}"))),
+        other => other.map_err(ApiError::internal),
+    });
+    retried.await?;
+    Ok(Redirect::to("/notes"))
+}

@@ -1,0 +1,253 @@
+//! The running service: opening, background tasks, stopping.
+
+use super::{App, reports, router};
+use crate::classify::engine::Engine;
+use crate::classify::ledger::StateLedger;
+use crate::classify::meter::Meter;
+use crate::classify::pipeline::Pipeline;
+use crate::classify::reclassify;
+use crate::classify::spool::Spool;
+use crate::config::Config;
+use crate::note::webhook::{Deliverer, Settings};
+use crate::report::Schedule;
+use crate::state::{FolderLock, State, StateError};
+use jiff::{SignedDuration, Timestamp};
+use metrics_exporter_prometheus::PrometheusBuilder;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+/// How often changed fingerprints and a due report are looked for.
+const TICK: Duration = Duration::from_secs(1);
+/// How often old builds are dropped.
+const TIDY: Duration = Duration::from_secs(3600);
+/// Stored builds that are asked for in one go.
+const BATCH: u64 = 1_000_000;
+
+/// Why the service cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// The state or its folder.
+    #[error(transparent)]
+    State(#[from] StateError),
+    /// The system.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// The schedule of the report.
+    #[error("report.schedule: {0}")]
+    Schedule(String),
+    /// Fingerprints or index.
+    #[error(transparent)]
+    Engine(#[from] super::LocalError),
+    /// A receiver of notes.
+    #[error("notes.webhooks: {0}")]
+    Webhook(String),
+}
+
+fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> ServiceError {
+    let what = what.into();
+    move |source| ServiceError::Io { what, source }
+}
+
+/// A service that listens.
+#[derive(Debug)]
+pub struct Service {
+    app: Arc<App>,
+    listener: TcpListener,
+    stop: CancellationToken,
+    _lock: FolderLock,
+}
+
+impl Service {
+    /// Takes the data folder and the address. The state comes first, so that a second service on
+    /// the same folder is told so.
+    pub async fn open<E, F>(config: Config, engine: F) -> Result<Self, ServiceError>
+    where
+        E: Engine,
+        F: FnOnce(&Config, &Spool, &Arc<State>) -> Result<Arc<E>, ServiceError>,
+    {
+        schedule(&config.report.schedule)?;
+        let lock = FolderLock::acquire(&config.data_dir)?;
+        let state = Arc::new(State::open(config.data_dir.join("state.db"))?);
+        let spool =
+            Spool::open(&config.data_dir).map_err(io(config.data_dir.display().to_string()))?;
+        let engine: Arc<dyn Engine> = engine(&config, &spool, &state)?;
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .map_err(io(format!("cannot listen on {}", config.listen)))?;
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let meter = Arc::new(Meter::new(&recorder));
+        let pipeline = Arc::new(Pipeline::start(
+            Arc::new(StateLedger::new(state.clone(), engine.clone())),
+            engine.clone(),
+            meter.clone(),
+            config.intake.queue,
+            config.intake.workers,
+        ));
+        let app = Arc::new(App {
+            state,
+            engine,
+            pipeline,
+            progress: Arc::default(),
+            spool,
+            meter,
+            prometheus: recorder.handle(),
+            config,
+        });
+        Ok(Self {
+            app,
+            listener,
+            stop: CancellationToken::new(),
+            _lock: lock,
+        })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> Result<SocketAddr, ServiceError> {
+        self.listener.local_addr().map_err(io("address"))
+    }
+
+    /// Cancelling it stops the service.
+    pub fn stopper(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    /// Serves until the stopper is cancelled; then finishes what was begun. True when nothing was
+    /// left over.
+    pub async fn run(self) -> Result<bool, ServiceError> {
+        let tasks = TaskTracker::new();
+        tasks.spawn(watch_rules(self.app.clone(), self.stop.clone()));
+        tasks.spawn(make_reports(self.app.clone(), self.stop.clone()));
+        tasks.spawn(tidy(self.app.clone(), self.stop.clone()));
+        for deliverer in deliverers(&self.app.config)? {
+            tasks.spawn(deliverer.run(self.app.state.clone(), self.stop.clone()));
+        }
+        let drain = self.app.config.drain.0;
+        let stopping = self.stop.clone().cancelled_owned();
+        let serve = axum::serve(self.listener, router(self.app.clone()));
+        let serve = serve.with_graceful_shutdown(stopping).into_future();
+        // A sender that never ends its request must not hold the service up.
+        let late = async {
+            self.stop.cancelled().await;
+            tokio::time::sleep(drain / 2).await;
+        };
+        tokio::select! {
+            served = serve => served.map_err(io("serving"))?,
+            () = late => tracing::warn!("some requests did not end in time"),
+        }
+        self.stop.cancel();
+        let clean = self.app.pipeline.drain(drain).await;
+        tasks.close();
+        let rest = tokio::time::timeout(drain, tasks.wait()).await;
+        tracing::info!(clean, "stopped");
+        Ok(clean && rest.is_ok())
+    }
+}
+
+/// One for each configured receiver.
+fn deliverers(config: &Config) -> Result<Vec<Deliverer>, ServiceError> {
+    let wrong = |error: &dyn std::fmt::Display| ServiceError::Webhook(error.to_string());
+    let hooks = config.notes.webhooks.iter().map(|hook| {
+        let url = url::Url::parse(hook.url.expose()).map_err(|e| wrong(&e))?;
+        let mut settings = Settings::new(url, hook.secret.expose());
+        settings.timeout = hook.timeout.0;
+        settings.max_attempts = hook.max_tries;
+        Deliverer::new(settings).map_err(|e| wrong(&e))
+    });
+    hooks.collect()
+}
+
+/// The schedule, checked.
+fn schedule(text: &str) -> Result<Schedule, ServiceError> {
+    Schedule::parse(text).map_err(|error| ServiceError::Schedule(error.to_string()))
+}
+
+/// The first time after `after` at which a report is due.
+fn next_run(text: &str, after: Timestamp) -> Option<Timestamp> {
+    Schedule::parse(text).ok().map(|s| s.next_after(after))
+}
+
+/// True when a report was due after the last one and is at least a minute late.
+pub(super) fn stale(text: &str, last: Timestamp, now: Timestamp) -> bool {
+    let limit = next_run(text, last).and_then(|t| t.checked_add(SignedDuration::from_mins(1)).ok());
+    limit.is_some_and(|limit| limit < now)
+}
+
+/// Looks at stored builds again when the fingerprints have changed.
+async fn watch_rules(app: Arc<App>, stop: CancellationToken) {
+    let mut done = String::new();
+    while !wait(&stop, TICK).await {
+        let version = app.engine.rules().version.clone();
+        if version == done {
+            continue;
+        }
+        let (state, wanted) = (app.state.clone(), version.clone());
+        let found = tokio::task::spawn_blocking(move || state.stale(&wanted, BATCH)).await;
+        match found {
+            Ok(Ok(stale)) => {
+                let (pipeline, progress) = (app.pipeline.clone(), &app.progress);
+                reclassify::again(stale, pipeline, progress, &app.meter, &stop).await;
+                done = version;
+            }
+            Ok(Err(error)) => tracing::error!(%error, "cannot ask for stored builds"),
+            Err(error) => tracing::error!(%error, "cannot ask for stored builds"),
+        }
+    }
+}
+
+async fn make_reports(app: Arc<App>, stop: CancellationToken) {
+    let text = app.config.report.schedule.clone();
+    let mut next = Some(Timestamp::now());
+    while !wait(&stop, TICK).await {
+        if next.is_none_or(|at| at > Timestamp::now()) {
+            continue;
+        }
+        next = next_run(&text, Timestamp::now());
+        let app = app.clone();
+        let made = tokio::task::spawn_blocking(move || reports::make(&app)).await;
+        if let Ok(Err(error)) = made {
+            tracing::error!(%error, "no report");
+        }
+    }
+}
+
+/// Drops what is older than the retention.
+async fn tidy(app: Arc<App>, stop: CancellationToken) {
+    loop {
+        let work = app.clone();
+        let done = tokio::task::spawn_blocking(move || forget(&work)).await;
+        if let Ok(Err(error)) = done {
+            tracing::error!(%error, "old builds could not be dropped");
+        }
+        if wait(&stop, TIDY).await {
+            return;
+        }
+    }
+}
+
+fn forget(app: &App) -> Result<(), String> {
+    let age = SignedDuration::from_hours(24 * i64::from(app.config.store.retention_days));
+    let limit = Timestamp::now()
+        .checked_sub(age)
+        .map_err(|e| e.to_string())?;
+    for uuid in app.state.delete_before(limit).map_err(|e| e.to_string())? {
+        app.spool.remove(&uuid).map_err(|e| e.to_string())?;
+    }
+    app.engine.forget(limit)
+}
+
+/// Waits; true when the service stops.
+async fn wait(stop: &CancellationToken, time: Duration) -> bool {
+    tokio::select! {
+        () = stop.cancelled() => true,
+        () = tokio::time::sleep(time) => false,
+    }
+}

@@ -1,0 +1,248 @@
+//! What the pages show: plain texts and numbers, one struct for each template.
+
+mod chart;
+mod marked;
+
+pub(super) use chart::hours as chart;
+pub(super) use marked::{Piece, pieces};
+
+use askama::Template;
+
+/// One verdict and how many builds have it.
+#[derive(Debug)]
+pub(super) struct Count {
+    pub(super) verdict: &'static str,
+    pub(super) builds: u64,
+}
+
+/// The classification rate, never without its *n of m*.
+#[derive(Debug, Default)]
+pub(super) struct RateView {
+    pub(super) percent: String,
+    pub(super) text: String,
+    pub(super) interval: String,
+}
+
+/// One line of the table of bugs.
+#[derive(Debug, Default, Clone)]
+pub(super) struct BugRow {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) title: String,
+    pub(super) category: String,
+    pub(super) builds_day: u64,
+    pub(super) builds_all: u64,
+    pub(super) hits: u64,
+    pub(super) passing: String,
+    pub(super) last_seen: String,
+    pub(super) returned: bool,
+    pub(super) hidden: bool,
+}
+
+/// One line of a table of builds.
+#[derive(Debug, Default)]
+pub(super) struct BuildRow {
+    pub(super) uuid: String,
+    pub(super) job: String,
+    pub(super) project: String,
+    pub(super) branch: String,
+    pub(super) result: String,
+    pub(super) verdict: &'static str,
+    pub(super) finished: String,
+}
+
+/// A fingerprint file that cannot be used.
+#[derive(Debug)]
+pub(super) struct Broken {
+    pub(super) place: String,
+    pub(super) message: String,
+}
+
+/// The first page.
+#[derive(Debug, Template)]
+#[template(path = "overview.html")]
+pub(super) struct Overview {
+    pub(super) page: &'static str,
+    pub(super) notices: Vec<String>,
+    pub(super) rate: RateView,
+    pub(super) verdicts: Vec<Count>,
+    pub(super) last_report: String,
+    pub(super) stale: bool,
+    pub(super) progress: String,
+    pub(super) chart: String,
+    pub(super) caption: String,
+    pub(super) bugs: Vec<BugRow>,
+    pub(super) build_caption: String,
+    pub(super) builds: Vec<BuildRow>,
+    pub(super) broken: Vec<Broken>,
+    pub(super) library: String,
+}
+
+/// All bugs.
+#[derive(Debug, Template)]
+#[template(path = "bugs.html")]
+pub(super) struct Bugs {
+    pub(super) page: &'static str,
+    pub(super) caption: String,
+    pub(super) bugs: Vec<BugRow>,
+}
+
+/// One bug.
+#[derive(Debug, Template)]
+#[template(path = "bug.html")]
+pub(super) struct Bug {
+    pub(super) page: &'static str,
+    pub(super) bug: BugRow,
+    pub(super) url: String,
+    pub(super) facts: Vec<(&'static str, String)>,
+    pub(super) first_seen: String,
+    pub(super) chart: String,
+    pub(super) source: String,
+    pub(super) build_caption: String,
+    pub(super) builds: Vec<BuildRow>,
+}
+
+/// A list of builds.
+#[derive(Debug, Template)]
+#[template(path = "builds.html")]
+pub(super) struct Builds {
+    pub(super) page: &'static str,
+    pub(super) heading: &'static str,
+    pub(super) explanation: &'static str,
+    pub(super) build_caption: String,
+    pub(super) builds: Vec<BuildRow>,
+}
+
+/// One match with what shows it.
+#[derive(Debug)]
+pub(super) struct Found {
+    pub(super) id: String,
+    pub(super) title: String,
+    pub(super) bug: String,
+    pub(super) url: String,
+    pub(super) hits: String,
+    pub(super) returned: bool,
+    pub(super) advice: String,
+    pub(super) evidence: Vec<Shown>,
+}
+
+/// One place in a log.
+#[derive(Debug)]
+pub(super) struct Shown {
+    pub(super) place: String,
+    pub(super) pieces: Vec<Piece>,
+}
+
+/// One build with its evidence.
+#[derive(Debug, Template)]
+#[template(path = "build.html")]
+pub(super) struct BuildPage {
+    pub(super) page: &'static str,
+    pub(super) build: BuildRow,
+    pub(super) why: String,
+    pub(super) facts: Vec<(&'static str, String)>,
+    pub(super) log_url: String,
+    pub(super) matches: Vec<Found>,
+    pub(super) files: Vec<String>,
+}
+
+/// One note.
+#[derive(Debug)]
+pub(super) struct NoteRow {
+    pub(super) id: i64,
+    pub(super) uuid: String,
+    pub(super) channel: String,
+    pub(super) state: String,
+    pub(super) error: String,
+    pub(super) subject: String,
+    pub(super) text: String,
+    pub(super) tries: u32,
+    pub(super) made: String,
+    pub(super) can_retry: bool,
+}
+
+/// The outbox.
+#[derive(Debug, Template)]
+#[template(path = "notes.html")]
+pub(super) struct Notes {
+    pub(super) page: &'static str,
+    pub(super) channels: String,
+    pub(super) notes: Vec<NoteRow>,
+}
+
+/// One kept report.
+#[derive(Debug)]
+pub(super) struct ReportRow {
+    pub(super) made: String,
+    pub(super) html: String,
+    pub(super) json: String,
+}
+
+/// The kept reports.
+#[derive(Debug, Template)]
+#[template(path = "reports.html")]
+pub(super) struct Reports {
+    pub(super) page: &'static str,
+    pub(super) schedule: String,
+    pub(super) reports: Vec<ReportRow>,
+}
+
+/// A page with one message.
+#[derive(Debug, Template)]
+#[template(path = "message.html")]
+pub(super) struct Message {
+    pub(super) page: &'static str,
+    pub(super) heading: String,
+    pub(super) text: String,
+}
+
+/// An address that may stand in a link: only http and https, for it came from outside.
+pub(super) fn link(url: Option<&str>) -> String {
+    let url = url.unwrap_or_default();
+    let lower = url.to_ascii_lowercase();
+    let safe = lower.starts_with("http://") || lower.starts_with("https://");
+    if safe { url.to_owned() } else { String::new() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_strangers_wrote_is_escaped() {
+        let hostile = "<script>alert('x')</script>";
+        let page = BuildPage {
+            page: "/builds",
+            build: BuildRow {
+                uuid: "u".into(),
+                job: hostile.into(),
+                verdict: "matched",
+                ..BuildRow::default()
+            },
+            why: String::new(),
+            facts: vec![("Branch", hostile.into())],
+            log_url: link(Some("javascript:alert(1)")),
+            matches: vec![Found {
+                id: "1".into(),
+                title: hostile.into(),
+                bug: "b".into(),
+                url: String::new(),
+                hits: "1 hit".into(),
+                returned: false,
+                advice: hostile.into(),
+                evidence: vec![Shown {
+                    place: "a.txt:3".into(),
+                    pieces: pieces(hostile, &[(0, 8)]),
+                }],
+            }],
+            files: vec![hostile.into()],
+        };
+        let html = page.render().unwrap();
+        assert!(!html.contains("<script"), "{html}");
+        assert!(!html.contains("javascript:"), "{html}");
+        assert!(
+            html.contains("<mark>&#60;script&#62;</mark>alert"),
+            "{html}"
+        );
+    }
+}

@@ -30,6 +30,7 @@ pub struct Outcome {
 
 impl Outcome {
     /// Classification itself failed.
+    #[expect(clippy::needless_pass_by_value, reason = "errors and texts alike")]
     pub fn error(detail: impl ToString, rules: &str) -> Self {
         Self {
             verdict: Verdict::Error,

@@ -52,7 +52,7 @@ pub(super) async fn serve(config: Config, ready: impl FnOnce(SocketAddr)) -> any
     let stop = service.stopper();
     let address = service.address()?;
     engine.library().watch(stop.clone(), |outcome| {
-        tracing::info!(?outcome, "fingerprints read again")
+        tracing::info!(?outcome, "fingerprints read again");
     })?;
     signals(&engine, stop)?;
     tracing::info!(%address, "listening");

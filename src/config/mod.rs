@@ -188,9 +188,9 @@ mod tests {
         let mut shown = String::new();
         for line in EXAMPLE.lines() {
             match line.split_once("#! ") {
-                Some((indent, rest)) => shown += &format!("{indent}{rest}\n"),
+                Some((indent, rest)) => shown.extend([indent, rest, "\n"]),
                 None if line.contains("# (instead)") => {}
-                None => shown += &format!("{line}\n"),
+                None => shown.extend([line, "\n"]),
             }
         }
         let config = Config::parse("x", &shown, &|_| Some("value".into())).unwrap();

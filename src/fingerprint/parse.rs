@@ -8,9 +8,6 @@ use super::{Condition, Examples, Fingerprint, Pattern, bug, times};
 use crate::query::{Query, Schema};
 use std::path::Path;
 
-/// The main conditions that a file can have.
-const CHOICE: &str = "one of `query`, `pattern`, `all`/`any`, `sequence`";
-
 /// A fingerprint with the places of its parts, which lint needs.
 pub(super) struct Parsed {
     pub(super) fingerprint: Fingerprint,

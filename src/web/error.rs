@@ -14,6 +14,10 @@ pub(super) struct ApiError {
 }
 
 impl ApiError {
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "so that errors can be mapped by name"
+    )]
     fn new(status: StatusCode, message: impl ToString) -> Self {
         Self {
             status,

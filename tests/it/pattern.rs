@@ -30,7 +30,9 @@ fn yaml_text(text: &str) -> String {
 /// Hits of each fingerprint over the events, all in one build.
 fn hits(matcher: &Matcher, events: &[Event]) -> BTreeMap<String, u64> {
     let mut run = matcher.start(&Build::new("u"), "2026-01-01T00:00:00Z".parse().unwrap());
-    events.iter().for_each(|event| run.event(event));
+    for event in events {
+        run.event(event);
+    }
     run.finish()
         .into_iter()
         .map(|m| (m.fingerprint, m.hits))
@@ -51,18 +53,21 @@ fn agrees_with_the_evaluator_on_every_real_fingerprint_and_event() {
         .map(Event::from_json)
         .collect();
     let mut run = matcher.start(&build, now);
-    events.iter().for_each(|event| run.event(event));
+    for event in &events {
+        run.event(event);
+    }
     let found: BTreeMap<String, u64> = run
         .finish()
         .into_iter()
         .map(|m| (m.fingerprint, m.hits))
         .collect();
+    let documents: Vec<Document<'_>> = events.iter().map(Document::new).collect();
     let mut compared = 0;
     for fingerprint in &set.fingerprints {
         let query = fingerprint.queries().next().unwrap();
-        let expected = events
+        let expected = documents
             .iter()
-            .filter(|event| query.matches(&Document::new(event), now))
+            .filter(|document| query.matches(document, now))
             .count() as u64;
         let matched = found.get(&fingerprint.id).copied().unwrap_or(0);
         assert_eq!(matched, expected, "{}", fingerprint.id);
@@ -108,7 +113,7 @@ fn query() -> impl Strategy<Value = String> {
             for (n, (sign, part, joint)) in parts.into_iter().enumerate() {
                 text.push_str(if n == 0 { "" } else { joint });
                 text.push_str(sign);
-                text.push_str(&format!("({part})"));
+                text.extend(["(", &part, ")"]);
             }
             text
         })

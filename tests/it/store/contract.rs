@@ -305,6 +305,7 @@ fn old_slices_go(store: &dyn LogStore) {
 }
 
 /// Whatever is asked of whatever events: the store says what the evaluator says.
+#[expect(clippy::too_many_lines, reason = "one property with its generators")]
 fn random_queries(make: Make<'_>) {
     let word = prop_oneof![
         Just("a"),

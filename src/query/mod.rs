@@ -20,6 +20,7 @@ mod pattern;
 mod phrase;
 mod regexp;
 mod schema;
+mod tables;
 
 pub use ast::{Clause, Kind, Node, Occur, Operator};
 pub use schema::{FieldKind, Schema};

@@ -93,3 +93,27 @@ fn a_real_cluster_gives_the_same_answers() {
         differences.join("\n")
     );
 }
+
+#[test]
+fn a_real_cluster_finds_the_same_words() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/truth/words.jsonl");
+    let text = std::fs::read_to_string(path).unwrap();
+    let mut wrong = Vec::new();
+    for line in text.lines() {
+        let recorded: serde_json::Value = serde_json::from_str(line).unwrap();
+        let expected: Vec<String> = serde_json::from_value(recorded["tokens"].clone()).unwrap();
+        let asked = recorded["text"].as_str().unwrap();
+        let found: Vec<String> = whorl::query::analyser::analyse(asked)
+            .map(|word| word.text.into_owned())
+            .collect();
+        if found != expected {
+            wrong.push(format!("{asked:?}: expected {expected:?}, found {found:?}"));
+        }
+    }
+    assert!(
+        wrong.is_empty(),
+        "{} differ:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}

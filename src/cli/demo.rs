@@ -18,6 +18,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::oneshot;
 
 /// Recordings that are not loaded at the start but fed one by one.
@@ -120,27 +121,37 @@ impl Demo {
             // The receiver lives as long as this future.
             let _ = ready.send(address);
         });
+        let (mut term, mut int) = (
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::interrupt())?,
+        );
         let fed = async {
-            match address.await {
-                Ok(address) => self.feed(address).await,
-                // The service did not start and says so itself.
-                Err(_) => std::future::pending().await,
+            // A service that did not start says so itself.
+            let Ok(address) = address.await else {
+                return Ok(());
+            };
+            // A service that stops refuses new builds, which is no failure.
+            tokio::select! {
+                biased;
+                _ = term.recv() => Ok(()),
+                _ = int.recv() => Ok(()),
+                fed = self.feed(address) => fed,
             }
         };
+        tokio::pin!(served);
         tokio::select! {
             biased;
-            served = served => {
-                println!("stopped");
-                served.map(|_| ())
-            }
-            Err(failed) = fed => Err(failed),
+            served = &mut served => return served.map(|_| ()),
+            fed = fed => fed?,
         }
+        served.await?;
+        println!("stopped");
+        Ok(())
     }
 
-    /// Loads the past, then feeds new builds for ever. A sender may fail while the service stops;
-    /// then the other side ends first.
+    /// Loads the past, then feeds new builds for ever.
     async fn feed(&self, address: SocketAddr) -> anyhow::Result<()> {
-        println!("http://{address}/");
+        println!("whorl runs at http://{address}/");
         println!("loading {} recorded builds …", self.recorded.len());
         let sender = Sender::new(address)?;
         sender.load(&self.recorded).await?;
@@ -152,11 +163,16 @@ impl Demo {
         let queries = self.queries.display();
         let example = self.recorded.last().map(Recording::logs);
         let example = example.unwrap_or_else(|| self.fixtures.clone());
+        // `classify` finds a folder of this name by itself.
+        let named = match self.queries == Path::new("queries") {
+            true => String::new(),
+            false => format!(" --queries {queries}"),
+        };
         println!(
             "{} builds of the last ten days are loaded; every {:?} a new one comes in.\n\n\
              Three things to try:\n\
              \x20 1. Open http://{address}/ and follow a bug to its evidence.\n\
-             \x20 2. cargo run --release -- classify {} --queries {queries}\n\
+             \x20 2. cargo run --release -- classify {}{named}\n\
              \x20 3. Edit a file in {queries}/ or add one for a build of http://{address}/unexplained;\n\
              \x20    it counts within seconds, for stored builds too.\n\n\
              Ctrl-C stops the demo and removes its data.",

@@ -162,7 +162,7 @@ impl Reader<'_> {
         }
         if let Some(list) = &raw.sequence {
             self.filled(yaml::place(list), &list.value);
-            let within = raw.within.as_ref().map(|w| w.value);
+            let within = raw.within.as_ref().and_then(|w| self.within(w));
             let queries = self.queries(&list.value);
             return Some(Condition::Sequence { queries, within });
         }
@@ -175,6 +175,21 @@ impl Reader<'_> {
         let all = all.take().unwrap_or_default();
         let any = any.take().unwrap_or_default();
         Some(Condition::AllAny { all, any })
+    }
+
+    /// A distance: `200` or `200 lines`.
+    fn within(&mut self, text: &Text) -> Option<u32> {
+        let written = text.value.trim();
+        let number = written
+            .strip_suffix("lines")
+            .or_else(|| written.strip_suffix("line"))
+            .unwrap_or(written);
+        let within = number.trim_end().parse().ok();
+        if within.is_none() {
+            let message = format!("`{written}` is no number of lines; write `within: 200 lines`");
+            self.error(yaml::place(text), "bad-within", message);
+        }
+        within
     }
 
     /// Keys that mean something only beside another one.

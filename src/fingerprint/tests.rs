@@ -27,7 +27,7 @@ fn warned(query: &str) -> Vec<&'static str> {
 #[test]
 fn every_key_is_read() {
     let found = read(
-        "title: T\nbug: github:a/b#3\nsequence: [a, b]\nwithin: 20\nnone: [c]\nscope: {jobs: ['x-*']}\nvalid-from: 2026-01-01\nvalid-until: 2026-02-01\ncategory: infra\nowner: me\nadvice: wait\npriority: 3\nexamples: {match: [a], no-match: [z]}\nsuppress-graph: true\nsuppress-notification: true\nallow-nonvoting: true\nresolved_at: 2026-01-03\ntest_ids: [t]\n",
+        "title: T\nbug: github:a/b#3\nsequence: [a, b]\nwithin: 20 lines\nnone: [c]\nscope: {jobs: ['x-*']}\nvalid-from: 2026-01-01\nvalid-until: 2026-02-01\ncategory: infra\nowner: me\nadvice: wait\npriority: 3\nexamples: {match: [a], no-match: [z]}\nsuppress-graph: true\nsuppress-notification: true\nallow-nonvoting: true\nresolved_at: 2026-01-03\ntest_ids: [t]\n",
     );
     assert_eq!((found.id.as_str(), found.title.as_str()), ("12", "T"));
     assert_eq!(found.queries().count(), 3);
@@ -44,6 +44,10 @@ fn what_is_wrong_has_a_place() {
     assert_eq!(refused("query: a\npattern: b\n"), "2:10 several-conditions");
     assert_eq!(refused("pattern: '('\n"), "1:10 bad-pattern");
     assert_eq!(refused("query: a\nwithin: 3\n"), "2:9 stray-key");
+    assert_eq!(
+        refused("sequence: [a, b]\nwithin: 3 days\n"),
+        "2:9 bad-within"
+    );
     assert_eq!(refused("query: a\nbug: x\n"), "2:6 bad-bug");
     assert!(refused("query: a\n---\nquery: b\n").contains("several-documents"));
 }

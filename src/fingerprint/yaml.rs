@@ -21,7 +21,7 @@ pub(super) struct Raw {
     pub(super) any: Option<Spanned<Vec<Text>>>,
     pub(super) none: Option<Spanned<Vec<Text>>>,
     pub(super) sequence: Option<Spanned<Vec<Text>>>,
-    pub(super) within: Option<Spanned<u32>>,
+    pub(super) within: Option<Text>,
     #[serde(default)]
     pub(super) scope: RawScope,
     pub(super) valid_from: Option<Text>,

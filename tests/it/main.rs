@@ -9,6 +9,7 @@
 
 mod architecture;
 mod classify;
+mod demo;
 mod fingerprint;
 mod intake;
 mod lint;

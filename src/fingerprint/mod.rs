@@ -97,10 +97,12 @@ pub enum Condition {
     },
 }
 
-/// A regular expression over the text of one event.
+/// A regular expression over the text of one event. In an event of several lines, such as a
+/// traceback, `^` and `$` hold at the ends of each line and `.` stays on its line; `\A`, `\z` and
+/// `(?s)` mean the whole event.
 #[derive(Debug, Clone)]
 pub struct Pattern {
-    /// The expression.
+    /// The expression, compiled in multi-line mode.
     pub regex: regex::Regex,
     /// The log files to look at; all when absent.
     pub files: Option<globset::GlobSet>,

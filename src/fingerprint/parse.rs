@@ -6,6 +6,7 @@ use super::scope::{Scope, ScopeText, file_globs};
 use super::yaml::{self, Raw, RawScope, Text};
 use super::{Condition, Examples, Fingerprint, Pattern, bug, times};
 use crate::query::{Query, Schema};
+use regex::RegexBuilder;
 use std::path::Path;
 
 /// A fingerprint with the places of its parts, which lint needs.
@@ -240,7 +241,8 @@ impl Reader<'_> {
         let globs = raw.files.as_ref().map(|list| list.value.as_slice());
         let checked = globs.map(|globs| self.globs(globs));
         let files = checked.and_then(|globs| file_globs(globs.iter().map(String::as_str)).ok());
-        match regex::Regex::new(&text.value) {
+        let regex = RegexBuilder::new(&text.value).multi_line(true).build();
+        match regex {
             Ok(regex) => Some(Pattern { regex, files }),
             Err(error) => {
                 let message = error.to_string();

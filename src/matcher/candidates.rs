@@ -56,7 +56,9 @@ impl Candidates {
                 }
             }
         }
+        // As each is compiled for itself: see `Pattern`.
         let set = RegexSetBuilder::new(&sources)
+            .multi_line(true)
             .size_limit(PATTERN_LIMIT)
             .dfa_size_limit(PATTERN_LIMIT)
             .build()

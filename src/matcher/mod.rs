@@ -6,6 +6,14 @@
 //! only these are evaluated exactly, by the query room's own evaluator; `progress` keeps what a
 //! fingerprint has seen of the build so far.
 //!
+//! A `pattern:` is tried on the text of one event like a query, and an event may be several lines
+//! (a traceback). Patterns are written for lines, so `^` and `$` hold at the ends of each line of the
+//! event and `.` does not go over a line end; `\A`, `\z` and `(?s)` mean the whole event. A hit is an
+//! event, and its evidence names the event's first line, as for queries: the spans show which of its
+//! lines match.
+//!
+//! Evidence of a query or pattern is its first hits and always the last one, in log order.
+//!
 //! Invariants: a query without an anchor is a candidate for every event, so nothing is ever missed;
 //! the work per event does not grow with the number of fingerprints that have an anchor; the state
 //! of a run is bounded by the number of fingerprints, not by the size of the log.
@@ -22,6 +30,9 @@ use candidates::Candidates;
 use jiff::Timestamp;
 use progress::{Progress, Role};
 use std::sync::Arc;
+
+/// Most places in one event that are marked for a pattern: looking for all could take long.
+const MAX_SPANS: usize = 32;
 
 /// A fingerprint set made ready for matching; built once per set and shared by all builds.
 #[derive(Debug)]
@@ -101,7 +112,7 @@ impl Run<'_> {
             let Some(spans) = exact(fingerprint, slot.role, &document, self.now) else {
                 continue;
             };
-            self.progress[slot.fingerprint].hit(slot.role, event, &spans);
+            self.progress[slot.fingerprint].hit(slot.role, self.events, event, &spans);
         }
     }
 
@@ -159,8 +170,12 @@ fn exact(
             if files.is_some_and(|globs| !globs.is_match(&*event.at.file)) {
                 return None;
             }
-            let found = pattern.regex.find(&event.message)?;
-            Some(vec![(found.start(), found.end())])
+            let found = pattern.regex.find_iter(&event.message);
+            let spans: Vec<_> = found
+                .take(MAX_SPANS)
+                .map(|found| (found.start(), found.end()))
+                .collect();
+            (!spans.is_empty()).then_some(spans)
         }
     }
 }

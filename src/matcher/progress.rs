@@ -6,7 +6,8 @@ use crate::fingerprint::{Condition, Fingerprint, Pattern};
 use crate::query::Query;
 use std::sync::Arc;
 
-/// Most places that are kept as evidence of one match; hits are counted exactly all the same.
+/// Most places that are kept as evidence of one match, the last of them always the last hit; hits
+/// are counted exactly all the same.
 const MAX_EVIDENCE: usize = 5;
 
 /// Which condition of a fingerprint.
@@ -63,6 +64,8 @@ pub(super) fn condition(fingerprint: &Fingerprint, role: Role) -> Option<Wanted<
 pub(super) struct Progress {
     hits: u64,
     evidence: Vec<Evidence>,
+    /// Number of the event that was counted last.
+    counted: Option<u64>,
     spoiled: bool,
     shape: Shape,
 }
@@ -89,23 +92,24 @@ impl Progress {
         Self {
             hits: 0,
             evidence: Vec::new(),
+            counted: None,
             spoiled: false,
             shape,
         }
     }
 
-    /// Takes an event that meets a condition.
-    pub(super) fn hit(&mut self, role: Role, event: &Event, spans: &[(usize, usize)]) {
+    /// Takes an event that meets a condition; `number` is the event's own in this run.
+    pub(super) fn hit(&mut self, role: Role, number: u64, event: &Event, spans: &[(usize, usize)]) {
         match (&mut self.shape, role) {
             (_, Role::None(_)) => self.spoiled = true,
             (Shape::Single, _) => self.count(event, spans),
             (Shape::AllAny { all, .. }, Role::All(n)) => {
                 let first = !std::mem::replace(&mut all[n], true);
-                self.count_part(event, spans, first);
+                self.count_part(number, event, spans, first);
             }
             (Shape::AllAny { any, .. }, Role::Any(_)) => {
                 let first = any.replace(true) != Some(true);
-                self.count_part(event, spans, first);
+                self.count_part(number, event, spans, first);
             }
             (Shape::Sequence(chains), Role::Step(n)) => {
                 let Some(chain) = chains.step(n, event, spans) else {
@@ -120,23 +124,29 @@ impl Progress {
         }
     }
 
+    /// The first hits are shown, and the last one: what ended a build stands at the end of its log.
     fn count(&mut self, event: &Event, spans: &[(usize, usize)]) {
         self.hits += 1;
-        if self.evidence.len() < MAX_EVIDENCE {
-            self.evidence.push(evidence(event, spans));
+        if self.evidence.len() == MAX_EVIDENCE {
+            self.evidence.pop();
         }
+        self.evidence.push(evidence(event, spans));
     }
 
     /// Of conditions over the whole build the first event of each is shown, however many there are.
-    fn count_part(&mut self, event: &Event, spans: &[(usize, usize)], first: bool) {
-        let same = |e: &Evidence| e.line == event.at.line && *e.file == *event.at.file;
-        let known = self.evidence.iter().any(|e| same(e) && event.at.line > 0);
-        // An event that meets several conditions is one hit.
+    fn count_part(&mut self, number: u64, event: &Event, spans: &[(usize, usize)], first: bool) {
+        // An event that meets several conditions is one hit and shown once.
+        let known = self.counted.replace(number) == Some(number);
         if !known {
             self.hits += 1;
         }
-        if first && !known {
-            self.evidence.push(evidence(event, spans));
+        if !first {
+            return;
+        }
+        let shown = evidence(event, spans);
+        let same = |e: &Evidence| known && e.line == shown.line && e.file == shown.file;
+        if !self.evidence.last().is_some_and(same) {
+            self.evidence.push(shown);
         }
     }
 

@@ -239,10 +239,59 @@ fn rule_set_folder() -> Option<PathBuf> {
     None
 }
 
-/// What marks the line that wins, and what marks the captures in it.
-fn unmarked(line: &str) -> (bool, String) {
-    let marked = line.contains("⇨") || line.contains("▶");
-    (marked, line.replace(['⇨', '▶', '◀', '⟦', '⟧'], ""))
+/// What stands before the line that wins; other lines that begin like it say where the log is from.
+const WINNER: &str = "#=MATCH=# ";
+const HEADER: &str = "#=";
+
+/// A log as it was before it was marked, and the line that wins.
+struct Fragment {
+    log: String,
+    number: u64,
+    line: String,
+    captures: Vec<String>,
+}
+
+fn fragment(text: &str) -> Fragment {
+    let mut lines = Vec::new();
+    let mut won = None;
+    for line in text.lines() {
+        if let Some(marked) = line.strip_prefix(WINNER) {
+            lines.push(marked.replace(['‹', '›'], ""));
+            won = Some((lines.len() as u64, captures(marked)));
+        } else if !line.starts_with(HEADER) {
+            lines.push(line.to_owned());
+        }
+    }
+    let (number, captures) = won.unwrap();
+    Fragment {
+        line: lines[usize::try_from(number).unwrap() - 1].clone(),
+        log: lines.join("\n") + "\n",
+        number,
+        captures,
+    }
+}
+
+/// The texts between the marks.
+fn captures(marked: &str) -> Vec<String> {
+    let parts = marked.split('‹').skip(1);
+    parts
+        .map(|part| part.split('›').next().unwrap().to_owned())
+        .collect()
+}
+
+/// The rules as fingerprints: the earlier a rule stands, the higher its priority.
+fn rule_fingerprints(rules: &[Rule]) -> Arc<FingerprintSet> {
+    let file = |(n, rule): (usize, &Rule)| {
+        let text = format!(
+            "title: {}\npattern: {}\npriority: {}\n",
+            yaml_text(&rule.name),
+            yaml_text(&rule.pattern),
+            rules.len() - n
+        );
+        (format!("r{n:03}"), text)
+    };
+    let files: Vec<(String, String)> = rules.iter().enumerate().map(file).collect();
+    set(&files)
 }
 
 #[test]
@@ -252,22 +301,56 @@ fn the_marked_line_of_each_fragment_wins() {
     };
     let rules = rules(&fs::read_to_string(folder.join("ruleset.toml")).unwrap());
     assert_eq!(rules.len(), 102);
-    let files: Vec<(String, String)> = rules
-        .iter()
-        .enumerate()
-        .map(|(n, rule)| {
-            let id = format!("r{n:03}");
-            let priority = rules.len() - n;
-            let pattern = yaml_text(&rule.pattern);
-            let title = yaml_text(&rule.name);
-            (
-                id,
-                format!("title: {title}\npattern: {pattern}\npriority: {priority}\n"),
-            )
-        })
-        .collect();
-    let set = set(&files);
+    let set = rule_fingerprints(&rules);
     assert_eq!(set.fingerprints.len(), 102, "{:?}", set.diagnostics);
-    let _ = (Matcher::new(set), Limits::default(), unmarked(""));
-    let _ = read_stream;
+    let matcher = Matcher::new(set);
+    let mut seen = 0;
+    for entry in fs::read_dir(folder.join("fixtures/classify")).unwrap() {
+        let path = entry.unwrap().path();
+        let fragment = fragment(&fs::read_to_string(&path).unwrap());
+        wins(&matcher, &rules, &fragment, &path.display().to_string());
+        seen += 1;
+    }
+    assert_eq!(seen, 24);
+}
+
+/// The headline's last hit is the event with the marked line, and its last span is in that line.
+fn wins(matcher: &Matcher, rules: &[Rule], fragment: &Fragment, name: &str) {
+    let build = Build::new("u");
+    let mut run = matcher.start(&build, "2026-01-01T00:00:00Z".parse().unwrap());
+    let mut places = BTreeMap::new();
+    read_stream(
+        "log",
+        &mut fragment.log.as_bytes(),
+        &build.fields(),
+        &Limits::default(),
+        &mut |event| {
+            places.insert(event.at.line, u64::from(event.at.lines));
+            run.event(&event);
+        },
+    );
+    let matches = run.finish();
+    let headline = matches.first().expect(name);
+    let last = headline.evidence.last().unwrap();
+    let lines = last.line..last.line + places[&last.line];
+    assert!(
+        lines.contains(&fragment.number),
+        "{name}: {} wins at {lines:?}, not at {}",
+        headline.title,
+        fragment.number
+    );
+    // A span is of one line here, and no text before it is cut away with a prefix.
+    let (from, to) = *last.spans.last().unwrap();
+    let line_start = last.excerpt[..from].rfind('\n').map_or(0, |at| at + 1);
+    let line_end = last.excerpt[to..]
+        .find('\n')
+        .map_or(last.excerpt.len(), |at| to + at);
+    let line = &last.excerpt[line_start..line_end];
+    let number: usize = headline.fingerprint[1..].parse().unwrap();
+    let found = regex::Regex::new(&rules[number].pattern).unwrap();
+    let found = found.captures(line).expect(name);
+    let groups: Vec<String> = (usize::from(found.len() > 1)..found.len())
+        .map(|n| found[n].to_owned())
+        .collect();
+    assert_eq!(groups, fragment.captures, "{name}: {}", fragment.line);
 }

@@ -164,9 +164,10 @@ impl Demo {
         let example = self.recorded.last().map(Recording::logs);
         let example = example.unwrap_or_else(|| self.fixtures.clone());
         // `classify` finds a folder of this name by itself.
-        let named = match self.queries == Path::new("queries") {
-            true => String::new(),
-            false => format!(" --queries {queries}"),
+        let named = if self.queries == Path::new("queries") {
+            String::new()
+        } else {
+            format!(" --queries {queries}")
         };
         println!(
             "{} builds of the last ten days are loaded; every {:?} a new one comes in.\n\n\

@@ -217,8 +217,12 @@ impl Engine for Local {
         });
         let infos: Vec<FingerprintInfo> = infos.collect();
         let made = report::build_report(&self.state, &infos, now).map_err(|e| e.to_string())?;
+        let counts = &made.all.windows.ten_days;
         Ok(MadeReport {
-            summary: format!("{} fingerprints", infos.len()),
+            summary: format!(
+                "{} of {} failed builds explained",
+                counts.classified, counts.of
+            ),
             json: serde_json::to_string(&made).map_err(|e| e.to_string())?,
             html: report::render_html(&made).map_err(|e| e.to_string())?,
         })

@@ -361,8 +361,14 @@ async fn list(
 }
 
 fn build_row(row: &BuildRow) -> view::BuildRow {
+    let first = row.matches.first();
     view::BuildRow {
         uuid: row.uuid.clone(),
+        short: view::short(&row.uuid),
+        failed: row.failed,
+        bug: first.map_or_else(String::new, |m| m.fingerprint.clone()),
+        bug_title: first.map_or_else(String::new, |m| m.title.clone()),
+        more_bugs: row.matches.len().saturating_sub(1),
         job: row.job.clone().unwrap_or_default(),
         project: row.project.clone().unwrap_or_default(),
         branch: row.branch.clone().unwrap_or_default(),
@@ -415,6 +421,7 @@ fn build_view(stored: &StoredBuild) -> BuildPage {
         page: "/builds",
         build: view::BuildRow {
             uuid: build.uuid.clone(),
+            failed: build.failed(),
             job: build.job.clone().unwrap_or_default(),
             verdict: stored.verdict.as_str(),
             ..view::BuildRow::default()
@@ -469,11 +476,12 @@ pub(super) async fn notes(State(app): State<Arc<App>>) -> Result<Response, ApiEr
     let hooks = app.config.notes.webhooks.len();
     let row = |note: crate::state::Note| NoteRow {
         id: note.id,
+        short: view::short(&note.build),
         uuid: note.build,
         channel: note.target,
         state: note.state.as_str().into(),
         error: note.error.unwrap_or_default(),
-        subject: note.text.lines().next().unwrap_or("(empty)").into(),
+        subject: view::subject(&note.text),
         text: note.text,
         tries: note.attempts,
         made: when(Some(note.created_at)),
@@ -481,7 +489,11 @@ pub(super) async fn notes(State(app): State<Arc<App>>) -> Result<Response, ApiEr
     };
     html(&view::Notes {
         page: "/notes",
-        channels: format!("{hooks} webhooks are configured"),
+        channels: match hooks {
+            0 => "No webhook is configured, so they stay here.".into(),
+            1 => "One webhook sends them.".into(),
+            _ => format!("{hooks} webhooks send them."),
+        },
         notes: found.items.into_iter().map(row).collect(),
     })
 }

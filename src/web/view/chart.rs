@@ -22,6 +22,7 @@ pub(in crate::web) fn hours(label: &str, bars: &[(String, u64, u64)]) -> String 
         "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{label}, highest hour {top}\">"
     );
     let step = WIDTH as f64 / bars.len() as f64;
+    svg.push_str(&days(bars, step));
     for (n, (hour, first, second)) in bars.iter().enumerate() {
         let x = n as f64 * step;
         let wide = (step - 0.6).max(0.8);
@@ -43,15 +44,38 @@ pub(in crate::web) fn hours(label: &str, bars: &[(String, u64, u64)]) -> String 
     }
     let _ = write!(
         svg,
-        "<line class=\"axis\" x1=\"0\" x2=\"{WIDTH}\" y1=\"{BASE}\" y2=\"{BASE}\"/>"
+        "<line class=\"axis\" x1=\"0\" x2=\"{WIDTH}\" y1=\"{BASE}\" y2=\"{BASE}\"/><text x=\"0\" y=\"12\">{top}</text></svg>"
     );
-    let first = bars.first().map_or("", |b| b.0.as_str());
-    let last = bars.last().map_or("", |b| b.0.as_str());
-    let _ = write!(
-        svg,
-        "<text x=\"0\" y=\"146\">{first}</text><text x=\"{WIDTH}\" y=\"146\" text-anchor=\"end\">{last}</text><text x=\"0\" y=\"12\">{top}</text></svg>"
-    );
-    svg + &table(label, bars)
+    svg + legend(bars) + &table(label, bars)
+}
+
+/// A line and the date at every midnight (the hours are `2026-11-21 00:00` and so on).
+fn days(bars: &[(String, u64, u64)], step: f64) -> String {
+    let mut svg = String::new();
+    let midnights = bars.iter().enumerate();
+    for (n, (hour, ..)) in midnights.filter(|(_, b)| b.0.ends_with(" 00:00")) {
+        let x = n as f64 * step;
+        let day = hour.get(5..10).unwrap_or_default();
+        // The last days' labels would be cut off at the edge.
+        let (at, anchor) = if x > WIDTH as f64 - 40.0 {
+            (x - 3.0, "end")
+        } else {
+            (x + 3.0, "start")
+        };
+        let _ = write!(
+            svg,
+            "<line class=\"day\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"16\" y2=\"{HEIGHT}\"/><text x=\"{at:.1}\" y=\"146\" text-anchor=\"{anchor}\">{day}</text>"
+        );
+    }
+    svg
+}
+
+/// What the colours mean, where there are two.
+fn legend(bars: &[(String, u64, u64)]) -> &'static str {
+    if bars.iter().all(|(_, _, other)| *other == 0) {
+        return "";
+    }
+    "<p class=\"legend\"><span><i class=\"bar\"></i>explained</span><span><i class=\"other\"></i>other</span></p>"
 }
 
 fn table(label: &str, bars: &[(String, u64, u64)]) -> String {
@@ -90,5 +114,18 @@ mod tests {
         assert_eq!(svg.matches("<g>").count(), 2);
         assert!(svg.contains("10:00: 2 explained, 1 other"));
         assert_eq!(svg.matches("<tr><td>").count(), 1);
+        assert!(svg.contains("class=\"legend\""));
+    }
+
+    #[test]
+    fn midnights_are_dated_and_one_colour_needs_no_legend() {
+        let bars = [
+            ("2026-11-20 23:00".into(), 1, 0),
+            ("2026-11-21 00:00".into(), 0, 0),
+        ];
+        let svg = hours("Builds", &bars);
+        assert_eq!(svg.matches("class=\"day\"").count(), 1);
+        assert!(svg.contains(">11-21</text>"));
+        assert!(!svg.contains("legend"));
     }
 }

@@ -48,6 +48,11 @@ pub(super) struct BugRow {
 #[derive(Debug, Default)]
 pub(super) struct BuildRow {
     pub(super) uuid: String,
+    pub(super) short: String,
+    pub(super) failed: bool,
+    pub(super) bug: String,
+    pub(super) bug_title: String,
+    pub(super) more_bugs: usize,
     pub(super) job: String,
     pub(super) project: String,
     pub(super) branch: String,
@@ -156,6 +161,7 @@ pub(super) struct BuildPage {
 pub(super) struct NoteRow {
     pub(super) id: i64,
     pub(super) uuid: String,
+    pub(super) short: String,
     pub(super) channel: String,
     pub(super) state: String,
     pub(super) error: String,
@@ -201,6 +207,26 @@ pub(super) struct Message {
     pub(super) text: String,
 }
 
+/// The beginning of a uuid, which is enough to tell builds apart by eye.
+pub(super) fn short(uuid: &str) -> String {
+    if uuid.len() <= 16 {
+        return uuid.to_owned();
+    }
+    uuid.chars().take(12).chain(['…']).collect()
+}
+
+/// What a note is about: its first line, and where that ends in a colon the next one too.
+pub(super) fn subject(text: &str) -> String {
+    let mut lines = text.lines().map(str::trim).filter(|l| !l.is_empty());
+    let first = lines.next().unwrap_or("(empty)");
+    match lines.next() {
+        Some(next) if first.ends_with(':') => {
+            format!("{first} {}", next.trim_start_matches("- "))
+        }
+        _ => first.to_owned(),
+    }
+}
+
 /// An address that may stand in a link: only http and https, for it came from outside.
 pub(super) fn link(url: Option<&str>) -> String {
     let url = url.unwrap_or_default();
@@ -212,6 +238,22 @@ pub(super) fn link(url: Option<&str>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_subject_says_which_bug() {
+        assert_eq!(
+            subject("x failed of a bug:\n\n- a#1: Full\n  f:1"),
+            "x failed of a bug: a#1: Full"
+        );
+        assert_eq!(subject("x is unexplained\nsee"), "x is unexplained");
+        assert_eq!(subject(""), "(empty)");
+    }
+
+    #[test]
+    fn long_uuids_are_cut() {
+        assert_eq!(short("4f2c6ff212e14dbebb2045569ffd6407"), "4f2c6ff212e1…");
+        assert_eq!(short("build-7"), "build-7");
+    }
 
     #[test]
     fn what_strangers_wrote_is_escaped() {

@@ -243,6 +243,14 @@ fn rule_set_folder() -> Option<PathBuf> {
 const WINNER: &str = "#=MATCH=# ";
 const HEADER: &str = "#=";
 
+/// What the runner says of every step that fails. The classifier that the rules are from never looks
+/// at these lines; a rule for any `##[error]` would always win with them.
+const RUNNER_SAYS: [&str; 3] = [
+    "##[error]Process completed with exit code",
+    "##[error]Executing the custom container implementation failed",
+    "[OSDC] Step cancelled by GitHub Actions",
+];
+
 /// A log as it was before it was marked, and the line that wins.
 struct Fragment {
     log: String,
@@ -258,6 +266,9 @@ fn fragment(text: &str) -> Fragment {
         if let Some(marked) = line.strip_prefix(WINNER) {
             lines.push(marked.replace(['‹', '›'], ""));
             won = Some((lines.len() as u64, captures(marked)));
+        } else if RUNNER_SAYS.iter().any(|words| line.contains(words)) {
+            // The line stays, so that the lines after it keep their numbers.
+            lines.push(String::new());
         } else if !line.starts_with(HEADER) {
             lines.push(line.to_owned());
         }

@@ -10,6 +10,7 @@ mod guard;
 mod health;
 mod intake;
 mod local;
+mod logs;
 mod pages;
 mod reports;
 mod service;
@@ -93,6 +94,7 @@ fn router(app: Arc<App>) -> Router {
         .route("/unexplained", get(pages::unexplained))
         .route("/builds", get(pages::builds))
         .route("/builds/{uuid}", get(pages::build))
+        .route("/builds/{uuid}/logs/{*path}", get(logs::page))
         .route("/notes", get(pages::notes))
         .route("/notes/{id}/retry", post(pages::retry_note))
         .route("/reports", get(reports::list).post(reports::make_page))
@@ -103,7 +105,10 @@ fn router(app: Arc<App>) -> Router {
             "/api/v1/builds/{uuid}",
             put(intake::put_build).get(api::build),
         )
-        .route("/api/v1/builds/{uuid}/logs/{*path}", put(intake::put_log))
+        .route(
+            "/api/v1/builds/{uuid}/logs/{*path}",
+            put(intake::put_log).get(logs::raw),
+        )
         .route("/api/v1/builds/{uuid}/complete", post(intake::complete))
         .route("/api/v1/fingerprints", get(api::fingerprints))
         .route("/api/v1/report", get(api::report).post(reports::make_api))

@@ -172,6 +172,29 @@ fn complaint(cause: &str, build: &Value) -> Option<String> {
     (!right || !evidence || !times).then(|| format!("cause {cause}: {build}"))
 }
 
+/// Follows the link of the first evidence: the page shows that line, marked, with its text.
+fn the_evidence_is_in_the_log(demo: &Demo, build: &Value) {
+    let evidence = &build["matches"][0]["evidence"][0];
+    let Some(line) = evidence["line"].as_u64() else {
+        return;
+    };
+    let uuid = build["build"]["uuid"].as_str().unwrap();
+    let page = demo.text(&format!("/builds/{uuid}"));
+    let mark = format!("?line={line}#L{line}\"");
+    let end = page.find(&mark).expect(&mark);
+    let begin = page[..end].rfind('"').unwrap() + 1;
+    let log = demo.text(&page[begin..end + mark.len() - 1]);
+    let wanted = format!("<li id=\"L{line}\" class=\"wanted\">");
+    let (_, after) = log.split_once(&wanted).expect(&wanted);
+    let shown = after.split("</li>").next().unwrap();
+    let first_word = evidence["excerpt"].as_str().unwrap();
+    let first_word = first_word.split(|c: char| !c.is_ascii_alphanumeric());
+    let first_word = first_word.max_by_key(|w| w.len()).unwrap();
+    assert!(after.contains(first_word), "{first_word} in {shown}");
+    let raw = page[begin..end].split('?').next().unwrap().to_owned();
+    assert!(!demo.text(&format!("/api/v1{raw}")).is_empty());
+}
+
 #[test]
 fn every_recorded_build_gets_its_cause() {
     let mut demo = Demo::start();
@@ -188,6 +211,9 @@ fn every_recorded_build_gets_its_cause() {
         .filter_map(|(name, cause)| Some(format!("{name}: {}", complaint(cause, &found[name])?)))
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    for build in found.values() {
+        the_evidence_is_in_the_log(&demo, build);
+    }
     assert_eq!(demo.stop(), Some(0));
     let left: Vec<_> = std::fs::read_dir(demo.temp.path()).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");

@@ -5,7 +5,9 @@
 //! stored event (never an estimate); a build is visible whole or not at all; all calls block, so
 //! asynchronous callers use a blocking thread. Every store passes the one contract suite.
 
+pub mod elastic;
 pub mod embedded;
+mod fields;
 
 pub use embedded::{EmbeddedStore, Options};
 
@@ -41,6 +43,20 @@ pub enum StoreError {
     /// A part of the store cannot be read; it is set aside and shown in [`Health`].
     #[error("log store: {0} is damaged")]
     Damaged(String),
+    /// What was configured cannot work.
+    #[error("log store: {0}")]
+    Setup(String),
+    /// The cluster does not answer, or not in time.
+    #[error("log store: {0}")]
+    Unavailable(String),
+    /// The cluster does not do what it was asked.
+    #[error("log store: {message}")]
+    Refused {
+        /// The HTTP status.
+        status: u16,
+        /// What the cluster said.
+        message: String,
+    },
     /// The index refused an operation.
     #[error("log store: {0}")]
     Index(String),

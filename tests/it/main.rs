@@ -10,6 +10,7 @@
 mod architecture;
 mod classify;
 mod demo;
+mod elastic;
 mod fingerprint;
 mod intake;
 mod lint;

@@ -1,6 +1,6 @@
 //! The embedded store: the contract of all stores, and what only a store on disk can suffer.
 
-mod contract;
+pub(crate) mod contract;
 
 use std::fs;
 use std::io::{BufRead, BufReader};

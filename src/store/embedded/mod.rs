@@ -14,11 +14,11 @@ use super::{
 };
 use crate::event::{Build, Event};
 use crate::query::{Document, Schema};
-use document::{Columns, keyword_of, votes};
+use crate::store::fields::{day_of, keyword_of, votes};
+use document::Columns;
 use folder::{Folder, io};
 use jiff::Timestamp;
 use jiff::civil::Date;
-use jiff::tz::TimeZone;
 use lower::{Lowered, Lowering};
 use slice::{Found, Slice, Wanted, count_values, failure, find, load, matches};
 use std::collections::{BTreeMap, BTreeSet};
@@ -454,10 +454,6 @@ fn holds(selection: &Selection<'_>, event: &Event, now: Timestamp) -> bool {
         && selection
             .query
             .is_none_or(|query| matches(query, event, now))
-}
-
-fn day_of(time: Timestamp) -> Date {
-    time.to_zoned(TimeZone::UTC).date()
 }
 
 fn timestamp(microseconds: i64) -> Timestamp {

@@ -1,0 +1,496 @@
+//! Requests to a cluster: several addresses, time limits, retries, a circuit breaker, counters.
+//!
+//! Everything that is asked here may be asked twice without harm: documents are written with names
+//! of their own. So a request is sent again after a lost connection and after 429, 502, 503, 504.
+
+use super::breaker::{Breaker, BreakerState};
+use crate::store::StoreError;
+use elasticsearch::auth::Credentials;
+use elasticsearch::cert::{Certificate, CertificateValidation};
+use elasticsearch::http::headers::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use elasticsearch::http::response::Response;
+use elasticsearch::http::transport::{SingleNodeConnectionPool, Transport, TransportBuilder};
+use elasticsearch::http::{Method, StatusCode};
+use serde_json::Value;
+use std::collections::hash_map::RandomState;
+use std::error::Error as _;
+use std::fmt;
+use std::hash::BuildHasher;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+use tokio::runtime::Runtime;
+use url::Url;
+
+/// The longest pause before a request is sent again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// The pause before the first repetition, before jitter.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+/// Bytes of an error's text that are told.
+const TOLD: usize = 600;
+
+/// How to prove who asks.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub enum Auth {
+    /// Nobody asks.
+    #[default]
+    None,
+    /// User and password.
+    Basic(String, String),
+    /// An API key as the cluster gave it: base64 of `id:key`.
+    ApiKey(String),
+    /// A token.
+    Bearer(String),
+}
+
+impl fmt::Debug for Auth {
+    /// Names the kind and the user, never a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::None => f.write_str("none"),
+            Self::Basic(user, _) => write!(f, "basic {user}"),
+            Self::ApiKey(_) => f.write_str("api key"),
+            Self::Bearer(_) => f.write_str("bearer"),
+        }
+    }
+}
+
+/// How to reach a cluster.
+#[derive(Debug, Clone)]
+pub struct Connection {
+    /// The nodes' addresses; the next is asked when one does not answer.
+    pub urls: Vec<Url>,
+    /// How to prove who asks.
+    pub auth: Auth,
+    /// PEM text of the authorities to trust beside the public ones.
+    pub ca: Option<String>,
+    /// How long one request may take.
+    pub timeout: Duration,
+    /// How often a request is sent again at most.
+    pub retries: u32,
+}
+
+impl Default for Connection {
+    fn default() -> Self {
+        Self {
+            urls: Vec::new(),
+            auth: Auth::None,
+            ca: None,
+            timeout: Duration::from_secs(30),
+            retries: 4,
+        }
+    }
+}
+
+/// What went over the wire since the start.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// Requests sent, repetitions included.
+    pub requests: u64,
+    /// Repetitions among them.
+    pub repeated: u64,
+    /// Bytes of the requests' bodies.
+    pub sent: u64,
+    /// Bytes of the answers' bodies.
+    pub received: u64,
+}
+
+#[derive(Debug, Default)]
+struct Counters {
+    requests: AtomicU64,
+    repeated: AtomicU64,
+    sent: AtomicU64,
+    received: AtomicU64,
+}
+
+/// One request.
+#[derive(Debug, Clone)]
+pub(super) struct Request {
+    method: Method,
+    path: String,
+    parameters: Vec<(&'static str, String)>,
+    body: Option<Vec<u8>>,
+    lines: bool,
+}
+
+impl Request {
+    fn new(method: Method, path: impl Into<String>) -> Self {
+        Self {
+            method,
+            path: path.into(),
+            parameters: Vec::new(),
+            body: None,
+            lines: false,
+        }
+    }
+
+    pub(super) fn get(path: impl Into<String>) -> Self {
+        Self::new(Method::Get, path)
+    }
+
+    pub(super) fn post(path: impl Into<String>) -> Self {
+        Self::new(Method::Post, path)
+    }
+
+    pub(super) fn put(path: impl Into<String>) -> Self {
+        Self::new(Method::Put, path)
+    }
+
+    pub(super) fn delete(path: impl Into<String>) -> Self {
+        Self::new(Method::Delete, path)
+    }
+
+    pub(super) fn with(mut self, name: &'static str, value: impl ToString) -> Self {
+        self.parameters.push((name, value.to_string()));
+        self
+    }
+
+    pub(super) fn json(mut self, body: &Value) -> Self {
+        self.body = Some(body.to_string().into_bytes());
+        self
+    }
+
+    /// A body of JSON lines.
+    pub(super) fn lines(mut self, body: Vec<u8>) -> Self {
+        self.body = Some(body);
+        self.lines = true;
+        self
+    }
+}
+
+/// Why one attempt failed.
+enum Failure {
+    /// The cluster will not do it, now or later.
+    Final(StoreError),
+    /// It may be done later; how long to wait at least, when the cluster said so.
+    Passing(String, Option<Duration>),
+}
+
+/// A cluster that can be asked. All calls block; call them outside of asynchronous code.
+pub(super) struct Client {
+    runtime: Option<Runtime>,
+    nodes: Vec<(Url, Transport)>,
+    next: AtomicUsize,
+    breaker: Breaker,
+    counters: Counters,
+    timeout: Duration,
+    retries: u32,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nodes: Vec<&str> = self.nodes.iter().map(|(url, _)| url.as_str()).collect();
+        f.debug_struct("Client")
+            .field("nodes", &nodes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Client {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            // Dropping a runtime waits, which is forbidden where asynchronous code drops us.
+            runtime.shutdown_background();
+        }
+    }
+}
+
+impl Client {
+    /// Makes ready to ask; nothing is sent yet.
+    pub(super) fn new(connection: &Connection) -> Result<Self, StoreError> {
+        if connection.urls.is_empty() {
+            return Err(StoreError::Setup(
+                "no address of the cluster is given".into(),
+            ));
+        }
+        let nodes = connection.urls.iter().map(|url| {
+            let transport = transport(url, connection)?;
+            Ok((url.clone(), transport))
+        });
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_name("whorl-cluster")
+            .enable_all()
+            .build();
+        Ok(Self {
+            nodes: nodes.collect::<Result<_, StoreError>>()?,
+            runtime: Some(runtime.map_err(|e| StoreError::Setup(e.to_string()))?),
+            next: AtomicUsize::new(0),
+            breaker: Breaker::default(),
+            counters: Counters::default(),
+            timeout: connection.timeout,
+            retries: connection.retries,
+        })
+    }
+
+    /// What went over the wire so far.
+    pub(super) fn traffic(&self) -> Traffic {
+        let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Traffic {
+            requests: read(&self.counters.requests),
+            repeated: read(&self.counters.repeated),
+            sent: read(&self.counters.sent),
+            received: read(&self.counters.received),
+        }
+    }
+
+    /// What the circuit breaker says, when it does not let requests through.
+    pub(super) fn trouble(&self) -> Option<String> {
+        match self.breaker.state(Instant::now()) {
+            BreakerState::Closed => None,
+            BreakerState::Trial => Some("the cluster is being tried again".into()),
+            BreakerState::Open(left, why) => Some(format!(
+                "the cluster does not answer ({why}); it is asked again in {:.0} s",
+                left.as_secs_f64().ceil()
+            )),
+        }
+    }
+
+    /// Sends a request, again and to other nodes when needed, and reads the answer as JSON.
+    pub(super) fn call(&self, request: &Request) -> Result<Value, StoreError> {
+        let Some(runtime) = &self.runtime else {
+            return Err(StoreError::Setup("the client was closed".into()));
+        };
+        runtime.block_on(self.attempts(request))
+    }
+
+    async fn attempts(&self, request: &Request) -> Result<Value, StoreError> {
+        let mut pause = FIRST_PAUSE;
+        for attempt in 0.. {
+            if let Err((wait, why)) = self.breaker.ask(Instant::now()) {
+                let seconds = wait.as_secs_f64().ceil();
+                return Err(StoreError::Unavailable(format!(
+                    "the cluster does not answer ({why}); it is asked again in {seconds:.0} s"
+                )));
+            }
+            let (why, wait) = match self.attempt(request).await {
+                Ok(value) => return Ok(value),
+                Err(Failure::Final(error)) => return Err(error),
+                Err(Failure::Passing(why, wait)) => (why, wait),
+            };
+            if attempt >= self.retries {
+                return Err(StoreError::Unavailable(format!(
+                    "{why} (asked {} times)",
+                    attempt + 1
+                )));
+            }
+            self.counters.repeated.fetch_add(1, Ordering::Relaxed);
+            let wait = wait.unwrap_or_else(|| jitter(pause)).min(LONGEST_PAUSE);
+            tracing::debug!(%why, path = request.path, ?wait, "asking the cluster again");
+            tokio::time::sleep(wait).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+        unreachable!("attempts are counted without end")
+    }
+
+    async fn attempt(&self, request: &Request) -> Result<Value, Failure> {
+        let (url, transport) = self.node();
+        let body_size = request.body.as_ref().map_or(0, Vec::len);
+        self.counters.requests.fetch_add(1, Ordering::Relaxed);
+        self.counters
+            .sent
+            .fetch_add(body_size as u64, Ordering::Relaxed);
+        let answer = tokio::time::timeout(self.timeout, self.exchange(transport, request)).await;
+        let answer = match answer {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(why)) => return Err(self.lost(&format!("{}: {why}", shown(url)))),
+            Err(_) => {
+                let seconds = self.timeout.as_secs_f64();
+                return Err(self.lost(&format!("{}: no answer in {seconds} s", shown(url))));
+            }
+        };
+        self.judge(url, request, answer)
+    }
+
+    async fn exchange(&self, transport: &Transport, request: &Request) -> Result<Answer, String> {
+        let mut headers = HeaderMap::new();
+        if request.lines {
+            headers.insert(
+                CONTENT_TYPE,
+                HeaderValue::from_static("application/x-ndjson"),
+            );
+        }
+        let sent = transport.send(
+            request.method,
+            &request.path,
+            headers,
+            Some(&request.parameters),
+            request.body.clone(),
+            Some(self.timeout),
+        );
+        let response = sent.await.map_err(|e| causes(&e))?;
+        let (status, pause) = (response.status_code(), retry_after(&response));
+        let body = response.bytes().await.map_err(|e| causes(&e))?;
+        self.counters
+            .received
+            .fetch_add(body.len() as u64, Ordering::Relaxed);
+        Ok(Answer {
+            status,
+            pause,
+            body: body.to_vec(),
+        })
+    }
+
+    fn judge(&self, url: &Url, request: &Request, answer: Answer) -> Result<Value, Failure> {
+        let Answer {
+            status,
+            pause,
+            body,
+        } = answer;
+        if status.is_success() {
+            self.breaker.good();
+            return serde_json::from_slice(&body).map_err(|error| {
+                let text = format!("{}: the answer is no JSON: {error}", shown(url));
+                Failure::Passing(text, None)
+            });
+        }
+        let text = format!("{}: {} {}", shown(url), status, reason(&body));
+        match status.as_u16() {
+            // It is there and says to come back: no reason to stop asking for good.
+            429 => Err(Failure::Passing(text, pause)),
+            502..=504 => Err(match self.lost(&text) {
+                Failure::Passing(text, _) => Failure::Passing(text, pause),
+                other => other,
+            }),
+            code => {
+                self.breaker.good();
+                Err(Failure::Final(StoreError::Refused {
+                    status: code,
+                    message: format!("{} {}: {text}", verb(request.method), request.path),
+                }))
+            }
+        }
+    }
+
+    /// Notes a failure of the node, so that the next attempt goes to another one.
+    fn lost(&self, why: &str) -> Failure {
+        self.next.fetch_add(1, Ordering::Relaxed);
+        self.breaker.bad(Instant::now(), why);
+        Failure::Passing(why.to_owned(), None)
+    }
+
+    fn node(&self) -> (&Url, &Transport) {
+        let (url, transport) = &self.nodes[self.next.load(Ordering::Relaxed) % self.nodes.len()];
+        (url, transport)
+    }
+}
+
+struct Answer {
+    status: StatusCode,
+    pause: Option<Duration>,
+    body: Vec<u8>,
+}
+
+fn transport(url: &Url, connection: &Connection) -> Result<Transport, StoreError> {
+    let pool = SingleNodeConnectionPool::new(url.clone());
+    let mut builder = TransportBuilder::new(pool).enable_meta_header(false);
+    // A cluster is a neighbour; what the environment says of proxies is not meant for it.
+    builder = builder.disable_proxy();
+    builder = match &connection.auth {
+        Auth::None => builder,
+        Auth::Basic(user, password) => {
+            builder.auth(Credentials::Basic(user.clone(), password.clone()))
+        }
+        Auth::ApiKey(key) => builder.auth(Credentials::EncodedApiKey(key.clone())),
+        Auth::Bearer(token) => builder.auth(Credentials::Bearer(token.clone())),
+    };
+    if let Some(pem) = &connection.ca {
+        let setup = |e: &dyn fmt::Display| StoreError::Setup(format!("the CA file: {e}"));
+        let certificate = Certificate::from_pem(pem.as_bytes()).map_err(|e| setup(&e))?;
+        builder = builder.cert_validation(CertificateValidation::Full(certificate));
+    }
+    let built = builder.build();
+    built.map_err(|e| StoreError::Setup(format!("{}: {e}", shown(url))))
+}
+
+/// The address without what may be secret in it.
+fn shown(url: &Url) -> String {
+    let port = url.port_or_known_default().unwrap_or(0);
+    format!("{}://{}:{port}", url.scheme(), url.host_str().unwrap_or(""))
+}
+
+fn verb(method: Method) -> &'static str {
+    match method {
+        Method::Get => "GET",
+        Method::Put => "PUT",
+        Method::Post => "POST",
+        Method::Delete => "DELETE",
+        Method::Head => "HEAD",
+    }
+}
+
+/// The error with what lies below it: the outer text of the HTTP library says nothing of the cause.
+fn causes(error: &elasticsearch::Error) -> String {
+    let mut text = error.to_string();
+    let mut below = error.source();
+    while let Some(cause) = below {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text = format!("{text}: {cause_text}");
+        }
+        below = cause.source();
+    }
+    text
+}
+
+fn retry_after(response: &Response) -> Option<Duration> {
+    let value = response.headers().get(RETRY_AFTER)?.to_str().ok()?;
+    value.parse().ok().map(Duration::from_secs)
+}
+
+/// The sentence in an error's body: the root cause where the cluster names one.
+fn reason(body: &[u8]) -> String {
+    let Ok(value) = serde_json::from_slice::<Value>(body) else {
+        return cut(&String::from_utf8_lossy(body));
+    };
+    let error = &value["error"];
+    let inner = [
+        &error["caused_by"]["reason"],
+        &error["failed_shards"][0]["reason"]["caused_by"]["reason"],
+        &error["failed_shards"][0]["reason"]["reason"],
+        &error["root_cause"][0]["reason"],
+        &error["reason"],
+    ];
+    let told = inner.into_iter().find_map(Value::as_str);
+    cut(told.unwrap_or(&value.to_string()))
+}
+
+fn cut(text: &str) -> String {
+    let end = text.floor_char_boundary(TOLD);
+    text[..end].trim().to_owned()
+}
+
+/// Between half of the pause and the whole of it, so that many that wait do not come back at once.
+fn jitter(pause: Duration) -> Duration {
+    let dice = RandomState::new().hash_one(0_u8) % 1000;
+    pause / 2 + pause / 2 * u32::try_from(dice).unwrap_or(0) / 1000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_root_cause_is_told() {
+        let body = br#"{"error":{"root_cause":[{"reason":"outer"}],"reason":"all shards failed",
+            "failed_shards":[{"reason":{"reason":"Failed to parse","caused_by":{"reason":"Encountered x"}}}]},"status":400}"#;
+        assert_eq!(reason(body), "Encountered x");
+        assert_eq!(reason(b"Forbidden\n"), "Forbidden");
+        assert_eq!(reason(b""), "");
+    }
+
+    #[test]
+    fn a_pause_is_never_longer_than_said() {
+        for _ in 0..100 {
+            let pause = jitter(Duration::from_secs(1));
+            assert!(pause >= Duration::from_millis(500) && pause <= Duration::from_secs(1));
+        }
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let auth = Auth::Basic("reader".into(), "hunter2".into());
+        assert_eq!(format!("{auth:?}"), "basic reader");
+        let url = Url::parse("https://user:hunter2@node:9200/").unwrap();
+        assert_eq!(shown(&url), "https://node:9200");
+    }
+}

@@ -1,0 +1,266 @@
+//! The log store on a cluster: Elasticsearch 7.17 and 8, OpenSearch 2 and 3.
+//!
+//! In and out: as every store. Invariants: only this module speaks to a cluster, in plain JSON that
+//! all of these versions understand, and never needs `GET /`; an answer that is not whole is an
+//! error; a build's events are seen whole or not at all by the process that writes them.
+
+mod breaker;
+mod client;
+mod document;
+mod mapping;
+mod read;
+mod request;
+mod write;
+
+pub use client::{Auth, Connection, Traffic};
+
+use super::fields::day_of;
+use super::{Health, HealthState, LogStore, SearchRequest, SearchResult, Selection, StoreError};
+use crate::event::{Build, Event};
+use crate::query::Schema;
+use client::{Client, Request};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use request::Hidden;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// How the store is opened.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// How to reach the cluster.
+    pub connection: Connection,
+    /// What the names of our indexes begin with.
+    pub prefix: String,
+    /// The kinds of the fields; queries must have been read with the same.
+    pub schema: Schema,
+    /// Shards of one day's index.
+    pub shards: u32,
+    /// Age from which on an append that has not ended is a dead process's.
+    pub append_limit: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            connection: Connection::default(),
+            prefix: "whorl".into(),
+            schema: Schema::default(),
+            shards: 1,
+            append_limit: Duration::from_secs(900),
+        }
+    }
+}
+
+/// A log store in a cluster: one index for each day.
+#[derive(Debug)]
+pub struct ElasticStore {
+    client: Client,
+    options: Options,
+    hidden: Mutex<BTreeSet<Hidden>>,
+    known: Mutex<BTreeSet<String>>,
+}
+
+impl ElasticStore {
+    /// Prepares the cluster for our indexes and clears what a broken append left.
+    pub fn open(options: Options) -> Result<Self, StoreError> {
+        let store = Self {
+            client: Client::new(&options.connection)?,
+            options,
+            hidden: Mutex::default(),
+            known: Mutex::default(),
+        };
+        store.put_template()?;
+        store.recover(store.options.append_limit)?;
+        Ok(store)
+    }
+
+    /// What went over the wire since the start.
+    pub fn traffic(&self) -> Traffic {
+        self.client.traffic()
+    }
+
+    fn put_template(&self) -> Result<(), StoreError> {
+        let body = json!({
+            "index_patterns": [self.pattern()],
+            "priority": 200,
+            "template": mapping::own_index(&self.options.schema, self.options.shards),
+        });
+        let path = format!("_index_template/{}", self.options.prefix);
+        self.client.call(&Request::put(path).json(&body))?;
+        Ok(())
+    }
+
+    /// All of our indexes.
+    fn pattern(&self) -> String {
+        format!("{}-*", self.options.prefix)
+    }
+
+    fn hidden_set(&self) -> MutexGuard<'_, BTreeSet<Hidden>> {
+        self.hidden.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn hidden(&self) -> Vec<Hidden> {
+        self.hidden_set().iter().cloned().collect()
+    }
+
+    fn hide(&self, what: Hidden) {
+        self.hidden_set().insert(what);
+    }
+
+    fn unhide(&self, what: &Hidden) {
+        self.hidden_set().remove(what);
+    }
+
+    /// The moment at which a build's events change: from now on those of `append` are seen.
+    fn exchange(&self, append: &str, build: &str) {
+        let mut hidden = self.hidden_set();
+        hidden.remove(&Hidden::Append(append.to_owned()));
+        hidden.insert(Hidden::Others {
+            build: build.to_owned(),
+            append: append.to_owned(),
+        });
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeSet<String>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn knows(&self, index: &str) -> bool {
+        self.known().contains(index)
+    }
+
+    fn learn(&self, index: &str) {
+        self.known().insert(index.to_owned());
+    }
+
+    /// Our indexes with their day, number of events and bytes.
+    fn slices(&self) -> Result<Vec<(String, Date, u64, u64)>, StoreError> {
+        let request = Request::get(format!("{}/_stats/docs,store", self.pattern()));
+        let answer = self.client.call(&request)?;
+        let prefix = format!("{}-", self.options.prefix);
+        let mut all = Vec::new();
+        for (index, stats) in answer["indices"].as_object().into_iter().flatten() {
+            let day = index.strip_prefix(&prefix).and_then(|d| d.parse().ok());
+            let Some(day) = day else { continue };
+            let number = |path: &str| stats.pointer(path).and_then(Value::as_u64).unwrap_or(0);
+            all.push((
+                index.clone(),
+                day,
+                number("/primaries/docs/count"),
+                number("/primaries/store/size_in_bytes"),
+            ));
+        }
+        Ok(all)
+    }
+
+    fn asked_health(&self) -> Result<Health, StoreError> {
+        let request =
+            Request::get(format!("_cluster/health/{}", self.pattern())).with("timeout", "5s");
+        let answer = self.client.call(&request)?;
+        let slices = self.slices()?;
+        let mut problems = Vec::new();
+        let state = match answer["status"].as_str() {
+            Some("red") => {
+                problems.push(format!(
+                    "the cluster is red: {} shards of our indexes are not assigned",
+                    answer["unassigned_shards"]
+                ));
+                HealthState::Degraded
+            }
+            _ => HealthState::Ok,
+        };
+        Ok(Health {
+            state,
+            documents: slices.iter().map(|slice| slice.2).sum(),
+            bytes: slices.iter().map(|slice| slice.3).sum(),
+            slices: slices.len() as u64,
+            problems,
+        })
+    }
+}
+
+impl LogStore for ElasticStore {
+    fn append(
+        &self,
+        build: &Build,
+        events: &mut dyn Iterator<Item = Event>,
+    ) -> Result<u64, StoreError> {
+        self.write(build, events)
+    }
+
+    fn search(
+        &self,
+        request: &SearchRequest<'_>,
+        _now: Timestamp,
+    ) -> Result<SearchResult, StoreError> {
+        self.found(request)
+    }
+
+    fn count_by_field(
+        &self,
+        selection: &Selection<'_>,
+        field: &str,
+        limit: usize,
+        _now: Timestamp,
+    ) -> Result<Vec<(String, u64)>, StoreError> {
+        let mut counts = self.counts(selection, field)?;
+        counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        counts.truncate(limit);
+        Ok(counts)
+    }
+
+    fn histogram(
+        &self,
+        selection: &Selection<'_>,
+        interval: u64,
+        _now: Timestamp,
+    ) -> Result<Vec<(Timestamp, u64)>, StoreError> {
+        self.spans_of_time(selection, interval)
+    }
+
+    fn distinct_builds(
+        &self,
+        selection: &Selection<'_>,
+        _now: Timestamp,
+    ) -> Result<Vec<String>, StoreError> {
+        let field = format!("{}.build", document::OWN);
+        let mut builds: Vec<String> = self
+            .counts(selection, &field)?
+            .into_iter()
+            .map(|(build, _)| build)
+            .collect();
+        builds.sort_unstable();
+        Ok(builds)
+    }
+
+    fn events_of(&self, build_uuid: &str) -> Result<Vec<Event>, StoreError> {
+        self.all_events(build_uuid)
+    }
+
+    fn delete_before(&self, limit: Timestamp) -> Result<u64, StoreError> {
+        let first_kept = day_of(limit);
+        let mut gone = 0;
+        for (index, day, events, _) in self.slices()? {
+            if day < first_kept {
+                self.client.call(&Request::delete(index.clone()))?;
+                self.known().remove(&index);
+                gone += events;
+            }
+        }
+        Ok(gone)
+    }
+
+    fn health(&self) -> Health {
+        let broken = self.client.trouble();
+        self.asked_health().unwrap_or_else(|error| Health {
+            state: HealthState::Down,
+            documents: 0,
+            bytes: 0,
+            slices: 0,
+            problems: vec![broken.unwrap_or_else(|| error.to_string())],
+        })
+    }
+}

@@ -5,6 +5,7 @@
 //! are never merged; every fingerprint is looked for in one pass; a build is classified by one worker
 //! at a time; what waits is bounded; what was accepted is classified after a restart at the latest.
 
+pub mod cluster;
 pub mod engine;
 pub mod ledger;
 pub mod meter;

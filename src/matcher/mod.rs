@@ -31,6 +31,8 @@ use jiff::Timestamp;
 use progress::{Progress, Role};
 use std::sync::Arc;
 
+pub use progress::MAX_EVIDENCE;
+
 /// Most places in one event that are marked for a pattern: looking for all could take long.
 const MAX_SPANS: usize = 32;
 

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 /// Most places that are kept as evidence of one match, the last of them always the last hit; hits
 /// are counted exactly all the same.
-const MAX_EVIDENCE: usize = 5;
+pub const MAX_EVIDENCE: usize = 5;
 
 /// Which condition of a fingerprint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -19,10 +19,12 @@ mod parser;
 mod pattern;
 mod phrase;
 mod regexp;
+mod rename;
 mod schema;
 mod tables;
 
 pub use ast::{Clause, Kind, Node, Occur, Operator};
+pub use rename::rename_fields;
 pub use schema::{FieldKind, Schema};
 
 use crate::event::Event;

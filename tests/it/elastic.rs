@@ -4,9 +4,18 @@
 //! these tests say that they were skipped.
 
 use crate::store::contract;
+use jiff::Timestamp;
 use std::cell::Cell;
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
+use whorl::classify::cluster::look;
+use whorl::event::{Build, Event};
+use whorl::fingerprint::{Condition, FingerprintSet};
+use whorl::intake::{Limits, open_path, read_all};
+use whorl::matcher::Matcher;
+use whorl::store::LogStore;
 use whorl::store::elastic::{Connection, ElasticStore, Options};
 
 /// The servers to try, with their names.
@@ -57,5 +66,105 @@ fn every_cluster_keeps_the_contract() {
             };
             Box::new(ElasticStore::open(options).unwrap())
         });
+    }
+}
+
+/// The recorded builds: what they are and their events as intake reads them.
+fn recorded() -> Vec<(Build, Vec<Event>)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/builds");
+    let mut folders: Vec<_> = std::fs::read_dir(root)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    folders.sort();
+    let read = |folder: &std::path::PathBuf| {
+        let text = std::fs::read(folder.join("build.json")).unwrap();
+        let build: Build = serde_json::from_slice(&text).unwrap();
+        let limits = Limits::default();
+        let inputs = open_path(&folder.join("logs"), &limits).unwrap();
+        let mut events = Vec::new();
+        read_all(&inputs, &build.fields(), &limits, &mut |event| {
+            events.push(event);
+        });
+        (build, events)
+    };
+    folders.iter().map(read).collect()
+}
+
+fn fingerprints() -> Matcher {
+    let queries = Path::new(env!("CARGO_MANIFEST_DIR")).join("queries");
+    Matcher::new(Arc::new(FingerprintSet::load(&[queries])))
+}
+
+#[test]
+fn recorded_builds_are_classified_as_from_disk() {
+    for (name, url) in clusters() {
+        let store = ElasticStore::open(options(&url, prefix("recorded"))).unwrap();
+        let matcher = fingerprints();
+        let now: Timestamp = "2026-12-01T00:00:00Z".parse().unwrap();
+        let (mut matched, mut requests) = (0, 0);
+        for (build, events) in recorded() {
+            store.append(&build, &mut events.iter().cloned()).unwrap();
+            let mut run = matcher.start(&build, now);
+            events.iter().for_each(|event| run.event(event));
+            let expected = run.finish();
+            let looked = look(&store, &matcher, &build, now, 100_000).unwrap();
+            assert_eq!(looked.matches, expected, "{name}: {}", build.uuid);
+            assert_eq!(looked.problems, [""; 0]);
+            assert_eq!(looked.events, events.len() as u64);
+            assert!(looked.requests <= 3);
+            matched += usize::from(!looked.matches.is_empty());
+            requests += looked.requests;
+        }
+        println!("{name}: {matched} builds matched in {requests} requests");
+        assert!(matched > 50);
+    }
+}
+
+/// A build with more events than one answer holds: the cluster counts, and says the same.
+#[test]
+fn a_large_build_is_counted_by_the_cluster() {
+    for (name, url) in clusters() {
+        let store = ElasticStore::open(options(&url, prefix("large"))).unwrap();
+        let now: Timestamp = "2026-12-01T00:00:00Z".parse().unwrap();
+        let build = Build {
+            job: Some("large".into()),
+            finished: Some("2026-11-30T00:00:00Z".parse().unwrap()),
+            ..Build::new("large")
+        };
+        let (_, recorded): (Vec<_>, Vec<_>) = recorded().into_iter().unzip();
+        let mut events: Vec<Event> = recorded.into_iter().flatten().collect();
+        while events.len() <= 25_000 {
+            events.extend_from_within(..events.len().min(5_000));
+        }
+        for (line, event) in (1..).zip(&mut events) {
+            event.at.line = line;
+        }
+        store.append(&build, &mut events.iter().cloned()).unwrap();
+        let matcher = fingerprints();
+        let mut run = matcher.start(&build, now);
+        events.iter().for_each(|event| run.event(event));
+        let expected = run.finish();
+        assert!(expected.len() > 10);
+        let pulled = look(&store, &matcher, &build, now, 1_000_000).unwrap();
+        assert_eq!(pulled.matches, expected, "{name}");
+        let pages = events.len().div_ceil(10_000) as u64;
+        assert_eq!(pulled.requests, pages);
+        let counted = look(&store, &matcher, &build, now, 0).unwrap();
+        let simple = |id: &str| {
+            let all = &matcher.set().fingerprints;
+            let found = all.iter().find(|f| f.id == id).unwrap();
+            matches!(found.condition, Condition::Query(_)) && found.none.is_empty()
+        };
+        let mut counted_here = expected;
+        counted_here.retain(|m| simple(&m.fingerprint));
+        assert!(counted_here.len() > 10);
+        assert_eq!(counted.matches, counted_here, "{name}");
+        assert_eq!(counted.requests, 3);
+        assert!(
+            counted.problems[0].contains("patterns"),
+            "{:?}",
+            counted.problems
+        );
     }
 }

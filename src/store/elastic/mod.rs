@@ -7,12 +7,16 @@
 mod breaker;
 mod client;
 mod document;
+mod layout;
+mod look;
 mod mapping;
 mod read;
 mod request;
 mod write;
 
 pub use client::{Auth, Connection, Traffic};
+pub use layout::Layout;
+pub use look::{BuildView, Counts, Named, Page};
 
 use super::fields::day_of;
 use super::{Health, HealthState, LogStore, SearchRequest, SearchResult, Selection, StoreError};
@@ -21,7 +25,7 @@ use crate::query::Schema;
 use client::{Client, Request};
 use jiff::Timestamp;
 use jiff::civil::Date;
-use request::Hidden;
+use request::{Form, Hidden};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -32,6 +36,8 @@ use std::time::Duration;
 pub struct Options {
     /// How to reach the cluster.
     pub connection: Connection,
+    /// How the indexes are laid out that somebody else fills; `None` when we fill our own.
+    pub layout: Option<Layout>,
     /// What the names of our indexes begin with.
     pub prefix: String,
     /// The kinds of the fields; queries must have been read with the same.
@@ -46,6 +52,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             connection: Connection::default(),
+            layout: None,
             prefix: "whorl".into(),
             schema: Schema::default(),
             shards: 1,
@@ -59,6 +66,7 @@ impl Default for Options {
 pub struct ElasticStore {
     client: Client,
     options: Options,
+    form: Form,
     hidden: Mutex<BTreeSet<Hidden>>,
     known: Mutex<BTreeSet<String>>,
 }
@@ -68,12 +76,15 @@ impl ElasticStore {
     pub fn open(options: Options) -> Result<Self, StoreError> {
         let store = Self {
             client: Client::new(&options.connection)?,
+            form: options.layout.clone().map_or(Form::Own, Form::Foreign),
             options,
             hidden: Mutex::default(),
             known: Mutex::default(),
         };
-        store.put_template()?;
-        store.recover(store.options.append_limit)?;
+        if let Form::Own = store.form {
+            store.put_template()?;
+            store.recover(store.options.append_limit)?;
+        }
         Ok(store)
     }
 
@@ -93,9 +104,30 @@ impl ElasticStore {
         Ok(())
     }
 
-    /// All of our indexes.
+    /// All of the indexes.
     fn pattern(&self) -> String {
-        format!("{}-*", self.options.prefix)
+        match &self.form {
+            Form::Own => format!("{}-*", self.options.prefix),
+            Form::Foreign(layout) => layout.everywhere(),
+        }
+    }
+
+    /// The indexes in which a build's events can be.
+    fn indexes_of(&self, build: &Build) -> String {
+        match &self.form {
+            Form::Own => self.pattern(),
+            Form::Foreign(layout) => layout.of_build(build),
+        }
+    }
+
+    /// Refuses to change what is not ours.
+    fn writable(&self) -> Result<(), StoreError> {
+        match self.form {
+            Form::Own => Ok(()),
+            Form::Foreign(_) => Err(StoreError::Setup(
+                "somebody else fills these indexes: whorl only reads them".into(),
+            )),
+        }
     }
 
     fn hidden_set(&self) -> MutexGuard<'_, BTreeSet<Hidden>> {
@@ -143,7 +175,10 @@ impl ElasticStore {
         let prefix = format!("{}-", self.options.prefix);
         let mut all = Vec::new();
         for (index, stats) in answer["indices"].as_object().into_iter().flatten() {
-            let day = index.strip_prefix(&prefix).and_then(|d| d.parse().ok());
+            let day = match self.form {
+                Form::Own => index.strip_prefix(&prefix).and_then(|d| d.parse().ok()),
+                Form::Foreign(_) => Some(Date::default()),
+            };
             let Some(day) = day else { continue };
             let number = |path: &str| stats.pointer(path).and_then(Value::as_u64).unwrap_or(0);
             all.push((
@@ -188,6 +223,7 @@ impl LogStore for ElasticStore {
         build: &Build,
         events: &mut dyn Iterator<Item = Event>,
     ) -> Result<u64, StoreError> {
+        self.writable()?;
         self.write(build, events)
     }
 
@@ -206,7 +242,7 @@ impl LogStore for ElasticStore {
         limit: usize,
         _now: Timestamp,
     ) -> Result<Vec<(String, u64)>, StoreError> {
-        let mut counts = self.counts(selection, field)?;
+        let mut counts = self.counts(selection, self.form.name(field))?;
         counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         counts.truncate(limit);
         Ok(counts)
@@ -226,9 +262,8 @@ impl LogStore for ElasticStore {
         selection: &Selection<'_>,
         _now: Timestamp,
     ) -> Result<Vec<String>, StoreError> {
-        let field = format!("{}.build", document::OWN);
         let mut builds: Vec<String> = self
-            .counts(selection, &field)?
+            .counts(selection, &self.form.build_field())?
             .into_iter()
             .map(|(build, _)| build)
             .collect();
@@ -243,6 +278,9 @@ impl LogStore for ElasticStore {
     fn delete_before(&self, limit: Timestamp) -> Result<u64, StoreError> {
         let first_kept = day_of(limit);
         let mut gone = 0;
+        if let Form::Foreign(_) = self.form {
+            return Ok(gone);
+        }
         for (index, day, events, _) in self.slices()? {
             if day < first_kept {
                 self.client.call(&Request::delete(index.clone()))?;

@@ -2,8 +2,7 @@
 
 use super::ElasticStore;
 use super::client::Request;
-use super::document;
-use super::request::{order, selection, total, whole};
+use super::request::{total, whole};
 use crate::event::Event;
 use crate::query::Document;
 use crate::store::{Filters, SearchRequest, SearchResult, Selection, StoreError, StoredHit};
@@ -29,7 +28,7 @@ impl ElasticStore {
     }
 
     pub(super) fn found(&self, request: &SearchRequest<'_>) -> Result<SearchResult, StoreError> {
-        let query = selection(&request.selection, &self.hidden());
+        let query = self.form.selection(&request.selection, &self.hidden());
         let mut result = SearchResult::default();
         let (mut skip, mut after) = (request.offset, Value::Null);
         loop {
@@ -38,7 +37,7 @@ impl ElasticStore {
             let mut body = json!({
                 "query": query,
                 "size": size,
-                "sort": order(request.newest_first),
+                "sort": self.form.order(request.newest_first),
                 "track_total_hits": after.is_null(),
                 // What is only skipped need not come.
                 "_source": skip < size,
@@ -56,7 +55,7 @@ impl ElasticStore {
                 .unwrap_or_default();
             let kept = hits.iter().skip(skip).take(left);
             for hit in kept {
-                result.hits.extend(stored(&hit["_source"], request));
+                result.hits.extend(self.stored(&hit["_source"], request));
             }
             skip = skip.saturating_sub(hits.len());
             let done = result.hits.len() >= request.limit && skip == 0;
@@ -85,7 +84,7 @@ impl ElasticStore {
                 composite["after"] = after;
             }
             let body = json!({
-                "query": selection(meant, &self.hidden()),
+                "query": self.form.selection(meant, &self.hidden()),
                 "size": 0,
                 "aggs": {"values": {"composite": composite}},
             });
@@ -109,10 +108,10 @@ impl ElasticStore {
         interval: u64,
     ) -> Result<Vec<(Timestamp, u64)>, StoreError> {
         let body = json!({
-            "query": selection(meant, &self.hidden()),
+            "query": self.form.selection(meant, &self.hidden()),
             "size": 0,
             "aggs": {"times": {"date_histogram": {
-                "field": format!("{}.time", document::OWN),
+                "field": self.form.time_field(),
                 "fixed_interval": format!("{}s", interval.max(1)),
                 "min_doc_count": 1,
             }}},
@@ -135,14 +134,14 @@ impl ElasticStore {
             },
             ..Selection::default()
         };
-        let query = selection(&meant, &self.hidden());
+        let query = self.form.selection(&meant, &self.hidden());
         let mut events = Vec::new();
         let mut after = Value::Null;
         loop {
             let mut body = json!({
                 "query": query,
                 "size": PAGE,
-                "sort": [{format!("{}.n", document::OWN): {"order": "asc", "unmapped_type": "long"}}],
+                "sort": self.form.log_order(),
                 "track_total_hits": false,
             });
             if !after.is_null() {
@@ -155,7 +154,7 @@ impl ElasticStore {
                 .unwrap_or_default();
             events.extend(
                 hits.iter()
-                    .filter_map(|hit| document::event(&hit["_source"])),
+                    .filter_map(|hit| self.form.event(&hit["_source"])),
             );
             match hits.last() {
                 Some(last) if hits.len() == PAGE => after = last["sort"].clone(),
@@ -163,21 +162,21 @@ impl ElasticStore {
             }
         }
     }
-}
 
-fn stored(source: &Value, request: &SearchRequest<'_>) -> Option<StoredHit> {
-    let event = document::event(source)?;
-    let (build_uuid, time) = document::build_and_time(source);
-    let spans = match request.selection.query {
-        Some(query) if request.highlight => query.spans(&Document::new(&event)),
-        _ => Vec::new(),
-    };
-    Some(StoredHit {
-        event,
-        build_uuid,
-        time,
-        spans,
-    })
+    fn stored(&self, source: &Value, request: &SearchRequest<'_>) -> Option<StoredHit> {
+        let event = self.form.event(source)?;
+        let (build_uuid, time) = self.form.build_and_time(source);
+        let spans = match request.selection.query {
+            Some(query) if request.highlight => query.spans(&Document::new(&event)),
+            _ => Vec::new(),
+        };
+        Some(StoredHit {
+            event,
+            build_uuid,
+            time,
+            spans,
+        })
+    }
 }
 
 fn text(value: &Value) -> String {

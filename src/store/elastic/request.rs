@@ -1,9 +1,16 @@
 //! From what is meant to a cluster's query, and from its answers back.
+//!
+//! A query's text goes as it is, or with the cluster's names of the fields; whatever else is asked
+//! stands beside it and is never glued to it.
 
-use super::document::OWN;
-use crate::query::Query;
+use super::document::{self, OWN};
+use super::layout::Layout;
+use crate::event::Event;
+use crate::query::{Query, rename_fields};
+use crate::store::fields::time_of;
 use crate::store::{Filters, Selection, StoreError};
-use serde_json::{Value, json};
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
 
 /// Words that a fuzzy or wildcard word may stand for. The default of 50 makes the answer depend on
 /// what else is in the index; the cluster's own limit on clauses is the next bound.
@@ -25,6 +32,7 @@ pub(super) enum Hidden {
 
 impl Hidden {
     pub(super) fn query(&self) -> Value {
+        let term = |name: &str, value: &str| json!({"term": {format!("{OWN}.{name}"): value}});
         match self {
             Self::Append(append) => term("append", append),
             Self::Others { build, append } => json!({"bool": {
@@ -35,57 +43,188 @@ impl Hidden {
     }
 }
 
-fn term(name: &str, value: &str) -> Value {
-    json!({"term": {format!("{OWN}.{name}"): value}})
+/// Who fills the indexes, and so what their documents look like.
+#[derive(Debug, Clone)]
+pub(super) enum Form {
+    /// We do.
+    Own,
+    /// Somebody else does.
+    Foreign(Layout),
 }
 
-/// The query of a fingerprint. Its text goes as it is; whatever else is asked stands beside it.
-pub(super) fn query_string(query: &Query) -> Value {
-    json!({"query_string": {
-        "query": query.source(),
-        "default_field": "message",
-        "fuzzy_max_expansions": EXPANSIONS,
-    }})
-}
-
-/// What is meant by a selection.
-pub(super) fn selection(selection: &Selection<'_>, hidden: &[Hidden]) -> Value {
-    let mut filter: Vec<Value> = selection.query.map(query_string).into_iter().collect();
-    let mut must_not: Vec<Value> = hidden.iter().map(Hidden::query).collect();
-    filters(&selection.filters, &mut filter);
-    let mut range = serde_json::Map::new();
-    for (bound, time) in [("gte", selection.from), ("lt", selection.to)] {
-        if let Some(time) = time {
-            range.insert(bound.into(), json!(time.as_microsecond()));
+impl Form {
+    /// What the cluster calls a field that fingerprints name.
+    pub(super) fn name<'a>(&'a self, field: &'a str) -> &'a str {
+        match self {
+            Self::Own => field,
+            Self::Foreign(layout) => layout.name(field),
         }
     }
-    if !range.is_empty() {
-        filter.push(json!({"range": {format!("{OWN}.micros"): range}}));
+
+    /// The field that holds an event's build.
+    pub(super) fn build_field(&self) -> String {
+        match self {
+            Self::Own => format!("{OWN}.build"),
+            Self::Foreign(layout) => layout.name("build_uuid").to_owned(),
+        }
     }
-    must_not.sort_by_key(Value::to_string);
-    json!({"bool": {"filter": filter, "must_not": must_not}})
+
+    /// The date field that holds an event's moment.
+    pub(super) fn time_field(&self) -> String {
+        match self {
+            Self::Own => format!("{OWN}.time"),
+            Self::Foreign(layout) => layout.name("@timestamp").to_owned(),
+        }
+    }
+
+    /// The query of a fingerprint.
+    pub(super) fn query_string(&self, query: &Query) -> Value {
+        let text = match self {
+            Self::Own => query.source().to_owned(),
+            Self::Foreign(layout) => {
+                let renamed = rename_fields(query.source(), |name| layout.names.get(name).cloned());
+                // A query that was read once is read again.
+                renamed.unwrap_or_else(|_| query.source().to_owned())
+            }
+        };
+        json!({"query_string": {
+            "query": text,
+            "default_field": self.name("message"),
+            "fuzzy_max_expansions": EXPANSIONS,
+        }})
+    }
+
+    /// What is meant by a selection.
+    pub(super) fn selection(&self, selection: &Selection<'_>, hidden: &[Hidden]) -> Value {
+        let query = selection.query.map(|query| self.query_string(query));
+        let mut filter: Vec<Value> = query.into_iter().collect();
+        let mut must_not: Vec<Value> = hidden.iter().map(Hidden::query).collect();
+        self.filters(&selection.filters, &mut filter, &mut must_not);
+        filter.extend(self.range(selection.from, selection.to));
+        json!({"bool": {"filter": filter, "must_not": must_not}})
+    }
+
+    fn range(&self, from: Option<Timestamp>, to: Option<Timestamp>) -> Option<Value> {
+        let mut range = Map::new();
+        for (bound, time) in [("gte", from), ("lt", to)] {
+            let Some(time) = time else { continue };
+            let value = match self {
+                Self::Own => json!(time.as_microsecond()),
+                Self::Foreign(_) => json!(time.to_string()),
+            };
+            range.insert(bound.into(), value);
+        }
+        let field = match self {
+            Self::Own => format!("{OWN}.micros"),
+            Self::Foreign(_) => self.time_field(),
+        };
+        (!range.is_empty()).then(|| json!({"range": {field: range}}))
+    }
+
+    fn filters(&self, filters: &Filters, filter: &mut Vec<Value>, must_not: &mut Vec<Value>) {
+        if let Some(build) = &filters.build_uuid {
+            filter.push(json!({"term": {self.build_field(): build}}));
+        }
+        match (filters.voting, self) {
+            (Some(voting), Self::Own) => {
+                filter.push(json!({"term": {format!("{OWN}.votes"): voting}}));
+            }
+            // What does not say that it does not vote, votes.
+            (Some(voting), Self::Foreign(_)) => {
+                let side = if voting { must_not } else { &mut *filter };
+                side.push(json!({"term": {self.name("voting"): 0}}));
+            }
+            (None, _) => {}
+        }
+        for (name, value) in &filters.equal {
+            filter.push(json!({"term": {self.name(name): value}}));
+        }
+    }
+
+    /// The order of an answer: by moment, build and place in the log.
+    pub(super) fn order(&self, newest_first: bool) -> Value {
+        let word = if newest_first { "desc" } else { "asc" };
+        let by = |field: &str, word: &str, kind: &str| json!({field: {"order": word, "unmapped_type": kind}});
+        match self {
+            Self::Own => json!([
+                by(&format!("{OWN}.micros"), word, "long"),
+                by(&self.build_field(), "asc", "keyword"),
+                by(&format!("{OWN}.n"), "asc", "long"),
+            ]),
+            Self::Foreign(layout) => {
+                let mut all = vec![
+                    by(&self.time_field(), word, "date"),
+                    by(&self.build_field(), "asc", "keyword"),
+                ];
+                all.extend(layout.order.iter().map(|field| by(field, "asc", "long")));
+                Value::Array(all)
+            }
+        }
+    }
+
+    /// The order of one build's events, file by file as far as the index tells.
+    pub(super) fn log_order(&self) -> Value {
+        match self {
+            Self::Own => json!([{format!("{OWN}.n"): {"order": "asc", "unmapped_type": "long"}}]),
+            Self::Foreign(layout) => {
+                let mut all = vec![
+                    json!({self.name("filename"): {"order": "asc", "unmapped_type": "keyword", "missing": "_first"}}),
+                    json!({self.time_field(): {"order": "asc", "unmapped_type": "date"}}),
+                ];
+                for field in &layout.order {
+                    all.push(json!({field: {"order": "asc", "unmapped_type": "long"}}));
+                }
+                Value::Array(all)
+            }
+        }
+    }
+
+    /// The event of a document.
+    pub(super) fn event(&self, source: &Value) -> Option<Event> {
+        match self {
+            Self::Own => document::event(source),
+            Self::Foreign(layout) => foreign(source, layout),
+        }
+    }
+
+    /// The build and the moment of a document.
+    pub(super) fn build_and_time(&self, source: &Value) -> (String, Timestamp) {
+        if let Self::Own = self {
+            return document::build_and_time(source);
+        }
+        let event = self.event(source);
+        let build = event.as_ref().and_then(|e| e.field("build_uuid"));
+        let build = build.and_then(crate::store::fields::keyword_of);
+        let time = event.as_ref().and_then(time_of);
+        (build.unwrap_or_default(), time.unwrap_or_default())
+    }
 }
 
-fn filters(filters: &Filters, into: &mut Vec<Value>) {
-    if let Some(build) = &filters.build_uuid {
-        into.push(term("build", build));
+/// An event that somebody else indexed, with the names that fingerprints use.
+fn foreign(source: &Value, layout: &Layout) -> Option<Event> {
+    let mut event = Event::from_json(source.as_object()?);
+    for (ours, theirs) in &layout.names {
+        // `tags.keyword` is a way to index `tags`: the document has `tags`.
+        let path = theirs.strip_suffix(".keyword").unwrap_or(theirs);
+        if path == ours {
+            continue;
+        }
+        if let Some(value) = event.own.get(path).cloned() {
+            if ours == "message" {
+                event.message = crate::store::fields::keyword_of(&value).unwrap_or_default();
+            } else {
+                event.own.set(ours, value);
+            }
+        }
     }
-    if let Some(voting) = filters.voting {
-        into.push(json!({"term": {format!("{OWN}.votes"): voting}}));
+    if let Some(name) = event
+        .field("filename")
+        .and_then(crate::store::fields::keyword_of)
+    {
+        event.at.file = name.into();
     }
-    for (name, value) in &filters.equal {
-        into.push(json!({"term": {name: value}}));
-    }
-}
-
-/// The order of an answer: by moment, build and place in the log.
-pub(super) fn order(newest_first: bool) -> Value {
-    let word = if newest_first { "desc" } else { "asc" };
-    json!([
-        {format!("{OWN}.micros"): {"order": word, "unmapped_type": "long"}},
-        {format!("{OWN}.build"): {"order": "asc", "unmapped_type": "keyword"}},
-        {format!("{OWN}.n"): {"order": "asc", "unmapped_type": "long"}},
-    ])
+    event.at.lines = 1;
+    Some(event)
 }
 
 /// The number of all hits, when the cluster counted them.
@@ -119,7 +258,7 @@ mod tests {
 
     #[test]
     fn a_query_is_never_glued_to_its_conditions() {
-        let query = Query::parse("a OR b", &Schema::default()).unwrap();
+        let query = Query::parse("a OR tags:b", &Schema::default()).unwrap();
         let meant = Selection {
             query: Some(&query),
             filters: Filters {
@@ -131,7 +270,20 @@ mod tests {
             to: None,
         };
         let hidden = [Hidden::Append("x".into())];
-        insta::assert_json_snapshot!(selection(&meant, &hidden), @r#""#);
+        insta::assert_json_snapshot!(Form::Own.selection(&meant, &hidden), @r#""#);
+        let foreign = Form::Foreign(Layout::openstack());
+        insta::assert_json_snapshot!(foreign.selection(&meant, &[]), @r#""#);
+    }
+
+    #[test]
+    fn another_index_gives_events_with_our_names() {
+        let mut layout = Layout::openstack();
+        layout.names.insert("message".into(), "log.text".into());
+        let source = json!({"log": {"text": "a\nb"}, "tags": ["console"], "filename": "a/b.txt"});
+        let event = foreign(&source, &layout).unwrap();
+        assert_eq!(event.message, "a\nb");
+        assert_eq!(&*event.at.file, "a/b.txt");
+        assert!(event.field("tags").is_some());
     }
 
     #[test]

@@ -447,7 +447,7 @@ fn log_file(build: &Build, log: &LogRow) -> view::LogFile {
 }
 
 /// The address of a line of evidence; empty when its file is not one of the kept logs.
-fn line_link(stored: &StoredBuild, file: &str, line: u64) -> String {
+pub(super) fn line_link(stored: &StoredBuild, file: &str, line: u64) -> String {
     if !stored.logs.iter().any(|l| l.name == file) {
         return String::new();
     }

@@ -22,6 +22,8 @@ pub struct Rule {
     pub owner: Option<String>,
     /// What it advises.
     pub advice: Option<String>,
+    /// When the bug counted as fixed.
+    pub resolved_at: Option<Timestamp>,
     /// True when it is left out of the ranking.
     pub hidden: bool,
     /// The file's text.

@@ -97,6 +97,7 @@ impl Engine for Small {
             category: None,
             owner: None,
             advice: None,
+            resolved_at: None,
             hidden: false,
             source: "query: boom".into(),
         };

@@ -96,6 +96,8 @@ pub(super) struct Bugs {
     pub(super) page: &'static str,
     pub(super) caption: String,
     pub(super) bugs: Vec<BugRow>,
+    /// Number of files that cannot be used.
+    pub(super) broken: usize,
 }
 
 /// One bug.

@@ -13,6 +13,7 @@ mod local;
 mod logs;
 mod pages;
 mod reports;
+mod search;
 mod service;
 mod view;
 
@@ -35,11 +36,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The pages of the menu.
-pub(crate) const PAGES: [(&str, &str); 6] = [
+pub(crate) const PAGES: [(&str, &str); 7] = [
     ("/", "Overview"),
     ("/bugs", "Known bugs"),
     ("/unexplained", "Unexplained"),
     ("/builds", "Builds"),
+    ("/search", "Search"),
     ("/notes", "Notes"),
     ("/reports", "Reports"),
 ];
@@ -95,6 +97,7 @@ fn router(app: Arc<App>) -> Router {
         .route("/builds", get(pages::builds))
         .route("/builds/{uuid}", get(pages::build))
         .route("/builds/{uuid}/logs/{*path}", get(logs::page))
+        .route("/search", get(search::page))
         .route("/notes", get(pages::notes))
         .route("/notes/{id}/retry", post(pages::retry_note))
         .route("/reports", get(reports::list).post(reports::make_page))
@@ -111,6 +114,7 @@ fn router(app: Arc<App>) -> Router {
         )
         .route("/api/v1/builds/{uuid}/complete", post(intake::complete))
         .route("/api/v1/fingerprints", get(api::fingerprints))
+        .route("/api/v1/search", get(search::api))
         .route("/api/v1/report", get(api::report).post(reports::make_api))
         .route("/metrics", get(health::metrics))
         .route("/healthz", get(health::alive))

@@ -233,6 +233,9 @@ fn bug_row(rule: &Rule, stats: Option<&FingerprintStats>) -> BugRow {
     row.builds_day = stats.builds_24h;
     row.builds_all = stats.builds_10d;
     row.hits = stats.hits_10d;
+    row.returned = rule
+        .resolved_at
+        .is_some_and(|fixed| stats.last_seen > Some(fixed));
     row.last_seen = when(stats.last_seen);
     if all > 0 {
         row.passing = format!("{} of {all}", stats.passing_builds_10d);
@@ -255,6 +258,7 @@ pub(super) async fn bugs(State(app): State<Arc<App>>) -> Result<Response, ApiErr
             bugs.len()
         ),
         bugs,
+        broken: app.engine.rules().broken.len(),
     })
 }
 
@@ -447,7 +451,7 @@ fn log_file(build: &Build, log: &LogRow) -> view::LogFile {
 }
 
 /// The address of a line of evidence; empty when its file is not one of the kept logs.
-fn line_link(stored: &StoredBuild, file: &str, line: u64) -> String {
+pub(super) fn line_link(stored: &StoredBuild, file: &str, line: u64) -> String {
     if !stored.logs.iter().any(|l| l.name == file) {
         return String::new();
     }

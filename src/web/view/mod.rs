@@ -96,6 +96,8 @@ pub(super) struct Bugs {
     pub(super) page: &'static str,
     pub(super) caption: String,
     pub(super) bugs: Vec<BugRow>,
+    /// Number of files that cannot be used.
+    pub(super) broken: usize,
 }
 
 /// One bug.
@@ -152,6 +154,29 @@ pub(super) struct LogFile {
     pub(super) name: String,
     pub(super) size: String,
     pub(super) link: String,
+}
+
+/// One event that a search found.
+#[derive(Debug)]
+pub(super) struct SearchHit {
+    pub(super) uuid: String,
+    pub(super) job: String,
+    pub(super) verdict: &'static str,
+    pub(super) failed: bool,
+    pub(super) shown: Shown,
+}
+
+/// The search.
+#[derive(Debug, Template)]
+#[template(path = "search.html")]
+pub(super) struct SearchPage {
+    pub(super) page: &'static str,
+    pub(super) query: String,
+    /// The query as it was understood.
+    pub(super) explained: String,
+    pub(super) error: String,
+    pub(super) summary: String,
+    pub(super) hits: Vec<SearchHit>,
 }
 
 /// A few lines of a log.

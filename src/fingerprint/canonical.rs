@@ -42,7 +42,12 @@ fn group(clauses: &[Clause]) -> String {
     let of = |occur| clauses.iter().filter(move |c| c.occur == occur);
     let mut parts = Vec::new();
     of(Occur::Must).for_each(|c| must(&c.node, &mut parts));
-    if parts.is_empty() {
+    if of(Occur::Must).next().is_some() {
+        // `*:*` asks for nothing beside anything else.
+        if parts.is_empty() {
+            parts.push("+All".to_owned());
+        }
+    } else {
         let mut either = Vec::new();
         of(Occur::Should).for_each(|c| should(&c.node, &mut either));
         either.sort();
@@ -65,6 +70,7 @@ fn group(clauses: &[Clause]) -> String {
 
 fn must(inner: &Node, parts: &mut Vec<String>) {
     match &inner.kind {
+        Kind::All => {}
         Kind::Boost(inner, _) => must(inner, parts),
         Kind::Bool(clauses) if clauses.iter().all(|c| c.occur != Occur::Should) => {
             for clause in clauses {

@@ -275,7 +275,9 @@ fn join(parts: &[Text], joint: Joint, word: &str) -> Text {
     if let [one] = parts {
         return one.clone();
     }
-    for part in parts {
+    // What asks for everything asks for nothing; what forbids everything cannot be meant.
+    let idle = |part: &Text| joint == Joint::And && matches!(&*part.text, "*:*" | "NOT *:*");
+    for part in parts.iter().filter(|part| !idle(part)) {
         let text = if part.joint == joint {
             part.text.clone()
         } else {
@@ -284,6 +286,9 @@ fn join(parts: &[Text], joint: Joint, word: &str) -> Text {
         if !texts.contains(&text) {
             texts.push(text);
         }
+    }
+    if texts.is_empty() {
+        return single("*:*".to_owned());
     }
     Text {
         joint: if texts.len() == 1 {
@@ -338,29 +343,42 @@ fn mixed(items: Vec<Item>) -> Text {
 }
 
 /// Takes out of the first or the last alternative what is meant for all: conditions on other fields,
-/// where no other alternative has any of its own.
+/// where no other alternative has any of its own, or on the message, where the others ask for none.
 fn shared(runs: &mut [Vec<Item>]) -> (Vec<Text>, Vec<Text>) {
-    let filtered = |run: &Vec<Item>| run.iter().any(|item| item.filter);
-    let which: Vec<usize> = (0..runs.len()).filter(|n| filtered(&runs[*n])).collect();
+    let filters = |run: &Vec<Item>| run.iter().filter(|item| item.filter).count();
+    let with: Vec<usize> = (0..runs.len()).filter(|n| filters(&runs[*n]) > 0).collect();
+    let asking: Vec<usize> = (0..runs.len())
+        .filter(|n| filters(&runs[*n]) < runs[*n].len())
+        .collect();
     let last = runs.len().saturating_sub(1);
-    let take = |run: &mut Vec<Item>| {
-        let parts = std::mem::take(run);
-        let (out, stay): (Vec<Item>, Vec<Item>) = parts.into_iter().partition(|item| item.filter);
-        *run = stay;
-        out.into_iter().map(|item| item.text).collect()
-    };
-    match which.as_slice() {
+    match (with.as_slice(), asking.as_slice()) {
         _ if runs.len() < 2 => (Vec::new(), Vec::new()),
-        [one] if runs[*one].iter().all(|item| item.filter) => (Vec::new(), Vec::new()),
-        [0] if runs[0][0].filter => (take(&mut runs[0]), Vec::new()),
+        // `a AND job:x OR job:y`, `job:x OR job:y AND a`: the fields are the alternatives.
+        (all, [0]) if all.len() == runs.len() => (take(&mut runs[0], false), Vec::new()),
+        (all, [one]) if all.len() == runs.len() && *one == last => {
+            (Vec::new(), take(&mut runs[last], false))
+        }
+        ([one], _) if runs[*one].iter().all(|item| item.filter) => (Vec::new(), Vec::new()),
+        ([0], _) if runs[0][0].filter => (take(&mut runs[0], true), Vec::new()),
         // `(a) OR (b) AND c AND tags:d`: the groups are the alternatives, the rest is for both.
-        [one] if *one == last && runs[last][0].group => {
+        ([one], _) if *one == last && runs[last][0].group => {
             let rest = runs[last].split_off(1);
             (Vec::new(), rest.into_iter().map(|item| item.text).collect())
         }
-        [one] if *one == last && !runs[last][0].filter => (Vec::new(), take(&mut runs[last])),
+        ([one], _) if *one == last && !runs[last][0].filter => {
+            (Vec::new(), take(&mut runs[last], true))
+        }
         _ => (Vec::new(), Vec::new()),
     }
+}
+
+/// Takes the conditions on other fields, or all but those, out of an alternative.
+fn take(run: &mut Vec<Item>, filters: bool) -> Vec<Text> {
+    let parts = std::mem::take(run);
+    let (out, stay): (Vec<Item>, Vec<Item>) =
+        parts.into_iter().partition(|item| item.filter == filters);
+    *run = stay;
+    out.into_iter().map(|item| item.text).collect()
 }
 
 /// A field's name as it is written in a query.
@@ -399,6 +417,10 @@ mod tests {
             "a AND tags:x OR b AND tags:y",
             "(a AND b) OR (c AND d) AND e AND tags:x",
             "a OR b AND tags:x",
+            "a AND build_name:x OR build_name:y",
+            "tags:x OR tags:y AND a",
+            "a AND *:* AND NOT b",
+            "*:* -b",
             "tags:x AND a OR b",
             "a AND b OR c NOT d",
             "(a AND b) OR message:\"c d\" tags:x",

@@ -11,7 +11,8 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// All fingerprints in force at one time.
+/// All fingerprints in force at one time. An id is used once: where two files have the same one, the
+/// earlier root's (in a root, the first by name) is in force and the other is an error.
 #[derive(Debug, Clone, Default)]
 pub struct FingerprintSet {
     /// The fingerprints in the order of roots and file names.

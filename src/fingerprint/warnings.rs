@@ -103,7 +103,9 @@ impl Checks<'_> {
     fn whole(&mut self, query: &Query) {
         let root = query.root();
         let at = root.span.start;
-        if matches!(root.kind, Kind::Nothing) {
+        if forbids_all(root) {
+            self.warn(at, "matches-nothing", "this query matches no event at all");
+        } else if matches!(root.kind, Kind::Nothing) {
             if query.dropped().is_empty() {
                 self.warn(at, "matches-nothing", "this query matches no event at all");
             }
@@ -136,7 +138,7 @@ impl Checks<'_> {
     }
 
     fn group(&mut self, node: &Node, clauses: &[Clause], top: bool) {
-        if only_not(node) && top {
+        if only_not(node) && top && !forbids_all(node) {
             let message = "only NOT: this matches every event but a few";
             self.warn(node.span.start, "only-not", message);
         }
@@ -226,6 +228,15 @@ pub(super) fn matches_all(node: &Node) -> bool {
         }
         _ => false,
     }
+}
+
+/// `a AND NOT *:*`.
+fn forbids_all(node: &Node) -> bool {
+    let Kind::Bool(clauses) = &node.kind else {
+        return false;
+    };
+    let mut forbidden = clauses.iter().filter(|c| c.occur == Occur::MustNot);
+    forbidden.any(|c| matches_all(&c.node))
 }
 
 /// `*`, `**`, `*?`: at least one word of any kind.

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests")]
 
 use serde_json::Value;
+use std::fmt::Write;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -258,6 +259,10 @@ const DOUBTFUL: &[(&str, &str)] = &[
         "query: message:y\ntest_ids:\n  - a.b.test_c\n",
     ),
     (
+        "h05-all-forbidden.yaml",
+        "query: \'message:a AND NOT *:*\'\n",
+    ),
+    (
         "j01-in-none.yaml",
         "query: message:z\nnone:\n  - message:q message:r\n",
     ),
@@ -363,8 +368,8 @@ fn a_file_without_permission_is_an_error_and_not_silence() {
         ("deep/2.yaml", b"query: message:b\n"),
     ]);
     let queries = folder.path().join("queries");
-    fs::set_permissions(queries.join("1.yaml"), fs::Permissions::from_mode(0)).unwrap();
-    fs::set_permissions(queries.join("deep"), fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(queries.join("1.yaml"), fs::Permissions::from_mode(0o000)).unwrap();
+    fs::set_permissions(queries.join("deep"), fs::Permissions::from_mode(0o000)).unwrap();
     if fs::read(queries.join("1.yaml")).is_ok() {
         eprintln!("SKIPPED: this user may read everything");
         return;
@@ -393,7 +398,7 @@ fn hostile_files_end_soon_with_a_message() {
     let mut bomb = String::from("query: x\na0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
     for n in 1..10 {
         let parts = vec![format!("*a{}", n - 1); 10].join(", ");
-        bomb.push_str(&format!("a{n}: &a{n} [{parts}]\n"));
+        writeln!(bomb, "a{n}: &a{n} [{parts}]").unwrap();
     }
     let mut inside = String::from("query: x\nexamples:\n  match:\n    - &b0 lol\n");
     for _ in 0..2000 {
@@ -476,6 +481,61 @@ fn an_id_in_two_roots_is_an_error_that_names_both() {
         (&twice["files"], codes(&twice).len()),
         (&serde_json::json!(1), 0)
     );
+}
+
+#[test]
+fn the_guide_to_writing_fingerprints_says_what_is_true() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let guide = fs::read_to_string(root.join("queries/README.md")).unwrap();
+    let mut blocks = Vec::new();
+    for block in guide.split("```yaml\n").skip(1) {
+        blocks.push(block.split("```").next().unwrap());
+    }
+    assert!(blocks.len() >= 3, "{blocks:?}");
+    for block in blocks {
+        let report = json(folder(block).path(), &[]);
+        assert_eq!(report["diagnostics"], serde_json::json!([]), "{block}");
+    }
+    // Files that it points at are there.
+    for name in guide
+        .split('`')
+        .filter(|word| Path::new(word).extension().is_some_and(|end| end == "yaml"))
+        .filter(|word| word.starts_with(char::is_alphabetic))
+    {
+        assert!(root.join("queries").join(name).is_file(), "{name}");
+    }
+    let report = json(root, &["queries"]);
+    assert_eq!(report["diagnostics"], serde_json::json!([]));
+    assert!(report["files"].as_u64().unwrap() > 20);
+}
+
+/// The queries of the guide's table, and what it says of them.
+#[test]
+fn the_traps_of_the_guide_are_the_ones_that_lint_knows() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let guide = fs::read_to_string(root.join("queries/README.md")).unwrap();
+    let rows = guide
+        .lines()
+        .filter(|line| line.starts_with("| `") && line.contains("` | reads as"));
+    let mut tried = 0;
+    for row in rows {
+        let cells: Vec<&str> = row.split(" | ").collect();
+        let [trap, .., better] = cells.as_slice() else {
+            panic!("{row}")
+        };
+        let text = |cell: &str| cell.split('`').nth(1).unwrap().to_owned();
+        let of = |query: &str| format!("query: {}\n", serde_json::to_string(query).unwrap());
+        let warned = json(folder(&of(&text(trap))).path(), &[]);
+        assert_eq!(
+            warned["diagnostics"][0]["suggestion"],
+            text(better),
+            "{row}"
+        );
+        let silent = json(folder(&of(&text(better))).path(), &[]);
+        assert_eq!(silent["diagnostics"], serde_json::json!([]), "{row}");
+        tried += 1;
+    }
+    assert!(tried >= 5, "{tried}");
 }
 
 /// Asserts what the schema of SARIF 2.1.0 requires and what readers of it need.

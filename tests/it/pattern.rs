@@ -191,7 +191,7 @@ proptest! {
         let mut yaml = String::new();
         for (key, list) in [("all", &all), ("any", &any), ("none", &none)] {
             if !list.is_empty() {
-                yaml.push_str(&format!("{key}: {}\n", serde_json::to_string(list).unwrap()));
+                yaml.extend([key, ": ", &serde_json::to_string(list).unwrap(), "\n"]);
             }
         }
         let matcher = Matcher::new(set(&[("f".into(), yaml)]));

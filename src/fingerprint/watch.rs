@@ -66,7 +66,10 @@ impl Watch {
                 }
             })?;
         for root in roots {
-            watcher.watch(root, RecursiveMode::Recursive)?;
+            // The number of watches that the system allows may be used up; looking goes on without.
+            if let Err(error) = watcher.watch(root, RecursiveMode::Recursive) {
+                tracing::warn!(root = %root.display(), %error, "no notices of changes; looking every {POLL:?}");
+            }
         }
         Ok(Self {
             roots: roots.to_vec(),

@@ -59,6 +59,11 @@ pub struct BuildSummary {
 }
 
 impl BuildSummary {
+    /// True when there was not one byte of log, so that nothing could be looked at.
+    pub fn is_empty(&self) -> bool {
+        self.bytes() == 0
+    }
+
     /// True when nothing of the build's logs is missing.
     pub fn complete(&self) -> bool {
         !self.problems.iter().any(Problem::loses_data)
@@ -222,28 +227,37 @@ fn read_input(
             return;
         }
     };
-    let mut context = FileContext {
+    let context = FileContext {
         name: input.name().to_owned(),
-        main: only,
+        main: only || input.is_main(),
         shared: shared.clone(),
         extra_tags: Vec::new(),
     };
-    let decoded = decode(reader, limits);
-    if !decoded.archive {
-        let file = read_decoded(decoded, &context, limits, sink);
-        summary.files.push((context.name, file));
-        return;
-    }
-    // Whether an archive holds only one log is known only when it has been looked through.
-    context.main = only && holds_one(input, limits);
     let root = if only { None } else { Some(input.name()) };
-    archive::read_archive(decoded, root, &context, limits, sink, summary);
+    read_source(decode(reader, limits), root, context, limits, sink, summary);
 }
 
-fn holds_one(input: &LogInput, limits: &Limits) -> bool {
-    input
-        .raw()
-        .is_ok_and(|reader| archive::holds_one(decode(reader, limits)))
+/// Reads a log, or all logs of an archive, with `root` before their names.
+fn read_source(
+    decoded: Decoded<'_>,
+    root: Option<&str>,
+    context: FileContext,
+    limits: &Limits,
+    sink: &mut dyn FnMut(Event),
+    summary: &mut BuildSummary,
+) {
+    if decoded.archive {
+        archive::read_archive(decoded, root, &context, limits, sink, summary);
+        return;
+    }
+    if let Some(kind) = decoded.packed {
+        let main = context.main || is_main(&context.name);
+        let file = context.name;
+        summary.problems.push(Problem::Packed { file, kind, main });
+        return;
+    }
+    let file = read_decoded(decoded, &context, limits, sink);
+    summary.files.push((context.name, file));
 }
 
 /// Reads a stream, such as standard input: one log, which is the build's main log, or an archive
@@ -256,18 +270,13 @@ pub fn read_stream(
     sink: &mut dyn FnMut(Event),
 ) -> BuildSummary {
     let mut summary = BuildSummary::default();
-    let decoded = decode(Box::new(reader), limits);
     let context = FileContext {
         name: name.to_owned(),
-        main: !decoded.archive,
+        main: true,
         shared: shared.clone(),
         extra_tags: Vec::new(),
     };
-    if decoded.archive {
-        archive::read_archive(decoded, None, &context, limits, sink, &mut summary);
-    } else {
-        let file = read_decoded(decoded, &context, limits, sink);
-        summary.files.push((context.name, file));
-    }
+    let decoded = decode(Box::new(reader), limits);
+    read_source(decoded, None, context, limits, sink, &mut summary);
     summary
 }

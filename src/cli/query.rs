@@ -7,9 +7,7 @@ use anyhow::{Context, anyhow, bail};
 use clap::ValueEnum;
 use flate2::read::MultiGzDecoder;
 use jiff::Timestamp;
-use serde::Deserialize;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
@@ -66,7 +64,7 @@ enum Format {
 /// How much of an event's text is shown.
 const SHOWN: usize = 200;
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug)]
 struct Question {
     /// A text, or a number as bugs have; it is given back as it came.
     id: Value,
@@ -223,33 +221,45 @@ fn questions(args: &Args) -> anyhow::Result<Vec<Question>> {
     };
     lines(path)?
         .into_iter()
-        .map(|(number, line)| json(path, number, &line, "an object with `id` and `query`"))
+        .map(|(number, line)| question(path, number, &line))
         .collect()
+}
+
+fn question(path: &Path, number: usize, line: &str) -> anyhow::Result<Question> {
+    let object = json(path, number, line)?;
+    let wrong = |what: &str| anyhow!("{}:{number}: {what}", path.display());
+    let id = object
+        .get("id")
+        .filter(|id| id.is_string() || id.is_number());
+    let query = object.get("query").and_then(Value::as_str);
+    Ok(Question {
+        id: id
+            .cloned()
+            .ok_or_else(|| wrong("`id` is missing, or neither text nor number"))?,
+        query: query
+            .map(str::to_owned)
+            .ok_or_else(|| wrong("`query` is missing, or no text"))?,
+    })
 }
 
 fn read_events(path: &Path) -> anyhow::Result<Vec<Event>> {
     lines(path)?
         .into_iter()
         .map(|(number, line)| {
-            let object = json(path, number, &line, "one JSON object")?;
+            let object = json(path, number, &line)?;
             Ok(Event::from_json(&object))
         })
         .collect()
 }
 
 /// Reads one line; the message says where it is wrong.
-fn json<T: DeserializeOwned>(
-    path: &Path,
-    number: usize,
-    line: &str,
-    wanted: &str,
-) -> anyhow::Result<T> {
+fn json(path: &Path, number: usize, line: &str) -> anyhow::Result<Map<String, Value>> {
     serde_json::from_str(line).map_err(|error| {
         let column = error.column().max(1);
         let text = error.to_string();
         let reason = text.split(" at line ").next().unwrap_or(&text);
         anyhow!(
-            "{}:{number}:{column}: {reason}; each line must be {wanted}",
+            "{}:{number}:{column}: {reason}; each line must be one JSON object",
             path.display()
         )
     })

@@ -81,6 +81,30 @@ pub enum Problem {
         /// Length of a piece.
         limit: usize,
     },
+    /// Bytes that are no text. Nothing is lost, but what they stood for is not known.
+    #[error(
+        "{file}:{line}: not UTF-8 ({count} such lines in this file), the bytes are read as \u{FFFD}; the words around them are found"
+    )]
+    NotUtf8 {
+        /// The log file.
+        file: String,
+        /// The first such line.
+        line: u64,
+        /// Number of such lines.
+        count: u64,
+    },
+    /// NUL bytes: binary data, or UTF-16.
+    #[error(
+        "{file}:{line}: NUL bytes ({count} such lines in this file), read as blanks between words; if this is UTF-16, convert it to UTF-8"
+    )]
+    Nul {
+        /// The log file.
+        file: String,
+        /// The first such line.
+        line: u64,
+        /// Number of such lines.
+        count: u64,
+    },
     /// A file name that must not be used.
     #[error("{name:?}: refused, {reason}; rename the file")]
     BadName {
@@ -115,7 +139,7 @@ impl Problem {
     /// True when a part of the log was not read because of it.
     pub fn loses_data(&self) -> bool {
         match self {
-            Self::LongLine { .. } => false,
+            Self::LongLine { .. } | Self::NotUtf8 { .. } | Self::Nul { .. } => false,
             Self::Packed { main, .. } => *main,
             Self::Truncated { .. }
             | Self::Damaged { .. }

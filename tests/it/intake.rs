@@ -326,9 +326,71 @@ fn test_runners_are_plain() {
     assert_eq!(summary.format, Format::Plain);
     assert_eq!(events.len(), 5);
     assert_eq!(tags(&events[0]), ["x.txt"]);
-    let (events, _) = read("2024-01-02T03:04:05+02:00 hello\n");
-    assert_eq!(events[0].message, "2024-01-02T03:04:05+02:00 hello");
-    assert_eq!(own(&events[0], "@timestamp"), "2024-01-02T03:04:05+02:00");
+    let (events, _) = read("2024-01-02 03:04:05.678 UTC [43] LOG:  hello\n");
+    assert_eq!(
+        events[0].message,
+        "2024-01-02 03:04:05.678 UTC [43] LOG:  hello"
+    );
+    assert_eq!(own(&events[0], "@timestamp"), "2024-01-02T03:04:05.678Z");
+}
+
+#[test]
+fn junit_style_and_subunit_text_are_plain() {
+    let junit = "Running org.example.CodecTest\n\
+         Tests run: 3, Failures: 0, Errors: 1, Skipped: 0, Time elapsed: 0.2 sec <<< FAILURE!\n\
+         testDecode(org.example.CodecTest)  Time elapsed: 0.01 sec  <<< ERROR!\n\
+         java.lang.NullPointerException: null\n\
+         \tat org.example.Codec.decode(Codec.java:12)\n\
+         \tat org.example.CodecTest.testDecode(CodecTest.java:7)\n\n\
+         Results :\n";
+    let (events, summary) = read(junit);
+    assert_eq!(summary.format, Format::Plain);
+    let block = &events[3];
+    assert!(block.message.starts_with("java.lang.NullPointerException"));
+    assert_eq!((block.at.line, block.at.lines, events.len()), (4, 3, 5));
+    let subunit = "test: shop.tests.test_stock.test_reserve\n\
+         time: 2014-05-07 12:13:14.123456Z\n\
+         failure: shop.tests.test_stock.test_reserve [ multipart\n\
+         Content-Type: text/x-traceback;charset=utf8,language=python\n\
+         traceback\n\
+         Traceback (most recent call last):\n\
+         \x20 File \"test_stock.py\", line 8, in test_reserve\n\
+         \x20   self.assertEqual(1, left)\n\
+         testtools.matchers._impl.MismatchError: 1 != 0\n\
+         ]\n";
+    let (events, summary) = read(subunit);
+    assert_eq!(summary.format, Format::Plain);
+    assert_eq!(events.len(), 7, "{:?}", messages(&events));
+    assert_eq!((events[5].at.line, events[5].at.lines), (6, 4));
+    assert_eq!(events[6].message, "]");
+}
+
+#[test]
+fn container_logs_are_no_job_logs() {
+    let (events, summary) = read(
+        "2024-01-02T03:04:05.123456789Z Traceback (most recent call last):\n\
+         2024-01-02T03:04:05.123456790Z   File \"a.py\", line 1, in f\n\
+         2024-01-02T03:04:05.123456791Z KeyError: 'x'\n",
+    );
+    assert_eq!(summary.format, Format::Stamped);
+    assert_eq!(
+        messages(&events),
+        ["Traceback (most recent call last):\n  File \"a.py\", line 1, in f\nKeyError: 'x'"]
+    );
+    assert_eq!(tags(&events[0]), ["x.txt"], "not the console");
+    let (events, summary) = read(
+        "2024-01-02T03:04:05.123456789+02:00 stderr F listen: address in use\n\
+         2024-01-02T03:04:06.123456789+02:00 stdout F stdout Files\n",
+    );
+    assert_eq!(summary.format, Format::Stamped);
+    assert_eq!(
+        messages(&events),
+        ["listen: address in use", "stdout Files"]
+    );
+    assert_eq!(
+        own(&events[0], "@timestamp"),
+        "2024-01-02T03:04:05.123456789+02:00"
+    );
 }
 
 // --- blocks --------------------------------------------------------------------------------
@@ -660,6 +722,29 @@ fn bytes_that_are_no_text() {
     let (events, summary) = read(b"a\0b\r\n\xff\xfe\n");
     assert_eq!(messages(&events), ["a\0b", "\u{FFFD}\u{FFFD}"]);
     assert!(summary.complete());
+    let file = || "x.txt".to_owned();
+    let told = [
+        Problem::NotUtf8 {
+            file: file(),
+            line: 2,
+            count: 1,
+        },
+        Problem::Nul {
+            file: file(),
+            line: 1,
+            count: 1,
+        },
+    ];
+    assert_eq!(summary.problems, told);
+    let (_, summary) = read(b"\x1b[1m\xff\x1b[0m\n\xc3\xa9 is fine, \xef\xbf\xbd too\n\xc3\n");
+    assert!(matches!(
+        summary.problems[..],
+        [Problem::NotUtf8 {
+            line: 1,
+            count: 2,
+            ..
+        }]
+    ));
     assert_eq!(read(b"").1.lines, 0);
 }
 

@@ -5,7 +5,7 @@ use super::safe::{one_line, safe};
 use super::{markdown, text};
 use crate::classify::one::Outcome;
 use crate::event::{Build, Evidence, Match, Verdict};
-use crate::intake::BuildSummary;
+use crate::intake::{BuildSummary, Summary};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
@@ -113,6 +113,7 @@ fn json_answer(build: &Build, outcome: &Outcome, seconds: f64) -> Value {
     if let Some(object) = known.as_object_mut() {
         object.retain(|_, value| !value.is_null() && *value != json!("") && *value != json!({}));
     }
+    let logs: Vec<Value> = summary.files.iter().map(json_log).collect();
     let matches: Vec<Value> = outcome.matches.iter().map(json_match).collect();
     json!({
         "build": known,
@@ -126,8 +127,20 @@ fn json_answer(build: &Build, outcome: &Outcome, seconds: f64) -> Value {
             "events": summary.events(),
             "seconds": seconds,
             "mb_per_second": rate(summary, seconds),
+            "logs": logs,
         },
         "problems": problems,
+    })
+}
+
+fn json_log((name, log): &(String, Summary)) -> Value {
+    json!({
+        "file": name,
+        "format": log.format.as_str(),
+        "bytes": log.bytes,
+        "lines": log.lines,
+        "events": log.events,
+        "complete": log.complete(),
     })
 }
 

@@ -107,6 +107,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let inputs = logs::open(&args.logs, &limits)?;
     let build = build(args);
     let fields = build.fields();
+    let known = set.fingerprints.len();
     let matcher = Matcher::new(set);
     let start = Instant::now();
     let outcome = classify(&matcher, &build, Timestamp::now(), |sink| {
@@ -115,9 +116,15 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let seconds = start.elapsed().as_secs_f64();
     let mut stdout = std::io::stdout().lock();
     let colour = stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let answer = show::answer(args.format, &build, &outcome, seconds, colour);
+    let answer = show::Answer {
+        build: &build,
+        outcome: &outcome,
+        set_aside: known - outcome.looked_for,
+        seconds,
+    };
+    let text = show::written(&answer, args.format, colour);
     let written = stdout
-        .write_all(answer.as_bytes())
+        .write_all(text.as_bytes())
         .and_then(|()| stdout.flush());
     unless_closed(written).context("cannot write the answer")?;
     for problem in outcome.summary.all_problems() {

@@ -103,6 +103,7 @@ fn settings() -> insta::internals::SettingsBindDropGuard {
     settings.add_filter(r"\d\d\d\d-\d\d-\d\d|\d\d [A-Z][a-z][a-z] \d{4}", "[DATE]");
     settings.add_filter(r"\b\d+:M ", "[PID]:M ");
     settings.add_filter(r"of \d+ fingerprints", "of [ALL] fingerprints");
+    settings.add_filter(r"\d+ more do not apply", "[OTHERS] more do not apply");
     settings.add_filter(r"(line[=, ]+|:)\d{3}\b", "$1[LINE]");
     settings.add_filter(r"/tmp/tmp\w+", "[FOLDER]");
     settings.bind_to_scope()
@@ -137,6 +138,7 @@ fn json_for_programs() {
     assert_eq!((ran.code, ran.err.as_str()), (0, ""));
     assert_json_snapshot!(ran.json(), {
         ".stats.fingerprints" => "[ALL]",
+        ".stats.set_aside" => "[OTHERS]",
         ".stats.seconds" => "[SECONDS]",
         ".stats.mb_per_second" => "[RATE]",
     });
@@ -212,7 +214,7 @@ fn exit_codes() {
     assert_eq!(ran.code, 0);
     let ran = classify(&[&passing]);
     assert_eq!(ran.code, 3);
-    assert!(ran.out.starts_with("0 of "), "{}", ran.out);
+    assert!(ran.out.contains("0 of "), "{}", ran.out);
     let wrong: [&[&str]; 7] = [
         &[],
         &["--no-such-option", path(&found)],
@@ -291,10 +293,12 @@ fn a_reader_that_goes_away_is_no_error() {
         stdin.write_all(b"bind: Address already in use\n").unwrap();
         drop(stdin);
         let mut said = String::new();
-        err.iter_mut()
-            .for_each(|e| drop(e.read_to_string(&mut said)));
-        out.iter_mut()
-            .for_each(|o| drop(o.read_to_string(&mut said)));
+        if let Some(err) = &mut err {
+            err.read_to_string(&mut said).unwrap();
+        }
+        if let Some(out) = &mut out {
+            out.read_to_string(&mut said).unwrap();
+        }
         assert_eq!(child.wait().unwrap().code(), Some(0), "{said}");
         assert!(
             !said.contains("panicked") && !said.contains("error"),
@@ -309,6 +313,8 @@ fn a_reader_that_goes_away_is_no_error() {
 struct Page {
     path: &'static str,
     status: &'static str,
+    /// More lines of its head.
+    head: &'static str,
     body: Vec<u8>,
     /// What the head says of the body's length, when it lies.
     length: Option<usize>,
@@ -318,6 +324,7 @@ fn page(path: &'static str, body: &[u8]) -> Page {
     Page {
         path,
         status: "200 OK",
+        head: "",
         body: body.to_vec(),
         length: None,
     }
@@ -353,8 +360,8 @@ fn answer(connection: &mut TcpStream, pages: &[Page]) -> std::io::Result<()> {
     let length = page.length.unwrap_or(page.body.len());
     write!(
         connection,
-        "HTTP/1.1 {}\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n",
-        page.status
+        "HTTP/1.1 {}\r\n{}Content-Length: {length}\r\nConnection: close\r\n\r\n",
+        page.status, page.head
     )?;
     connection.write_all(&page.body)
 }
@@ -372,15 +379,14 @@ fn a_file_a_folder_a_url_and_a_pipe_say_the_same() {
     std::fs::write(dir.path().join("redis.log"), &log).unwrap();
     let file = dir.path().join("redis.log");
     let server = serve(vec![page("/x/redis.log", &gzip(&log))]);
-    let url = format!("http://{server}/x/redis.log?token=a/b");
-    let moved = format!("http://{server}/x/redis.log");
+    let url = format!("http://{server}/x/redis.log");
     let runs = [
         ("redis.log", classify(&[path(&file), "--format", "json"])),
         (
             "redis.log",
             classify(&[path(dir.path()), "--format", "json"]),
         ),
-        ("redis.log", classify(&[moved.as_str(), "--format", "json"])),
+        ("redis.log", classify(&[url.as_str(), "--format", "json"])),
         ("stdin", classify_input(&log, &["-", "--format", "json"])),
         (
             "stdin",
@@ -395,7 +401,8 @@ fn a_file_a_folder_a_url_and_a_pipe_say_the_same() {
         assert_eq!(answer["matches"][0]["evidence"][0]["line"], 5);
         assert_eq!(answer["stats"]["bytes"], log.len());
     }
-    let ran = classify(&[url.as_str(), "--format", "json"]);
+    let elsewhere = format!("{url}?token=a/b");
+    let ran = classify(&[elsewhere.as_str(), "--format", "json"]);
     assert_eq!(ran.code, 4, "the server knows no such path: {}", ran.err);
     assert!(ran.err.contains("404 Not Found"), "{}", ran.err);
     assert_eq!(ran.json()["verdict"], "partial-log");
@@ -415,6 +422,37 @@ fn a_download_that_breaks_off_is_partial() {
     assert!(
         ran.err
             .contains("job.txt: cannot be read after 29000 bytes"),
+        "{}",
+        ran.err
+    );
+}
+
+#[test]
+fn a_page_of_links_is_no_log() {
+    let html = |path| Page {
+        head: "Content-Type: text/html; charset=utf-8\r\n",
+        ..page(path, b"<a href=x>Address already in use</a>\n")
+    };
+    let moved = Page {
+        status: "302 Found",
+        head: "Location: /log.txt\r\n",
+        ..page("/old", b"")
+    };
+    let log = page("/log.txt", b"bind: Address already in use\n");
+    let server = serve(vec![
+        html("/build/"),
+        html("/build/console.html"),
+        moved,
+        log,
+    ]);
+    let code = |path: &str| classify(&[format!("http://{server}{path}")]).code;
+    assert_eq!(code("/build/console.html"), 0);
+    assert_eq!(code("/old"), 0, "it follows to another place");
+    let ran = classify(&[format!("http://{server}/build/")]);
+    assert_eq!(ran.code, 4, "{}", ran.out);
+    assert!(
+        ran.err
+            .contains("build: cannot be read: a page that lists files"),
         "{}",
         ran.err
     );
@@ -535,6 +573,22 @@ fn fields_decide_which_fingerprints_apply_and_can_be_asked_for() {
         matched(&["build_name=check", "tags=special"]),
         ("nonvoting tagged".into(), 3)
     );
+}
+
+#[test]
+fn fingerprints_that_do_not_apply_are_counted_apart() {
+    let rules = fingerprint("scoped", "query: message:boom\nscope: {jobs: [gate]}\n");
+    std::fs::write(rules.path().join("all.yaml"), "query: message:boom\n").unwrap();
+    let args = [
+        "-",
+        "--queries",
+        path(rules.path()),
+        "--field",
+        "build_name=other",
+    ];
+    let ran = classify_input(b"boom\n", &args);
+    let end = "1 more do not apply to this build (scope, dates, vote or tests); `--field` tells of it\n1 of 1 fingerprints matched\n";
+    assert!(ran.out.ends_with(end), "{}", ran.out);
 }
 
 #[test]

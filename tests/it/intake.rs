@@ -417,11 +417,53 @@ fn python_tracebacks_with_chains() {
 }
 
 #[test]
+fn the_text_of_an_exception_may_go_on_indented() {
+    check_block(
+        "Traceback (most recent call last):\n  File \"a.py\", line 1, in f\n    connect()\n\
+         psycopg2.OperationalError: connection to server failed: Connection refused\n\
+         \tIs the server running on that host?",
+    );
+}
+
+#[test]
+fn exception_groups() {
+    check_block(
+        "  + Exception Group Traceback (most recent call last):\n  |   File \"a.py\", line 1, in f\n\
+         \x20 |     g()\n  | ExceptionGroup: two (2 sub-exceptions)\n  +-+---------------- 1 ----------------\n\
+         \x20   | ValueError: one\n    +------------------------------------",
+    );
+}
+
+#[test]
+fn javascript_errors_with_their_properties() {
+    let block = "Error: listen EADDRINUSE: address already in use 127.0.0.1:3000\n\
+         \x20   at Server.setup (node:net:1940:16)\n    at listen (node:net:1997:12) {\n\
+         \x20 code: 'EADDRINUSE',\n  port: 3000\n}";
+    let (events, _) = read(format!("before\n{block}\n  not of it\n"));
+    assert_eq!(messages(&events), ["before", block, "  not of it"]);
+}
+
+#[test]
 fn java_stack_traces() {
     let block = "java.lang.IllegalStateException: no\n\tat a.B.c(B.java:1)\n\tat a.B.<init>(B.java:2)\n\
          Caused by: java.io.IOException: x\n\tat a.C.d(C.java:3)\n\t... 12 more";
     let (events, _) = read(format!("before\n{block}\nafter\n"));
     assert_eq!(messages(&events), ["before", block, "after"]);
+}
+
+#[test]
+fn java_stack_traces_with_blank_lines_inside() {
+    // Gradle.
+    check_block(
+        "    java.lang.IllegalArgumentException: no file\n        at a.B.c(B.java:1)\n\n        Caused by:\n\
+         \x20       java.nio.file.NoSuchFileException: x\n            at a.C.d(C.java:3)\n\n\
+         \x20           at a.D.e(D.java:36)\n            ... 4 more",
+    );
+    // Jenkins.
+    let block = "stderr: fatal: unable to access\n\n\tat a.B.c(B.java:1)\n\tat a.B.d(B.java:2)";
+    let (events, _) = read(format!("before\n{block}\n\n    at the end of a text\n"));
+    let expected = ["before", block, "    at the end of a text"];
+    assert_eq!(messages(&events), expected);
 }
 
 #[test]
@@ -431,6 +473,33 @@ fn go_panics() {
          goroutine 7 [chan receive, 2 minutes]:\ncreated by main.f\n\t/tmp/y.go:3 +0x2";
     let (events, _) = read(format!("before\n{block}\nexit status 2\n"));
     assert_eq!(messages(&events), ["before", block, "exit status 2"]);
+}
+
+#[test]
+fn a_go_panic_that_was_caught_in_between() {
+    let block = "panic: runtime error: invalid memory address or nil pointer dereference [recovered]\n\
+         \tpanic: again\n[signal SIGSEGV: segmentation violation code=0x1 addr=0x0 pc=0x69469a]\n\n\
+         goroutine 21 [running]:\ntesting.tRunner.func1.2({0x731440, 0xa63bb0})\n\t/go/testing.go:1974 +0x232\n\
+         panic({0x731440?, 0xa63bb0?})\n\t/go/panic.go:860 +0x13a\n\
+         shop/payments.(*Account).Book(0x38?)\n\t/srv/payments.go:21 +0x1a\n\
+         created by testing.(*T).Run in goroutine 1\n\t/go/testing.go:2101 +0x4c5";
+    let (events, _) = read(format!(
+        "--- FAIL: TestX\n{block}\nFAIL\tshop/payments\t0.012s\n"
+    ));
+    assert_eq!(
+        messages(&events),
+        ["--- FAIL: TestX", block, "FAIL\tshop/payments\t0.012s"]
+    );
+}
+
+#[test]
+fn a_go_data_race_is_one_report() {
+    let block = "WARNING: DATA RACE\nRead at 0x00c0 by goroutine 11:\n  p.(*A).Book()\n      /srv/p.go:21 +0x44\n\n\
+         Previous write at 0x00c0 by goroutine 17:\n  p.(*A).Book()\n      /srv/p.go:24 +0x1a4\n\n\
+         Goroutine 11 (running) created at:\n  p.TestBook()\n      /srv/p_test.go:45 +0x15d";
+    let line = "=".repeat(18);
+    let (events, _) = read(format!("{line}\n{block}\n{line}\n"));
+    assert_eq!(messages(&events), [&*line, block, &*line]);
 }
 
 #[test]

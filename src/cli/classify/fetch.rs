@@ -18,7 +18,19 @@ pub(super) fn last_part(address: &str) -> String {
 /// Opens the body of a URL.
 pub(super) fn open(address: &str) -> io::Result<Box<dyn Read>> {
     let answer = get(address).map_err(|error| io::Error::other(chain(&error)))?;
+    if is_listing(&answer) {
+        return Err(io::Error::other(
+            "a page that lists files, no log; name the log itself",
+        ));
+    }
     Ok(Box::new(Body(answer)))
+}
+
+/// A folder of a web server is a page of links: no log would look like a log without known bugs.
+fn is_listing(answer: &reqwest::blocking::Response) -> bool {
+    let kind = answer.headers().get(reqwest::header::CONTENT_TYPE);
+    let html = kind.is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    html && answer.url().path().ends_with('/')
 }
 
 fn get(address: &str) -> reqwest::Result<reqwest::blocking::Response> {

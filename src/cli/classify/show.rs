@@ -9,19 +9,22 @@ use crate::intake::{BuildSummary, Summary};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 
+/// What was asked and found.
+pub(super) struct Answer<'a> {
+    pub(super) build: &'a Build,
+    pub(super) outcome: &'a Outcome,
+    /// Fingerprints that do not apply to this build, for their scope, their dates or its vote.
+    pub(super) set_aside: usize,
+    pub(super) seconds: f64,
+}
+
 /// The whole answer.
-pub(super) fn answer(
-    format: Format,
-    build: &Build,
-    outcome: &Outcome,
-    seconds: f64,
-    colour: bool,
-) -> String {
+pub(super) fn written(answer: &Answer<'_>, format: Format, colour: bool) -> String {
     match format {
-        Format::Text => text::text(outcome, colour),
-        Format::Json => format!("{}\n", json_answer(build, outcome, seconds)),
-        Format::Github => github(outcome),
-        Format::Markdown => markdown::markdown(outcome),
+        Format::Text => text::text(answer, colour),
+        Format::Json => format!("{}\n", json_answer(answer)),
+        Format::Github => github(answer.outcome),
+        Format::Markdown => markdown::markdown(answer.outcome),
     }
 }
 
@@ -106,10 +109,11 @@ pub(super) fn marked(shown: &Evidence, open: &str, close: &str) -> String {
     out
 }
 
-fn json_answer(build: &Build, outcome: &Outcome, seconds: f64) -> Value {
+fn json_answer(answer: &Answer<'_>) -> Value {
+    let (outcome, seconds) = (answer.outcome, answer.seconds);
     let summary = &outcome.summary;
     let problems: Vec<String> = summary.all_problems().map(ToString::to_string).collect();
-    let mut known = serde_json::to_value(build).unwrap_or_default();
+    let mut known = serde_json::to_value(answer.build).unwrap_or_default();
     if let Some(object) = known.as_object_mut() {
         object.retain(|_, value| !value.is_null() && *value != json!("") && *value != json!({}));
     }
@@ -121,6 +125,7 @@ fn json_answer(build: &Build, outcome: &Outcome, seconds: f64) -> Value {
         "matches": matches,
         "stats": {
             "fingerprints": outcome.looked_for,
+            "set_aside": answer.set_aside,
             "files": summary.files.len(),
             "bytes": summary.bytes(),
             "lines": summary.lines(),

@@ -1,13 +1,13 @@
 //! The answer for people at a terminal.
 
 use super::safe::{one_line, safe};
-use super::show::{caution, counted, hits, marked, returned, title};
-use crate::classify::one::Outcome;
+use super::show::{Answer, caution, counted, hits, marked, returned, title};
 use crate::event::Match;
 use std::fmt::Write as _;
 
-/// Each match, then what was not read, then the count.
-pub(super) fn text(outcome: &Outcome, colour: bool) -> String {
+/// Each match, then what was not looked at, then the count.
+pub(super) fn text(answer: &Answer<'_>, colour: bool) -> String {
+    let outcome = answer.outcome;
     let mut out = String::new();
     for found in &outcome.matches {
         one(&mut out, found, colour);
@@ -15,6 +15,13 @@ pub(super) fn text(outcome: &Outcome, colour: bool) -> String {
     }
     if let Some(caution) = caution(outcome.verdict) {
         let _ = writeln!(out, "{caution}");
+    }
+    if answer.set_aside > 0 {
+        let aside = answer.set_aside;
+        let _ = writeln!(
+            out,
+            "{aside} more do not apply to this build (scope, dates, vote or tests); `--field` tells of it"
+        );
     }
     let _ = writeln!(out, "{}", counted(outcome));
     out

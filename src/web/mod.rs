@@ -10,8 +10,10 @@ mod guard;
 mod health;
 mod intake;
 mod local;
+mod logs;
 mod pages;
 mod reports;
+mod search;
 mod service;
 mod view;
 
@@ -34,11 +36,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 /// The pages of the menu.
-pub(crate) const PAGES: [(&str, &str); 6] = [
+pub(crate) const PAGES: [(&str, &str); 7] = [
     ("/", "Overview"),
     ("/bugs", "Known bugs"),
     ("/unexplained", "Unexplained"),
     ("/builds", "Builds"),
+    ("/search", "Search"),
     ("/notes", "Notes"),
     ("/reports", "Reports"),
 ];
@@ -93,6 +96,8 @@ fn router(app: Arc<App>) -> Router {
         .route("/unexplained", get(pages::unexplained))
         .route("/builds", get(pages::builds))
         .route("/builds/{uuid}", get(pages::build))
+        .route("/builds/{uuid}/logs/{*path}", get(logs::page))
+        .route("/search", get(search::page))
         .route("/notes", get(pages::notes))
         .route("/notes/{id}/retry", post(pages::retry_note))
         .route("/reports", get(reports::list).post(reports::make_page))
@@ -103,9 +108,13 @@ fn router(app: Arc<App>) -> Router {
             "/api/v1/builds/{uuid}",
             put(intake::put_build).get(api::build),
         )
-        .route("/api/v1/builds/{uuid}/logs/{*path}", put(intake::put_log))
+        .route(
+            "/api/v1/builds/{uuid}/logs/{*path}",
+            put(intake::put_log).get(logs::raw),
+        )
         .route("/api/v1/builds/{uuid}/complete", post(intake::complete))
         .route("/api/v1/fingerprints", get(api::fingerprints))
+        .route("/api/v1/search", get(search::api))
         .route("/api/v1/report", get(api::report).post(reports::make_api))
         .route("/metrics", get(health::metrics))
         .route("/healthz", get(health::alive))

@@ -45,7 +45,7 @@ fn finish(run: Run<'_>, looked_for: usize, summary: BuildSummary) -> Outcome {
 /// The verdict that follows from what was read and found. While a part of the log is missing the
 /// build is `partial-log`, whatever was found in the rest: the headline could be another one.
 pub fn verdict(summary: &BuildSummary, matched: bool) -> Verdict {
-    match (summary.complete(), summary.files.is_empty(), matched) {
+    match (summary.complete(), summary.is_empty(), matched) {
         (false, _, _) => Verdict::PartialLog,
         (true, true, _) => Verdict::NoLog,
         (true, false, true) => Verdict::Matched,

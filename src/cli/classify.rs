@@ -1,32 +1,58 @@
-//! `whorl classify`: the known bugs in a log, a folder of logs, a URL or standard input.
+//! `whorl classify`: the known bugs in logs, folders of logs, URLs or standard input.
 
 mod fetch;
+mod logs;
+mod markdown;
+mod safe;
 mod show;
+mod text;
 
+use super::say::{say, unless_closed};
 use crate::classify::one::{Outcome, classify};
-use crate::event::{Build, Fields};
+use crate::event::Build;
 use crate::fingerprint::FingerprintSet;
-use crate::intake::{BuildSummary, Limits, open_path, read_all, read_stream};
+use crate::intake::{Limits, read_all};
 use crate::matcher::Matcher;
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 use jiff::Timestamp;
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Instant;
 
+const EXAMPLES: &str = "\
+Examples:
+  whorl classify job-output.txt.gz
+  whorl classify logs/ --field build_name=gate-x --format json
+  whorl classify https://logs.example.org/5ef9f24/job-output.txt --queries ours --queries theirs
+  make test 2>&1 | whorl classify -
+
+Exit codes:
+  0  at least one fingerprint matched
+  3  none matched
+  4  not everything could be read (wins over 0 and 3)
+  2  usage error
+  1  any other failure";
+
 /// Arguments of `whorl classify`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Args {
-    /// A log file, a folder of logs (one build), a URL, or `-` for standard input
-    #[arg(value_name = "PATH|URL|-")]
-    logs: String,
-    /// Folders of fingerprint files
+    /// Log files, folders of logs, URLs, or `-` for standard input; all of them together are one build.
+    ///
+    /// Recognised by content: gzip, zstd, xz, bzip2 and tar, and the formats of Zuul, Jenkins,
+    /// GitHub, GitLab, Travis, OpenStack services and syslog.
+    #[arg(value_name = "PATH|URL|-", required = true)]
+    logs: Vec<String>,
+    /// Folder of fingerprint files; can be given many times
     #[arg(long, value_name = "DIR", default_value = "queries")]
     queries: Vec<PathBuf>,
-    /// What is known of the build, such as `build_name=gate-x`; can be given many times
+    /// What is known of the build, such as `build_name=gate-x`; can be given many times.
+    ///
+    /// Names as in log events: `build_name`, `build_queue`, `build_branch`, `project`, `voting`, …
+    /// Fingerprints with a scope look at them, and queries can ask for them. `tags` adds a tag.
     #[arg(long = "field", value_name = "NAME=VALUE", value_parser = parse_field)]
     fields: Vec<(String, String)>,
     /// How to answer
@@ -40,14 +66,21 @@ pub(super) struct Args {
 /// How an answer is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
+    /// For people at a terminal
     Text,
+    /// One object for programs
     Json,
+    /// Workflow commands, which GitHub Actions shows as annotations
     Github,
+    /// For a comment or a job summary
     Markdown,
 }
 
 fn parse_field(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
+        Some(("voting", value)) if !matches!(value, "0" | "1" | "false" | "true") => {
+            Err("voting is 1 or 0".to_owned())
+        }
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("expected NAME=VALUE".to_owned()),
     }
@@ -64,51 +97,66 @@ const INCOMPLETE: u8 = 4;
 
 /// Classifies; the exit code says what came of it.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    if let Some(missing) = args.queries.iter().find(|dir| !dir.exists()) {
-        eprintln!(
-            "error: no fingerprint folder `{}`; name one with `--queries`",
-            missing.display()
-        );
+    if let Some(mistake) = mistake(args) {
+        say(format_args!("error: {mistake}"));
         return Ok(ExitCode::from(USAGE));
     }
-    if args.logs != "-" && !is_url(&args.logs) && !Path::new(&args.logs).exists() {
-        eprintln!("error: no log `{}`", args.logs);
-        return Ok(ExitCode::from(USAGE));
-    }
-    let set = Arc::new(FingerprintSet::load(&args.queries));
-    report_broken(&set);
-    if set.fingerprints.is_empty() {
-        bail!("no fingerprint could be loaded");
-    }
+    let set = fingerprints(&args.queries)?;
+    hint_at_names(&args.fields);
+    let limits = Limits::default();
+    let inputs = logs::open(&args.logs, &limits)?;
     let build = build(args);
+    let fields = build.fields();
+    let known = set.fingerprints.len();
     let matcher = Matcher::new(set);
     let start = Instant::now();
-    let fields = build.fields();
-    let mut failure = None;
     let outcome = classify(&matcher, &build, Timestamp::now(), |sink| {
-        read(&args.logs, &fields, sink).unwrap_or_else(|error| {
-            failure = Some(error);
-            BuildSummary::default()
-        })
+        read_all(&inputs, &fields, &limits, sink)
     });
-    if let Some(error) = failure {
-        return Err(error);
-    }
     let seconds = start.elapsed().as_secs_f64();
-    show::show(
-        args.format,
-        &build,
-        &outcome,
+    let mut stdout = std::io::stdout().lock();
+    let colour = stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let answer = show::Answer {
+        build: &build,
+        outcome: &outcome,
+        set_aside: known - outcome.looked_for,
         seconds,
-        std::io::stdout().is_terminal(),
-    )?;
+    };
+    let text = show::written(&answer, args.format, colour);
+    let written = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
+    unless_closed(written).context("cannot write the answer")?;
     for problem in outcome.summary.all_problems() {
-        eprintln!("warning: {problem}");
+        say(format_args!(
+            "warning: {}",
+            safe::one_line(&problem.to_string())
+        ));
     }
     if args.stats {
-        eprintln!("{}", show::stats_line(&outcome.summary, seconds));
+        say(show::stats_line(&outcome.summary, seconds));
     }
     Ok(ExitCode::from(code(&outcome)))
+}
+
+/// What is wrong with the arguments beyond their form.
+fn mistake(args: &Args) -> Option<String> {
+    if let Some(missing) = args.queries.iter().find(|dir| !dir.exists()) {
+        let dir = missing.display();
+        return Some(format!(
+            "no fingerprint folder `{dir}`; name one with `--queries DIR`"
+        ));
+    }
+    args.logs.iter().find_map(|log| {
+        if log == "-" {
+            return None;
+        }
+        if logs::is_url(log) {
+            let wrong = url::Url::parse(log).err()?;
+            return Some(format!("`{log}` is no URL: {wrong}"));
+        }
+        (!Path::new(log).exists()).then(|| format!("no log `{log}`"))
+    })
 }
 
 fn code(outcome: &Outcome) -> u8 {
@@ -121,14 +169,42 @@ fn code(outcome: &Outcome) -> u8 {
     }
 }
 
-fn report_broken(set: &FingerprintSet) {
+/// The fingerprints that can be used; the others are told.
+fn fingerprints(dirs: &[PathBuf]) -> anyhow::Result<Arc<FingerprintSet>> {
     use crate::fingerprint::Severity;
+    let set = FingerprintSet::load(dirs);
     let broken = set
         .diagnostics
         .iter()
         .filter(|d| d.severity == Severity::Error);
     for diagnostic in broken {
-        eprintln!("warning: {diagnostic}");
+        say(format_args!("warning: left out: {diagnostic}"));
+    }
+    if set.fingerprints.is_empty() {
+        let names: Vec<String> = dirs.iter().map(|d| format!("`{}`", d.display())).collect();
+        bail!("no usable fingerprint in {}", names.join(", "));
+    }
+    Ok(Arc::new(set))
+}
+
+/// Says so when a field has the name that pages and files use, and events another one.
+fn hint_at_names(fields: &[(String, String)]) {
+    const NAMES: [(&str, &str); 8] = [
+        ("uuid", "build_uuid"),
+        ("job", "build_name"),
+        ("result", "build_status"),
+        ("pipeline", "build_queue"),
+        ("branch", "build_branch"),
+        ("change", "build_change"),
+        ("patchset", "build_patchset"),
+        ("commit", "build_newrev"),
+    ];
+    for (name, _) in fields {
+        if let Some((_, meant)) = NAMES.iter().find(|(short, _)| short == name) {
+            say(format_args!(
+                "warning: `{name}` is a field of its own; the build's is called `{meant}`"
+            ));
+        }
     }
 }
 
@@ -138,32 +214,4 @@ fn build(args: &Args) -> Build {
         build.set_field(name, value);
     }
     build
-}
-
-fn is_url(text: &str) -> bool {
-    text.starts_with("http://") || text.starts_with("https://")
-}
-
-fn read(
-    logs: &str,
-    fields: &Fields,
-    sink: &mut dyn FnMut(crate::event::Event),
-) -> anyhow::Result<BuildSummary> {
-    let limits = Limits::default();
-    if logs == "-" {
-        return Ok(read_stream(
-            "stdin",
-            &mut std::io::stdin().lock(),
-            fields,
-            &limits,
-            sink,
-        ));
-    }
-    if is_url(logs) {
-        let (name, mut body) = fetch::open(logs)?;
-        return Ok(read_stream(&name, &mut body, fields, &limits, sink));
-    }
-    let inputs =
-        open_path(Path::new(logs), &limits).with_context(|| format!("cannot read {logs}"))?;
-    Ok(read_all(&inputs, fields, &limits, sink))
 }

@@ -10,6 +10,7 @@ mod config;
 mod demo;
 mod lint;
 mod query;
+mod say;
 mod serve;
 
 use clap::{Parser, Subcommand};
@@ -51,7 +52,7 @@ pub fn main() -> ExitCode {
         Command::Config(args) => config::run(&args),
     };
     outcome.unwrap_or_else(|error| {
-        eprintln!("error: {error:#}");
+        say::say(format_args!("error: {error:#}"));
         ExitCode::FAILURE
     })
 }

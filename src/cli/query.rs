@@ -1,24 +1,41 @@
 //! `whorl query`: asks one query or many over recorded events.
 
+use super::say::{say, unless_closed};
 use crate::event::Event;
 use crate::query::{Document, Query, QueryError, Schema};
-use anyhow::{Context, bail};
+use anyhow::{Context, anyhow, bail};
 use clap::ValueEnum;
 use flate2::read::MultiGzDecoder;
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde_json::{Map, Value};
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+const EXAMPLES: &str = "\
+Examples:
+  whorl query 'message:\"connection refused\" AND tags:console' --events events.jsonl.gz
+  whorl query --explain 'a OR b AND c'
+  whorl query --queries queries.jsonl --events events.jsonl --format json
+
+Answers as JSON, one line for each query:
+  {\"id\":\"…\",\"hits\":[zero-based event numbers]}
+  {\"id\":\"…\",\"error\":{\"message\":\"…\",\"offset\":N}}
+
+Exit codes:
+  0  every query was answered
+  1  a query was refused, or any other failure
+  2  usage error";
+
 /// Arguments of `whorl query`.
 #[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
 pub(super) struct Args {
     /// The query, in the cluster's `query_string` syntax
     #[arg(required_unless_present = "queries", conflicts_with = "queries")]
     query: Option<String>,
-    /// A file with one `{"id", "query"}` object per line
+    /// Many queries: a file with one `{"id", "query"}` object per line
     #[arg(long, value_name = "FILE.jsonl")]
     queries: Option<PathBuf>,
     /// The events, one JSON object per line; gzip is recognised; `-` is standard input
@@ -38,50 +55,83 @@ pub(super) struct Args {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Format {
+    /// For people: the number and the text of each event that matches
     Text,
+    /// One object for each query
     Json,
 }
 
-#[derive(Debug, Deserialize)]
+/// How much of an event's text is shown.
+const SHOWN: usize = 200;
+
+#[derive(Debug)]
 struct Question {
-    id: String,
+    /// A text, or a number as bugs have; it is given back as it came.
+    id: Value,
     query: String,
+}
+
+impl Question {
+    /// The id as people read it.
+    fn name(&self) -> String {
+        match &self.id {
+            Value::String(text) => one_line(text),
+            other => other.to_string(),
+        }
+    }
 }
 
 /// Answers each query; the exit code is 1 when one was refused.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    let stdin = Some(Path::new("-"));
+    if args.events.as_deref() == stdin && args.queries.as_deref() == stdin {
+        say("error: `--queries` and `--events` cannot both be standard input");
+        return Ok(ExitCode::from(2));
+    }
+    let questions = questions(args)?;
     let events = match &args.events {
         Some(path) => read_events(path)?,
         None => Vec::new(),
     };
-    let schema = match args.events {
-        Some(_) => Schema::infer(&events),
-        None => Schema::default(),
-    };
-    let documents: Vec<Document<'_>> = events.iter().map(Document::new).collect();
-    let now = Timestamp::now();
-    let mut out = std::io::BufWriter::new(std::io::stdout().lock());
+    let mut out = io::BufWriter::new(io::stdout().lock());
     let mut refused = false;
-    for question in questions(args)? {
-        match Query::parse(&question.query, &schema) {
-            Err(error) => {
-                refused = true;
-                write_refusal(&mut out, args.format, &question, &error)?;
-            }
-            Ok(query) => {
-                let hits: Vec<usize> = (0..documents.len())
-                    .filter(|&n| query.matches(&documents[n], now))
-                    .collect();
-                write_answer(&mut out, args, &question, &query, &hits, &events)?;
-            }
-        }
-    }
-    out.flush()?;
+    let written = answer(args, &questions, &events, &mut out, &mut refused);
+    unless_closed(written.and_then(|()| out.flush())).context("cannot write the answers")?;
     Ok(if refused {
         ExitCode::FAILURE
     } else {
         ExitCode::SUCCESS
     })
+}
+
+fn answer(
+    args: &Args,
+    questions: &[Question],
+    events: &[Event],
+    out: &mut impl Write,
+    refused: &mut bool,
+) -> io::Result<()> {
+    let schema = match args.events {
+        Some(_) => Schema::infer(events),
+        None => Schema::default(),
+    };
+    let documents: Vec<Document<'_>> = events.iter().map(Document::new).collect();
+    let now = Timestamp::now();
+    for question in questions {
+        match Query::parse(&question.query, &schema) {
+            Err(error) => {
+                *refused = true;
+                write_refusal(out, args, question, &error)?;
+            }
+            Ok(query) => {
+                let hits: Vec<usize> = (0..documents.len())
+                    .filter(|&n| query.matches(&documents[n], now))
+                    .collect();
+                write_answer(out, args, question, &query, &hits, events)?;
+            }
+        }
+    }
+    Ok(())
 }
 
 fn write_answer(
@@ -91,7 +141,7 @@ fn write_answer(
     query: &Query,
     hits: &[usize],
     events: &[Event],
-) -> anyhow::Result<()> {
+) -> io::Result<()> {
     if args.format == Format::Json {
         let mut answer = serde_json::json!({ "id": question.id });
         if args.events.is_some() {
@@ -104,19 +154,20 @@ fn write_answer(
         return Ok(());
     }
     if args.queries.is_some() {
-        writeln!(out, "# {}", question.id)?;
+        writeln!(out, "# {}", question.name())?;
     }
     if args.explain {
         writeln!(out, "{}", query.explain())?;
     }
     for &hit in hits {
-        let line: String = events[hit]
-            .message
-            .chars()
-            .map(|c| if c.is_control() { ' ' } else { c })
-            .take(200)
-            .collect();
-        writeln!(out, "{hit}: {line}")?;
+        let message = &events[hit].message;
+        let start: String = message.chars().take(SHOWN).collect();
+        let more = if start.len() < message.len() {
+            "…"
+        } else {
+            ""
+        };
+        writeln!(out, "{hit}: {}{more}", one_line(&start))?;
     }
     if args.events.is_some() {
         writeln!(out, "{} of {} events match", hits.len(), events.len())?;
@@ -126,29 +177,36 @@ fn write_answer(
 
 fn write_refusal(
     out: &mut impl Write,
-    format: Format,
+    args: &Args,
     question: &Question,
     error: &QueryError,
-) -> anyhow::Result<()> {
-    if format == Format::Json {
+) -> io::Result<()> {
+    if args.format == Format::Json {
         let error = serde_json::json!({ "message": error.message, "offset": error.offset });
-        writeln!(
-            out,
-            "{}",
-            serde_json::json!({ "id": question.id, "error": error })
-        )?;
-        return Ok(());
+        let answer = serde_json::json!({ "id": question.id, "error": error });
+        return writeln!(out, "{answer}");
     }
-    let before = &question.query[..error.offset.min(question.query.len())];
+    if args.queries.is_some() {
+        writeln!(out, "# {}", question.name())?;
+    }
+    let before = question
+        .query
+        .get(..error.offset)
+        .unwrap_or(&question.query);
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    let line = question.query[line_start..]
-        .lines()
-        .next()
-        .unwrap_or_default();
-    let column = before[line_start..].chars().count();
-    writeln!(out, "query {}: {}", question.id, error.message)?;
-    writeln!(out, "  {line}\n  {}^", " ".repeat(column))?;
-    Ok(())
+    let line = question.query[line_start..].lines().next();
+    // Tabs stay tabs so that the caret lines up.
+    let margin: String = before[line_start..]
+        .chars()
+        .map(|c| if c == '\t' { c } else { ' ' })
+        .collect();
+    let line = line.unwrap_or_default();
+    writeln!(out, "refused: {}\n  {line}\n  {margin}^", error.message)
+}
+
+fn one_line(text: &str) -> String {
+    let shown = |c: char| if c.is_control() { ' ' } else { c };
+    text.chars().map(shown).collect()
 }
 
 fn questions(args: &Args) -> anyhow::Result<Vec<Question>> {
@@ -163,30 +221,48 @@ fn questions(args: &Args) -> anyhow::Result<Vec<Question>> {
     };
     lines(path)?
         .into_iter()
-        .map(|(number, line)| {
-            serde_json::from_str(&line).with_context(|| {
-                format!(
-                    "{}:{number}: expected {{\"id\", \"query\"}}",
-                    path.display()
-                )
-            })
-        })
+        .map(|(number, line)| question(path, number, &line))
         .collect()
+}
+
+fn question(path: &Path, number: usize, line: &str) -> anyhow::Result<Question> {
+    let object = json(path, number, line)?;
+    let wrong = |what: &str| anyhow!("{}:{number}: {what}", path.display());
+    let id = object
+        .get("id")
+        .filter(|id| id.is_string() || id.is_number());
+    let query = object.get("query").and_then(Value::as_str);
+    Ok(Question {
+        id: id
+            .cloned()
+            .ok_or_else(|| wrong("`id` is missing, or neither text nor number"))?,
+        query: query
+            .map(str::to_owned)
+            .ok_or_else(|| wrong("`query` is missing, or no text"))?,
+    })
 }
 
 fn read_events(path: &Path) -> anyhow::Result<Vec<Event>> {
     lines(path)?
         .into_iter()
         .map(|(number, line)| {
-            let object = serde_json::from_str(&line).with_context(|| {
-                format!(
-                    "{}:{number}: expected one JSON object per line",
-                    path.display()
-                )
-            })?;
+            let object = json(path, number, &line)?;
             Ok(Event::from_json(&object))
         })
         .collect()
+}
+
+/// Reads one line; the message says where it is wrong.
+fn json(path: &Path, number: usize, line: &str) -> anyhow::Result<Map<String, Value>> {
+    serde_json::from_str(line).map_err(|error| {
+        let column = error.column().max(1);
+        let text = error.to_string();
+        let reason = text.split(" at line ").next().unwrap_or(&text);
+        anyhow!(
+            "{}:{number}:{column}: {reason}; each line must be one JSON object",
+            path.display()
+        )
+    })
 }
 
 /// The lines of a file that are not blank, with their numbers.
@@ -197,7 +273,9 @@ fn lines(path: &Path) -> anyhow::Result<Vec<(usize, String)>> {
         Box::new(File::open(path).with_context(|| format!("cannot open {}", path.display()))?)
     };
     let mut reader = BufReader::new(raw);
-    let packed = reader.fill_buf()?.starts_with(&[0x1f, 0x8b]);
+    let head = reader.fill_buf();
+    let head = head.with_context(|| format!("cannot read {}", path.display()))?;
+    let packed = head.starts_with(&[0x1f, 0x8b]);
     let text: Box<dyn BufRead> = if packed {
         Box::new(BufReader::new(MultiGzDecoder::new(reader)))
     } else {

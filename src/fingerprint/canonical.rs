@@ -28,7 +28,7 @@ pub(super) fn of(fingerprint: &Fingerprint) -> String {
     )
 }
 
-fn node(node: &Node) -> String {
+pub(super) fn node(node: &Node) -> String {
     match &node.kind {
         Kind::Bool(clauses) => group(clauses),
         Kind::Boost(inner, _) => self::node(inner),
@@ -36,18 +36,30 @@ fn node(node: &Node) -> String {
     }
 }
 
-/// Order, doubles, nesting of `AND` and optional clauses beside required ones change nothing.
+/// Order, doubles, nesting of `AND` in `AND` and of `OR` in `OR`, and optional clauses beside
+/// required ones change nothing.
 fn group(clauses: &[Clause]) -> String {
-    let required = clauses.iter().any(|c| c.occur == Occur::Must);
+    let of = |occur| clauses.iter().filter(move |c| c.occur == occur);
     let mut parts = Vec::new();
-    for clause in clauses {
-        match clause.occur {
-            Occur::Must => must(&clause.node, &mut parts),
-            Occur::MustNot => parts.push(format!("-{}", node(&clause.node))),
-            Occur::Should if required => {}
-            Occur::Should => parts.push(format!("~{}", node(&clause.node))),
+    of(Occur::Must).for_each(|c| must(&c.node, &mut parts));
+    if of(Occur::Must).next().is_some() {
+        // `*:*` asks for nothing beside anything else.
+        if parts.is_empty() {
+            parts.push("+All".to_owned());
+        }
+    } else {
+        let mut either = Vec::new();
+        of(Occur::Should).for_each(|c| should(&c.node, &mut either));
+        either.sort();
+        either.dedup();
+        match either.as_slice() {
+            [] => {}
+            [one] => parts.push(format!("+{}", &one[1..])),
+            many if of(Occur::MustNot).next().is_none() => return format!("({})", many.join(" ")),
+            many => parts.push(format!("+({})", many.join(" "))),
         }
     }
+    of(Occur::MustNot).for_each(|c| parts.push(format!("-{}", node(&c.node))));
     parts.sort();
     parts.dedup();
     match parts.as_slice() {
@@ -58,11 +70,33 @@ fn group(clauses: &[Clause]) -> String {
 
 fn must(inner: &Node, parts: &mut Vec<String>) {
     match &inner.kind {
-        Kind::Bool(clauses) if clauses.iter().all(|c| c.occur == Occur::Must) => {
+        Kind::All => {}
+        Kind::Boost(inner, _) => must(inner, parts),
+        Kind::Bool(clauses) if clauses.iter().all(|c| c.occur != Occur::Should) => {
             for clause in clauses {
-                must(&clause.node, parts);
+                if clause.occur == Occur::Must {
+                    must(&clause.node, parts);
+                } else {
+                    parts.push(format!("-{}", node(&clause.node)));
+                }
             }
         }
+        Kind::Bool(clauses) => match clauses.as_slice() {
+            [one] if one.occur == Occur::Should => must(&one.node, parts),
+            _ => parts.push(format!("+{}", group(clauses))),
+        },
         _ => parts.push(format!("+{}", node(inner))),
+    }
+}
+
+fn should(inner: &Node, parts: &mut Vec<String>) {
+    match &inner.kind {
+        Kind::Boost(inner, _) => should(inner, parts),
+        Kind::Bool(clauses) if clauses.iter().all(|c| c.occur == Occur::Should) => {
+            for clause in clauses {
+                should(&clause.node, parts);
+            }
+        }
+        _ => parts.push(format!("~{}", node(inner))),
     }
 }

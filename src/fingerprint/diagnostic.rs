@@ -85,34 +85,65 @@ impl Diagnostic {
         self
     }
 
-    /// The blanks before the caret; tabs stay tabs so that it lines up.
-    fn margin(&self) -> String {
-        let before = self.snippet.chars().take(self.column - 1);
-        before.map(|c| if c == '\t' { '\t' } else { ' ' }).collect()
+    /// The line above the caret, and the blanks before the caret; tabs stay tabs so that it lines up.
+    /// Of a long line the part round the column is shown.
+    fn shown(&self) -> (String, String) {
+        let at = self.column - 1;
+        let from = if at < WIDTH { 0 } else { at - WIDTH / 2 };
+        let line: Vec<char> = self.snippet.chars().skip(from).take(WIDTH + 1).collect();
+        let mut shown = String::new();
+        let mut margin = String::new();
+        if from > 0 {
+            shown.push('…');
+            margin.push(' ');
+        }
+        shown.extend(line.iter().take(WIDTH).map(|c| printable(*c)));
+        if line.len() > WIDTH {
+            shown.push('…');
+        }
+        let before = line.iter().take(at - from);
+        margin.extend(before.map(|c| if *c == '\t' { '\t' } else { ' ' }));
+        (shown, margin)
     }
+}
+
+/// Longest part of a line that is shown, in characters.
+const WIDTH: usize = 160;
+
+/// Text of a file goes to a terminal, which must not obey it.
+fn printable(c: char) -> char {
+    if c.is_control() && c != '\t' {
+        char::REPLACEMENT_CHARACTER
+    } else {
+        c
+    }
+}
+
+fn safe(text: &str) -> String {
+    text.chars().map(printable).collect()
 }
 
 impl fmt::Display for Diagnostic {
     /// `file:line:column: severity[code]: message`, then the line with a caret under the column.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
-            file,
             line,
             column,
             severity,
             code,
-            message,
             ..
         } = self;
+        let (file, message) = (safe(&self.file), safe(&self.message));
         write!(f, "{file}:{line}:{column}: {severity}[{code}]: {message}")?;
         if !self.snippet.is_empty() {
             let number = line.to_string();
             let gutter = " ".repeat(number.len());
-            write!(f, "\n {number} | {}", self.snippet)?;
-            write!(f, "\n {gutter} | {}^", self.margin())?;
+            let (shown, margin) = self.shown();
+            write!(f, "\n {number} | {shown}")?;
+            write!(f, "\n {gutter} | {margin}^")?;
         }
         match &self.suggestion {
-            Some(suggestion) => write!(f, "\n   = write: {suggestion}"),
+            Some(suggestion) => write!(f, "\n   = try: {}", safe(suggestion)),
             None => Ok(()),
         }
     }
@@ -137,7 +168,7 @@ mod tests {
         q/1.yaml:2:9: error[bad-query]: AND needs a left side
          2 | 	query: AND
            | 	       ^
-           = write: a AND b
+           = try: a AND b
         ");
     }
 
@@ -145,5 +176,17 @@ mod tests {
     fn json_has_exactly_the_promised_keys() {
         let found = Diagnostic::at("1.yaml", "", (1, 1), "x", "m").warning();
         insta::assert_snapshot!(serde_json::to_string(&found).unwrap(), @r#"{"file":"1.yaml","line":1,"column":1,"severity":"warning","code":"x","message":"m","suggestion":null}"#);
+    }
+
+    #[test]
+    fn a_long_line_is_cut_and_its_control_characters_do_nothing() {
+        let text = format!("{}\u{1b}[31m(x{}", "a".repeat(500), "b".repeat(500));
+        let found = Diagnostic::at("1.yaml", &text, (1, 506), "bad-query", "bell \u{7}");
+        let shown = found.to_string();
+        assert!(!shown.contains(['\u{1b}', '\u{7}']), "{shown:?}");
+        let lines: Vec<&str> = shown.lines().collect();
+        let caret = lines[2].chars().position(|c| c == '^').unwrap();
+        assert_eq!(lines[1].chars().nth(caret), Some('('));
+        assert!(lines[1].chars().count() < 200);
     }
 }

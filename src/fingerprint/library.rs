@@ -2,16 +2,12 @@
 
 use super::FingerprintSet;
 use super::set::{Entry, Loaded, load};
+use super::watch::Watch;
 use arc_swap::ArcSwap;
-use notify::{EventKind, RecursiveMode, Watcher};
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 use tokio_util::sync::CancellationToken;
-
-/// A change is acted on when nothing more has changed for this long.
-const QUIET: Duration = Duration::from_millis(200);
 
 /// Why a library cannot be opened or watched.
 #[derive(Debug, thiserror::Error)]
@@ -25,7 +21,7 @@ pub enum LibraryError {
 }
 
 /// What a reload did.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub struct ReloadOutcome {
     /// The set that is now in force.
     pub set: Arc<FingerprintSet>,
@@ -35,6 +31,19 @@ pub struct ReloadOutcome {
     pub changed: bool,
     /// Ids whose last good form stays in force because their file broke or their root is gone.
     pub kept: Vec<String>,
+}
+
+impl std::fmt::Debug for ReloadOutcome {
+    /// In short: a line of a log, not the whole set.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ReloadOutcome")
+            .field("version", &self.set.version)
+            .field("previous", &self.previous)
+            .field("fingerprints", &self.set.fingerprints.len())
+            .field("problems", &self.set.diagnostics.len())
+            .field("kept", &self.kept)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Fingerprints of several roots, kept loaded.
@@ -71,7 +80,7 @@ impl Library {
     pub fn reload(&self) -> ReloadOutcome {
         let mut good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
         let mut loaded = load(&self.roots);
-        let kept = keep_good(&mut loaded, &good);
+        let kept = keep_good(&mut loaded, &good, &self.roots);
         *good = loaded.entries.iter().cloned().collect();
         let set = Arc::new(loaded.into_set());
         let before = self.current.swap(Arc::clone(&set));
@@ -90,61 +99,32 @@ impl Library {
         stop: CancellationToken,
         on_change: impl Fn(&ReloadOutcome) + Send + Sync + 'static,
     ) -> Result<tokio::task::JoinHandle<()>, LibraryError> {
-        let (sender, mut changes) = tokio::sync::mpsc::channel::<()>(1);
-        let mut watcher =
-            notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-                // Reading the files is an event too; acting on it would never end.
-                let ours = event.is_ok_and(|event| matches!(event.kind, EventKind::Access(_)));
-                if !ours {
-                    // A full channel already says that something changed.
-                    let _ = sender.try_send(());
-                }
-            })?;
-        for root in &self.roots {
-            watcher.watch(root, RecursiveMode::Recursive)?;
-        }
+        let mut watch = Watch::new(&self.roots)?;
         let library = Arc::clone(self);
         Ok(tokio::spawn(async move {
-            while next_change(&mut changes, &stop).await {
+            // The files may have changed between opening and watching, so the first look is at once.
+            loop {
                 let again = Arc::clone(&library);
-                let Ok(outcome) = tokio::task::spawn_blocking(move || again.reload()).await else {
-                    continue;
-                };
-                // A root that was replaced needs a new watch; one that is gone has none.
-                for root in &library.roots {
-                    let _ = watcher.watch(root, RecursiveMode::Recursive);
-                }
-                if outcome.changed {
+                let reload = tokio::task::spawn_blocking(move || again.reload());
+                if let Ok(outcome) = reload.await
+                    && outcome.changed
+                {
                     on_change(&outcome);
+                }
+                if !watch.next_change(&stop).await {
+                    return;
                 }
             }
         }))
     }
 }
 
-/// Waits for a change and for the quiet after it; false when it is time to stop.
-async fn next_change(
-    changes: &mut tokio::sync::mpsc::Receiver<()>,
-    stop: &CancellationToken,
-) -> bool {
-    tokio::select! {
-        () = stop.cancelled() => return false,
-        change = changes.recv() => if change.is_none() { return false },
-    }
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return false,
-            more = tokio::time::timeout(QUIET, changes.recv()) => match more {
-                Err(_) => return true,
-                Ok(None) => return false,
-                Ok(Some(())) => {}
-            },
-        }
-    }
-}
-
-/// Adds the last good form of what is broken or gone with its root; gives the ids.
-fn keep_good(loaded: &mut Loaded, good: &BTreeMap<PathBuf, Entry>) -> Vec<String> {
+/// Adds the last good form of what is broken or gone with its root, where it stood; gives the ids.
+fn keep_good(
+    loaded: &mut Loaded,
+    good: &BTreeMap<PathBuf, Entry>,
+    roots: &[PathBuf],
+) -> Vec<String> {
     let mut kept = Vec::new();
     for (path, entry) in good {
         let broken = loaded.broken.contains(path);
@@ -153,5 +133,10 @@ fn keep_good(loaded: &mut Loaded, good: &BTreeMap<PathBuf, Entry>) -> Vec<String
             loaded.entries.push((path.clone(), entry.clone()));
         }
     }
+    // The earlier root has the word on an id that two use, whether its file is broken now or not.
+    let root_of = |path: &Path| roots.iter().position(|root| path.starts_with(root));
+    loaded
+        .entries
+        .sort_by(|(a, _), (b, _)| (root_of(a), a).cmp(&(root_of(b), b)));
     kept
 }

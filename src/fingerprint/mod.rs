@@ -6,17 +6,24 @@
 
 mod bug;
 mod canonical;
+mod codes;
 mod diagnostic;
+mod exact;
 mod examples;
+mod files;
 mod library;
 mod lint;
 mod parse;
 mod place;
+mod rewrite;
 mod scope;
 mod set;
 mod times;
+mod warnings;
+mod watch;
 mod yaml;
 
+pub use codes::summary;
 pub use diagnostic::{Diagnostic, Severity};
 pub use library::{Library, LibraryError, ReloadOutcome};
 pub use lint::{LintReport, lint};

@@ -16,6 +16,8 @@ pub(super) struct Parsed {
     pub(super) places: Vec<Place>,
     /// Places of the examples that must match, then of those that must not.
     pub(super) examples: [Vec<Place>; 2],
+    /// Where `test_ids` stand, if any are given.
+    pub(super) test_ids: Option<Place>,
 }
 
 /// Reads one file; the path gives the id and stands in the diagnostics.
@@ -42,6 +44,7 @@ pub(super) fn parse(path: &Path, text: &str, schema: &Schema) -> Result<Parsed, 
         Some(fingerprint) if reader.found.is_empty() => Ok(Parsed {
             fingerprint,
             places: reader.places,
+            test_ids: raw.test_ids.first().map(yaml::place),
             examples: [&raw.examples.matches, &raw.examples.no_match]
                 .map(|texts| texts.iter().map(yaml::place).collect()),
         }),
@@ -109,7 +112,7 @@ impl Reader<'_> {
             suppress_notification: raw.suppress_notification,
             allow_nonvoting: raw.allow_nonvoting,
             resolved_at,
-            test_ids: raw.test_ids.clone(),
+            test_ids: plain(&raw.test_ids),
         })
     }
 
@@ -140,11 +143,7 @@ impl Reader<'_> {
         ];
         let mut given = given.into_iter().flatten();
         if given.next().is_none() {
-            self.error(
-                (1, 1),
-                "no-condition",
-                format!("the file needs exactly {CHOICE}"),
-            );
+            self.no_condition();
             return None;
         }
         if let Some(second) = given.next() {
@@ -176,6 +175,20 @@ impl Reader<'_> {
         let all = all.take().unwrap_or_default();
         let any = any.take().unwrap_or_default();
         Some(Condition::AllAny { all, any })
+    }
+
+    /// Points at a key that was left empty, or at the file.
+    fn no_condition(&mut self) {
+        let keys = ["query:", "pattern:", "all:", "any:", "sequence:"];
+        let empty = |line: &str| keys.iter().find(|key| line.starts_with(**key)).copied();
+        let mut lines = self.text.lines().enumerate();
+        if let Some((line, key)) = lines.find_map(|(n, line)| Some((n + 1, empty(line)?))) {
+            let message = format!("`{}` has no value", key.trim_end_matches(':'));
+            self.error((line, 1), "no-condition", message);
+        } else {
+            let message = format!("the file needs exactly {CHOICE}");
+            self.error((1, 1), "no-condition", message);
+        }
     }
 
     /// A distance: `200` or `200 lines`.
@@ -248,7 +261,9 @@ impl Reader<'_> {
                 let message = error.to_string();
                 let reason = message.lines().last().unwrap_or_default();
                 let reason = reason.strip_prefix("error: ").unwrap_or(reason).to_owned();
-                self.error(yaml::place(text), "bad-pattern", reason);
+                let offset = marked(&message, &text.value);
+                let place = locate(self.text, yaml::place(text), &text.value, offset);
+                self.error(place, "bad-pattern", reason);
                 None
             }
         }
@@ -275,4 +290,17 @@ impl Reader<'_> {
         };
         Scope::new(text).unwrap_or_default()
     }
+}
+
+/// The byte of an expression under which its error message has a `^`; the expression is shown there
+/// indented by four.
+fn marked(message: &str, expression: &str) -> usize {
+    let lines: Vec<&str> = message.lines().collect();
+    let shown = lines
+        .windows(2)
+        .find(|pair| pair[0].trim_start() == expression);
+    let caret = shown.and_then(|pair| pair[1].find('^'));
+    let column = caret.map_or(0, |at| at.saturating_sub(4));
+    let bytes = expression.char_indices().nth(column);
+    bytes.map_or(0, |(byte, _)| byte)
 }

@@ -2,20 +2,17 @@
 
 use super::Fingerprint;
 use super::diagnostic::Diagnostic;
-use super::parse::{Parsed, parse};
+use super::files::read_roots;
+use super::lint::duplicate_id;
+use super::parse::parse_file;
 use crate::query::Schema;
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
-/// A fingerprint file larger than this is not one.
-const LARGEST_FILE: u64 = 1 << 20;
-
-/// Folders deeper than this are a loop of links.
-const DEEPEST: usize = 32;
-
-/// All fingerprints in force at one time.
+/// All fingerprints in force at one time. An id is used once: where two files have the same one, the
+/// earlier root's (in a root, the first by name) is in force and the other is an error.
 #[derive(Debug, Clone, Default)]
 pub struct FingerprintSet {
     /// The fingerprints in the order of roots and file names.
@@ -26,14 +23,6 @@ pub struct FingerprintSet {
     pub diagnostics: Vec<Diagnostic>,
     /// Number of files seen, broken ones included.
     pub files: usize,
-}
-
-/// A file that was found below a root.
-pub(super) struct Source {
-    pub(super) path: PathBuf,
-    /// The name below the root, `/` between the parts.
-    pub(super) relative: String,
-    pub(super) text: Result<String, Diagnostic>,
 }
 
 /// One fingerprint in force with what its version is made of.
@@ -52,7 +41,7 @@ pub(super) struct Loaded {
     pub(super) diagnostics: Vec<Diagnostic>,
     /// Files that are there but broken.
     pub(super) broken: Vec<PathBuf>,
-    /// Roots that cannot be read.
+    /// Roots and folders that cannot be read.
     pub(super) missing: Vec<PathBuf>,
     pub(super) files: usize,
 }
@@ -72,10 +61,8 @@ impl Loaded {
         for (path, entry) in self.entries {
             let id = entry.fingerprint.id.clone();
             if let Some(other) = first.get(&id) {
-                let message = format!("the id `{id}` is already taken by {}", other.display());
-                let file = path.display().to_string();
-                self.diagnostics
-                    .push(Diagnostic::whole(&file, "duplicate-id", message));
+                let (file, other) = (path.display().to_string(), other.display().to_string());
+                self.diagnostics.push(duplicate_id(&file, "", &id, &other));
                 continue;
             }
             first.insert(id, path);
@@ -106,109 +93,31 @@ fn version(entries: &[Entry]) -> String {
 
 /// Reads every file of every root.
 pub(super) fn load(roots: &[PathBuf]) -> Loaded {
-    let mut loaded = Loaded::default();
+    let tree = read_roots(roots);
+    let mut loaded = Loaded {
+        files: tree.sources.len(),
+        diagnostics: tree.problems,
+        missing: tree.missing,
+        ..Loaded::default()
+    };
     let schema = Schema::default();
-    for root in roots {
-        let Some(sources) = read_root(root) else {
-            let file = root.display().to_string();
-            let message = "the fingerprint directory is not there or cannot be read";
-            loaded
-                .diagnostics
-                .push(Diagnostic::whole(&file, "missing-directory", message));
-            loaded.missing.push(root.clone());
-            continue;
-        };
-        for source in sources {
-            loaded.files += 1;
-            match read_source(&source, &schema) {
-                Ok((parsed, text)) => loaded.entries.push((
-                    source.path.clone(),
-                    Entry {
-                        fingerprint: Arc::new(parsed.fingerprint),
-                        relative: source.relative.clone(),
-                        digest: Sha256::digest(text.as_bytes()).to_vec(),
-                    },
-                )),
-                Err(found) => {
-                    loaded.diagnostics.extend(found);
-                    loaded.broken.push(source.path.clone());
-                }
+    for source in tree.sources {
+        let parsed = source.text.map_err(|found| vec![found]);
+        let parsed = parsed.and_then(|text| Ok((parse_file(&source.path, &text, &schema)?, text)));
+        match parsed {
+            Ok((fingerprint, text)) => loaded.entries.push((
+                source.path,
+                Entry {
+                    fingerprint: Arc::new(fingerprint),
+                    relative: source.relative,
+                    digest: Sha256::digest(text.as_bytes()).to_vec(),
+                },
+            )),
+            Err(found) => {
+                loaded.diagnostics.extend(found);
+                loaded.broken.push(source.path);
             }
         }
     }
     loaded
-}
-
-pub(super) fn read_source<'a>(
-    source: &'a Source,
-    schema: &Schema,
-) -> Result<(Parsed, &'a str), Vec<Diagnostic>> {
-    let text = source.text.as_ref().map_err(|found| vec![found.clone()])?;
-    Ok((parse(&source.path, text, schema)?, text))
-}
-
-/// The fingerprint files below a root, sorted; `None` when the root cannot be read. A root may be
-/// a single file.
-pub(super) fn read_root(root: &Path) -> Option<Vec<Source>> {
-    let mut paths = Vec::new();
-    if root.is_file() {
-        paths.push(root.to_owned());
-    } else {
-        std::fs::read_dir(root).ok()?;
-        walk(root, 0, &mut paths);
-    }
-    paths.sort();
-    let sources = paths.into_iter().map(|path| {
-        let below = path.strip_prefix(root).ok();
-        let below = below.filter(|p| !p.as_os_str().is_empty());
-        let name = below.map_or_else(|| path.file_name().map(Path::new), Some);
-        let parts = name.into_iter().flat_map(Path::iter);
-        let parts: Vec<_> = parts.map(|part| part.to_string_lossy()).collect();
-        Source {
-            relative: parts.join("/"),
-            text: read_text(&path),
-            path,
-        }
-    });
-    Some(sources.collect())
-}
-
-fn walk(folder: &Path, depth: usize, paths: &mut Vec<PathBuf>) {
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return;
-    };
-    for entry in entries.flatten() {
-        let path = entry.path();
-        if entry.file_name().to_string_lossy().starts_with('.') {
-            continue;
-        }
-        if path.is_dir() {
-            if depth < DEEPEST {
-                walk(&path, depth + 1, paths);
-            }
-        } else if matches!(
-            path.extension().and_then(|e| e.to_str()),
-            Some("yaml" | "yml")
-        ) {
-            paths.push(path);
-        }
-    }
-}
-
-#[expect(
-    clippy::result_large_err,
-    reason = "one per broken file; boxing buys nothing"
-)]
-fn read_text(path: &Path) -> Result<String, Diagnostic> {
-    let file = path.display().to_string();
-    let refuse = |message: String| Diagnostic::whole(&file, "unreadable", message);
-    let size = std::fs::metadata(path).map_err(|e| refuse(e.to_string()))?;
-    if size.len() > LARGEST_FILE {
-        return Err(refuse("the file is larger than 1 MiB".into()));
-    }
-    let bytes = std::fs::read(path).map_err(|e| refuse(e.to_string()))?;
-    String::from_utf8(bytes).map_err(|e| {
-        let at = e.utf8_error().valid_up_to();
-        refuse(format!("not UTF-8 at byte {at}"))
-    })
 }

@@ -42,7 +42,7 @@ fn what_is_wrong_has_a_place() {
     assert_eq!(refused("query: [a]\n"), "1:8 wrong-type");
     assert_eq!(refused("title: a\n"), "1:1 no-condition");
     assert_eq!(refused("query: a\npattern: b\n"), "2:10 several-conditions");
-    assert_eq!(refused("pattern: '('\n"), "1:10 bad-pattern");
+    assert_eq!(refused("pattern: '('\n"), "1:11 bad-pattern");
     assert_eq!(refused("query: a\nwithin: 3\n"), "2:9 stray-key");
     assert_eq!(
         refused("sequence: [a, b]\nwithin: 3 days\n"),

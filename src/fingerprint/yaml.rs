@@ -42,7 +42,7 @@ pub(super) struct Raw {
     #[serde(rename = "resolved_at")]
     pub(super) resolved_at: Option<Text>,
     #[serde(default, rename = "test_ids")]
-    pub(super) test_ids: Vec<String>,
+    pub(super) test_ids: Vec<Text>,
 }
 
 /// `scope:` as written.
@@ -108,13 +108,24 @@ fn explain(file: &str, text: &str, error: &Error) -> Diagnostic {
             expected,
             ..
         } => {
-            let message = format!("expected {expected}, found {unexpected}");
+            let message = format!("expected {}, found {unexpected}", plain(expected));
             ("wrong-type", message, None)
         }
-        Error::Unexpected { expected, .. } => {
-            ("wrong-type", format!("expected {expected} here"), None)
+        Error::Unexpected { expected, .. } => (
+            "wrong-type",
+            format!("expected {} here", plain(expected)),
+            None,
+        ),
+        Error::InvalidScalar { ty, .. } => {
+            ("wrong-type", format!("expected {} here", plain(ty)), None)
         }
-        Error::InvalidScalar { ty, .. } => ("wrong-type", format!("this is not a {ty}"), None),
+        Error::Budget { .. }
+        | Error::AliasReplayLimitExceeded { .. }
+        | Error::AliasExpansionLimitExceeded { .. }
+        | Error::AliasReplayStackDepthExceeded { .. } => {
+            let message = "nested too deep, or anchors and aliases repeat too much";
+            ("too-complex", message.to_owned(), None)
+        }
         Error::NullIntoString { .. } => ("wrong-type", "expected text, found nothing".into(), None),
         Error::Eof { .. } => ("empty-file", "the file holds no fingerprint".into(), None),
         other => ("yaml-syntax", one_line(&other.to_string()), None),
@@ -126,11 +137,27 @@ fn explain(file: &str, text: &str, error: &Error) -> Diagnostic {
     }
 }
 
+/// What the parser expects, in the words of people.
+fn plain(expected: &str) -> &str {
+    match expected {
+        "sequence start" => "a list",
+        "string scalar" => "text",
+        "mapping start" => "keys with values (`query: …`)",
+        "i64" => "a whole number",
+        "boolean" => "`true` or `false`",
+        other => other,
+    }
+}
+
 /// The parser's message without its own copy of the place.
 fn one_line(message: &str) -> String {
     let first = message.lines().next().unwrap_or_default();
     let cut = first.find(" at line ").unwrap_or(first.len());
-    first[..cut].to_owned()
+    let said = &first[..cut];
+    if said.contains("quoted scalar") {
+        return format!("{said}; is a quote before this not closed?");
+    }
+    said.to_owned()
 }
 
 /// The known key that a misspelt one was most likely meant to be.
@@ -146,7 +173,7 @@ fn nearest(field: &str, expected: &[&'static str]) -> Option<&'static str> {
 }
 
 /// The number of single-character edits between two words.
-fn edits(a: &str, b: &str) -> usize {
+pub(super) fn edits(a: &str, b: &str) -> usize {
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.chars().take(64).enumerate() {

@@ -7,14 +7,20 @@ use super::problem::Problem;
 use super::read::{BuildSummary, FileContext, read_decoded};
 use crate::event::Event;
 use std::cell::Cell;
-use std::io::{self, Read};
-use std::sync::Arc;
+use std::io::{self, ErrorKind, Read, Seek};
 use tar::{Archive, Entry, EntryType};
+use tempfile::SpooledTempFile;
 
 /// Longest extended header that is looked at; names are refused beyond 1,024 bytes anyway.
 const MAX_HEADER: u64 = 64 * 1024;
+/// Largest first member that is held back; a larger one is the console only if its name says so.
+const MAX_HELD: u64 = 1 << 30;
+/// How much of it stays in memory.
+const IN_MEMORY: usize = 1 << 20;
 
 /// Reads every log of the archive. `root` goes before the names when the build has other logs.
+/// Where `context` says that this is the build's main log, an archive of one log is meant: whether
+/// it is one is known only when the next log is asked for, so the first is held back until then.
 pub(crate) fn read_archive(
     decoded: Decoded<'_>,
     root: Option<&str>,
@@ -24,62 +30,158 @@ pub(crate) fn read_archive(
     summary: &mut BuildSummary,
 ) {
     let meter = decoded.meter;
-    let failure =
-        |error: &io::Error, meter: &Arc<Meter>, at| meter.problem(error, &context.name, at, limits);
     let mut archive = Archive::new(decoded.reader);
-    let entries = match archive.entries() {
-        Ok(entries) => entries.raw(true),
-        Err(error) => {
-            summary.problems.push(failure(&error, &meter, 0));
-            return;
-        }
+    let mut members = Members {
+        root,
+        context,
+        limits,
+        summary,
+        sink,
+        meter: &meter,
+        held: None,
+        broken: false,
+        count: 0,
+        read: 0,
     };
-    let mut names = Names::default();
-    let mut read = 0;
-    for entry in entries {
-        let mut entry = match entry {
-            Ok(entry) => entry,
-            Err(error) => {
-                summary.problems.push(failure(&error, &meter, read));
-                return;
-            }
-        };
-        let Some(name) = names.of(&mut entry) else {
-            continue;
-        };
-        if summary.files.len() >= limits.max_files {
-            let limit = limits.max_files;
-            summary.problems.push(Problem::TooManyFiles { limit });
-            return;
-        }
-        match clean_name(&name) {
-            Ok(name) => {
-                let name = root.map_or(name.clone(), |root| format!("{root}/{name}"));
-                let member = FileContext {
-                    name,
-                    ..context.clone()
-                };
-                read += read_member(&mut entry, member, limits, sink, summary);
-            }
-            Err(reason) => summary.problems.push(Problem::BadName {
-                name: name.chars().take(200).collect(),
-                reason,
-            }),
-        }
+    let failure = match archive.entries() {
+        Ok(entries) => members.all(entries.raw(true)),
+        Err(error) => Err(error),
+    };
+    let only = members.count == 1;
+    members.release(only);
+    let broken = members.broken;
+    if let (Err(error), false) = (failure, broken) {
+        let problem = meter.problem(&error, &context.name, members.read, limits);
+        members.summary.problems.push(problem);
     }
 }
 
-/// True when the archive holds exactly one log.
-pub(crate) fn holds_one(decoded: Decoded<'_>) -> bool {
-    let mut archive = Archive::new(decoded.reader);
-    let Ok(entries) = archive.entries() else {
-        return false;
-    };
-    let files = entries
-        .raw(true)
-        .map_while(Result::ok)
-        .filter(|entry| is_file(entry.header().entry_type()));
-    files.take(2).count() == 1
+/// The logs of one archive as they are met.
+struct Members<'a> {
+    root: Option<&'a str>,
+    context: &'a FileContext,
+    limits: &'a Limits,
+    summary: &'a mut BuildSummary,
+    sink: &'a mut dyn FnMut(Event),
+    meter: &'a Meter,
+    held: Option<(FileContext, Held)>,
+    /// True when the end of the archive was met inside a log, and told.
+    broken: bool,
+    count: usize,
+    read: u64,
+}
+
+impl Members<'_> {
+    fn all<R: Read>(&mut self, entries: tar::Entries<'_, R>) -> io::Result<()> {
+        let mut names = Names::default();
+        for entry in entries {
+            let mut entry = entry?;
+            let Some(name) = names.of(&mut entry) else {
+                continue;
+            };
+            self.release(false);
+            self.count += 1;
+            if self.summary.files.len() >= self.limits.max_files {
+                let limit = self.limits.max_files;
+                self.summary.problems.push(Problem::TooManyFiles { limit });
+                return Ok(());
+            }
+            match clean_name(&name) {
+                Ok(name) => self.one(entry, name),
+                Err(reason) => self.summary.problems.push(Problem::BadName {
+                    name: name.chars().take(200).collect(),
+                    reason,
+                }),
+            }
+        }
+        Ok(())
+    }
+
+    fn one<R: Read>(&mut self, mut entry: Entry<'_, R>, name: String) {
+        let member = FileContext {
+            name: match self.root {
+                Some(root) => format!("{root}/{name}"),
+                None => name,
+            },
+            main: false,
+            ..self.context.clone()
+        };
+        let size = entry.size();
+        if self.context.main && self.count == 1 && size <= MAX_HELD {
+            self.held = Some((member, Held::take(&mut entry, size)));
+            return;
+        }
+        self.member(entry, size, member);
+    }
+
+    /// Reads one log. What stops the archive inside it is told with the name of this log.
+    fn member(&mut self, member: impl Read, size: u64, context: FileContext) {
+        let (seen, failure) = (Cell::new(0_u64), Cell::new(None));
+        let counted = Counted {
+            inner: member,
+            seen: &seen,
+            failure: &failure,
+        };
+        let decoded = decode(Box::new(counted), self.limits);
+        let mut file = read_decoded(decoded, &context, self.limits, self.sink);
+        if let Some(error) = failure.take() {
+            // The log's own reader has only seen that the archive failed, and not why.
+            file.problems.retain(|problem| !problem.loses_data());
+            let problem = self
+                .meter
+                .problem(&error, &context.name, file.bytes, self.limits);
+            file.problems.push(problem);
+            self.broken = true;
+        } else if file.complete() && seen.get() < size {
+            // The archive's end inside a member is no error to the archive reader.
+            file.problems.push(Problem::Truncated {
+                file: context.name.clone(),
+                offset: file.bytes,
+            });
+            self.broken = true;
+        }
+        self.summary.files.push((context.name, file));
+        self.read += seen.get();
+    }
+
+    /// Reads the log that was held back.
+    fn release(&mut self, main: bool) {
+        let Some((mut member, held)) = self.held.take() else {
+            return;
+        };
+        member.main = main;
+        let size = held.size;
+        self.member(held, size, member);
+    }
+}
+
+/// A member that is kept until it is known whether others come; on the disk unless it is small.
+struct Held {
+    kept: SpooledTempFile,
+    size: u64,
+    error: Option<io::Error>,
+}
+
+impl Held {
+    fn take(entry: &mut impl Read, size: u64) -> Self {
+        let mut kept = SpooledTempFile::new(IN_MEMORY);
+        let copied = io::copy(entry, &mut kept).and_then(|_| kept.rewind());
+        let error = copied.err();
+        if error.is_some() {
+            // What came before the error is read; when not even this is possible the error says so.
+            let _ = kept.rewind();
+        }
+        Self { kept, size, error }
+    }
+}
+
+impl Read for Held {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self.kept.read(buffer)? {
+            0 if !buffer.is_empty() => self.error.take().map_or(Ok(0), Err),
+            n => Ok(n),
+        }
+    }
 }
 
 fn is_file(kind: EntryType) -> bool {
@@ -89,38 +191,11 @@ fn is_file(kind: EntryType) -> bool {
     )
 }
 
-fn read_member<R: Read>(
-    entry: &mut Entry<'_, R>,
-    context: FileContext,
-    limits: &Limits,
-    sink: &mut dyn FnMut(Event),
-    summary: &mut BuildSummary,
-) -> u64 {
-    let size = entry.size();
-    let seen = Cell::new(0_u64);
-    let failed = Cell::new(false);
-    let counted = Counted {
-        inner: entry,
-        seen: &seen,
-        failed: &failed,
-    };
-    let mut file = read_decoded(decode(Box::new(counted), limits), &context, limits, sink);
-    // The archive's end inside a member is no error to the archive reader.
-    if file.complete() && !failed.get() && seen.get() < size {
-        file.problems.push(Problem::Truncated {
-            file: context.name.clone(),
-            offset: file.bytes,
-        });
-    }
-    summary.files.push((context.name, file));
-    seen.get()
-}
-
-/// Counts what is read of a member.
+/// Counts what is read of a member, and keeps what stopped it.
 struct Counted<'a, R> {
     inner: R,
     seen: &'a Cell<u64>,
-    failed: &'a Cell<bool>,
+    failure: &'a Cell<Option<io::Error>>,
 }
 
 impl<R: Read> Read for Counted<'_, R> {
@@ -128,7 +203,11 @@ impl<R: Read> Read for Counted<'_, R> {
         let result = self.inner.read(buffer);
         match &result {
             Ok(n) => self.seen.set(self.seen.get() + *n as u64),
-            Err(_) => self.failed.set(true),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => {
+                let same = io::Error::new(error.kind(), error.to_string());
+                self.failure.set(Some(same));
+            }
         }
         result
     }

@@ -14,12 +14,14 @@ pub(crate) enum Block {
     None,
     /// A Python traceback; `before` stands before each of its lines.
     Python { before: String, stage: Stage },
-    /// A stack trace of Java or JavaScript.
-    Java,
+    /// A stack trace of Java or JavaScript, and what the next line may be.
+    Java(After),
     /// A Go panic or a list of goroutines.
     Go { frames: bool },
     /// A Rust panic.
     Rust { message_next: bool },
+    /// A report of Go's race detector, up to the line of `=` under it.
+    Race,
 }
 
 /// How far a Python traceback has come.
@@ -28,6 +30,17 @@ pub(crate) enum Stage {
     Frames,
     Exception,
     Chain,
+}
+
+/// What comes next in a stack trace of Java or JavaScript.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum After {
+    /// Frames and causes.
+    Frames,
+    /// The properties of a JavaScript error, up to a `}`.
+    Object,
+    /// The exception that stands under a bare `Caused by:`, as Gradle writes it.
+    Cause,
 }
 
 impl Block {
@@ -45,6 +58,9 @@ impl Block {
         if body.starts_with("panic: ") || body.starts_with("fatal error: ") {
             return Self::Go { frames: false };
         }
+        if body.trim_end() == "WARNING: DATA RACE" {
+            return Self::Race;
+        }
         if body.starts_with("thread '") && body.contains(" panicked at ") {
             return Self::Rust {
                 message_next: body.trim_end().ends_with(':'),
@@ -56,6 +72,11 @@ impl Block {
     /// This block, or the other one when this is none.
     pub(crate) fn or(self, other: Self) -> Self {
         if self == Self::None { other } else { self }
+    }
+
+    /// The block whose first frame is this line.
+    pub(crate) fn of_frame(frame: &str) -> Self {
+        Self::Java(After::frame(frame))
     }
 
     /// True when the line belongs to the block. `after_blank` says that blank lines came before.
@@ -70,8 +91,9 @@ impl Block {
                 }
                 stage.takes(rest.unwrap_or(body), after_blank)
             }
-            Self::Java => !after_blank && is_java(body),
+            Self::Java(after) => after.takes(body, after_blank),
             Self::Go { frames } => takes_go(frames, body, after_blank),
+            Self::Race => is_race(body),
             Self::Rust { message_next } => !after_blank && takes_rust(message_next, body),
         }
     }
@@ -106,8 +128,11 @@ fn is_exception(rest: &str) -> bool {
     named && (after.trim().is_empty() || after.starts_with(':'))
 }
 
-/// Lines that database errors put after the exception.
+/// Lines of the exception's own text: indented ones, and what database errors put there.
 fn is_detail(rest: &str) -> bool {
+    if rest.starts_with([' ', '\t']) {
+        return true;
+    }
     ["[SQL:", "[parameters:", "(Background on this error"]
         .iter()
         .any(|start| rest.starts_with(start))
@@ -123,10 +148,50 @@ pub(crate) fn is_frame(body: &str) -> bool {
             .is_some_and(|f| !f.trim().is_empty())
 }
 
-fn is_java(body: &str) -> bool {
-    if is_frame(body) {
-        return true;
+impl After {
+    /// `    at f (x.js:1:2) {`: the properties of the error follow.
+    fn frame(body: &str) -> Self {
+        if body.trim_end().ends_with(" {") {
+            Self::Object
+        } else {
+            Self::Frames
+        }
     }
+
+    fn takes(&mut self, body: &str, after_blank: bool) -> bool {
+        match self {
+            Self::Object if !after_blank => {
+                if body.starts_with('}') {
+                    *self = Self::Frames;
+                    return true;
+                }
+                return body.starts_with("  ");
+            }
+            Self::Cause if !after_blank => {
+                *self = Self::Frames;
+                return true;
+            }
+            Self::Object | Self::Cause | Self::Frames => {}
+        }
+        if is_frame(body) {
+            *self = Self::frame(body);
+            return !after_blank || is_call_site(body);
+        }
+        if body.trim() == "Caused by:" {
+            *self = Self::Cause;
+            return true;
+        }
+        !after_blank && is_cause(body)
+    }
+}
+
+/// A frame that no other text looks like, so that it belongs to a trace after a blank line too:
+/// Gradle and Jenkins put such lines there.
+pub(crate) fn is_call_site(body: &str) -> bool {
+    is_frame(body) && body.trim_end().ends_with(')') && body.contains('(')
+}
+
+fn is_cause(body: &str) -> bool {
     let rest = body.strip_prefix("[ERROR]").unwrap_or(body).trim();
     rest.starts_with("Caused by: ")
         || rest.starts_with("Caused: ")
@@ -165,15 +230,29 @@ fn takes_go(frames: &mut bool, body: &str, after_blank: bool) -> bool {
     }
     if *frames {
         let call = body.trim_end();
-        return is_call(call) || call.starts_with("...additional frames elided");
+        return is_call(call)
+            || call.starts_with("...additional frames elided")
+            || call.starts_with("goroutine running on other thread");
     }
     body.starts_with("panic: ") || body.starts_with("[signal ") || body.starts_with("goroutine ")
 }
 
-/// `main.(*T).run(0x1, 0x2)`
+/// `main.(*T).run(0x1, 0x2)`, or `panic(…)`, which is the only one without a package.
 fn is_call(line: &str) -> bool {
     let name = line.split('(').next().unwrap_or_default();
-    line.ends_with(')') && name.contains('.') && !name.contains(' ')
+    line.ends_with(')') && (name.contains('.') || name == "panic") && !name.contains(' ')
+}
+
+/// The headings of the stacks in a report, and their frames.
+fn is_race(body: &str) -> bool {
+    let heading = [
+        "Read at ",
+        "Write at ",
+        "Previous ",
+        "Goroutine ",
+        "Location is ",
+    ];
+    body.starts_with("  ") || heading.iter().any(|start| body.starts_with(start))
 }
 
 fn takes_rust(message_next: &mut bool, body: &str) -> bool {

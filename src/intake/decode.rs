@@ -74,6 +74,8 @@ pub(crate) struct Decoded<'a> {
     pub(crate) meter: Arc<Meter>,
     /// True when the content is a tar archive.
     pub(crate) archive: bool,
+    /// What the content is when it is packed in a way that is not taken apart.
+    pub(crate) packed: Option<&'static str>,
 }
 
 /// Opens what `reader` gives: gzip, zstd, xz and bzip2 by their first bytes, nested.
@@ -95,10 +97,12 @@ pub(crate) fn decode<'a>(reader: Box<dyn Read + 'a>, limits: &Limits) -> Decoded
         peek = Peek::new(Box::new(guard(decoder, limits, &meter)));
     }
     let archive = is_tar(peek.head());
+    let packed = packed(peek.head());
     Decoded {
         reader: Box::new(peek),
         meter,
         archive,
+        packed,
     }
 }
 
@@ -130,6 +134,19 @@ fn kind_of(head: &[u8]) -> Option<Kind> {
 
 fn is_tar(head: &[u8]) -> bool {
     head.get(257..262) == Some(b"ustar")
+}
+
+/// Packed files that would only look like a log without any known bug.
+fn packed(head: &[u8]) -> Option<&'static str> {
+    let kinds: [(&[u8], &str); 5] = [
+        (b"PK\x03\x04", "a zip archive"),
+        (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+        (b"Rar!\x1a\x07", "a rar archive"),
+        (b"\x04\x22\x4d\x18", "compressed by lz4"),
+        (b"\x1f\x9d", "compressed by compress (.Z)"),
+    ];
+    let found = kinds.iter().find(|(magic, _)| head.starts_with(magic));
+    found.map(|(_, kind)| *kind)
 }
 
 fn decoder<'a>(kind: Kind, from: Peek<'a>) -> io::Result<Box<dyn Read + 'a>> {

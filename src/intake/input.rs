@@ -1,23 +1,40 @@
-//! Where the logs of one build lie: a file, or a folder of files.
+//! Where the logs of one build lie: files, folders of files, and whatever else can be read.
 
 use super::decode::decode;
 use super::limits::Limits;
 use super::problem::{IntakeError, Problem};
+use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// One log file of a build, or what stands in the way of reading it.
 #[derive(Debug, Clone)]
 pub struct LogInput {
     name: String,
+    main: bool,
     source: Source,
 }
 
-#[derive(Debug, Clone)]
+/// Opens a log that is no file.
+type Open = dyn Fn() -> io::Result<Box<dyn Read>> + Send + Sync;
+
+#[derive(Clone)]
 enum Source {
     Path(PathBuf),
+    Stream(Arc<Open>),
     Refused(Problem),
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Path(path) => f.debug_tuple("Path").field(path).finish(),
+            Self::Stream(_) => f.write_str("Stream"),
+            Self::Refused(problem) => f.debug_tuple("Refused").field(problem).finish(),
+        }
+    }
 }
 
 /// A log, decompressed while it is read; limits apply.
@@ -36,8 +53,34 @@ impl LogInput {
     pub fn new(name: impl Into<String>, path: impl Into<PathBuf>) -> Self {
         Self {
             name: name.into(),
+            main: false,
             source: Source::Path(path.into()),
         }
+    }
+
+    /// A log that `open` gives when its turn comes, such as standard input or a download. It is
+    /// opened once.
+    pub fn stream(
+        name: impl Into<String>,
+        open: impl Fn() -> io::Result<Box<dyn Read>> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            main: false,
+            source: Source::Stream(Arc::new(open)),
+        }
+    }
+
+    /// The same log, known to be the build's main log.
+    #[must_use]
+    pub fn as_main(mut self) -> Self {
+        self.main = true;
+        self
+    }
+
+    /// True when it was said to be the build's main log.
+    pub(crate) fn is_main(&self) -> bool {
+        self.main
     }
 
     /// Path below the build's log root, `/` between the parts.
@@ -48,7 +91,7 @@ impl LogInput {
     /// Why it will not be read, when it will not.
     pub fn problem(&self) -> Option<&Problem> {
         match &self.source {
-            Source::Path(_) => None,
+            Source::Path(_) | Source::Stream(_) => None,
             Source::Refused(problem) => Some(problem),
         }
     }
@@ -63,6 +106,7 @@ impl LogInput {
     pub(crate) fn raw(&self) -> io::Result<Box<dyn Read>> {
         match &self.source {
             Source::Path(path) => Ok(Box::new(File::open(path)?)),
+            Source::Stream(open) => open(),
             Source::Refused(problem) => Err(io::Error::other(problem.to_string())),
         }
     }
@@ -70,22 +114,38 @@ impl LogInput {
     fn refused(name: String, problem: Problem) -> Self {
         Self {
             name,
+            main: false,
             source: Source::Refused(problem),
         }
     }
 }
 
 /// The logs at `path`: one for a file, all files below it, sorted, for a folder. What is refused
-/// is in the list too, so that it is told.
+/// is in the list too, so that it is told. A file is called by its last part, the files of a folder
+/// by their path below it.
 pub fn open_path(path: &Path, limits: &Limits) -> Result<Vec<LogInput>, IntakeError> {
+    let name = if path.is_dir() {
+        String::new()
+    } else {
+        let last = path.file_name().unwrap_or(path.as_os_str());
+        last.to_string_lossy().into_owned()
+    };
+    open_path_as(path, &name, limits)
+}
+
+/// Like [`open_path`], with `name` for the file, or before the names of the folder's files.
+pub fn open_path_as(
+    path: &Path,
+    name: &str,
+    limits: &Limits,
+) -> Result<Vec<LogInput>, IntakeError> {
     let failed = |source| IntakeError::Io {
         path: path.to_owned(),
         source,
     };
     let kind = fs::metadata(path).map_err(failed)?;
     if !kind.is_dir() {
-        let name = path.file_name().unwrap_or(path.as_os_str());
-        return Ok(vec![LogInput::new(name.to_string_lossy(), path)]);
+        return Ok(vec![LogInput::new(name, path)]);
     }
     let root = path.canonicalize().map_err(failed)?;
     fs::read_dir(&root).map_err(failed)?;
@@ -95,7 +155,7 @@ pub fn open_path(path: &Path, limits: &Limits) -> Result<Vec<LogInput>, IntakeEr
         found: Vec::new(),
         full: false,
     };
-    walk.folder(&root, "", 0);
+    walk.folder(&root, name, 0);
     let mut found = walk.found;
     found.sort_by(|a, b| a.name.cmp(&b.name));
     Ok(found)

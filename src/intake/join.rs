@@ -3,7 +3,7 @@
 //! Only neighbouring lines of one writer are joined, so that an event is one stretch of its file
 //! and its text can be mapped back to it.
 
-use super::block::{Block, is_frame};
+use super::block::{Block, is_call_site, is_frame};
 use super::format::{Format, Prefix};
 use super::limits::Limits;
 use super::lines::RawLine;
@@ -118,8 +118,9 @@ impl<'a> Joiner<'a> {
         if self.block.takes(body, after_blank) {
             return true;
         }
-        if !after_blank && matches!(self.block, Block::None) && is_frame(body) {
-            self.block = Block::Java;
+        let frame = is_call_site(body) || (!after_blank && is_frame(body));
+        if matches!(self.block, Block::None) && frame {
+            self.block = Block::of_frame(body);
             return true;
         }
         false

@@ -21,7 +21,7 @@ mod time;
 mod window;
 
 pub use format::Format;
-pub use input::{LogInput, LogReader, open_path};
+pub use input::{LogInput, LogReader, open_path, open_path_as};
 pub use limits::Limits;
 pub use name::clean_name;
 pub use problem::{IntakeError, NameError, Problem};

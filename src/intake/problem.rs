@@ -38,9 +38,7 @@ pub enum Problem {
         ratio: u32,
     },
     /// More bytes than a file may have.
-    #[error(
-        "{file}: larger than {limit} bytes; reading stopped there; raise the limit to read all"
-    )]
+    #[error("{file}: larger than the limit of {limit} bytes; reading stopped there")]
     TooLarge {
         /// The log file.
         file: String,
@@ -48,9 +46,7 @@ pub enum Problem {
         limit: u64,
     },
     /// The file or the stream failed.
-    #[error(
-        "{file}: cannot be read after {offset} bytes: {reason}; check the file and its permissions"
-    )]
+    #[error("{file}: cannot be read{}: {reason}", after(*offset))]
     NotReadable {
         /// The log file.
         file: String,
@@ -58,6 +54,18 @@ pub enum Problem {
         offset: u64,
         /// What the system says.
         reason: String,
+    },
+    /// A packed file of a kind that is not taken apart.
+    #[error(
+        "{file}: {kind}, which is not taken apart; unpack it, or pack the logs as tar, gzip or zstd"
+    )]
+    Packed {
+        /// The file.
+        file: String,
+        /// What it is.
+        kind: &'static str,
+        /// True when it is the build's main log, and no artefact beside the logs.
+        main: bool,
     },
     /// Lines that were cut into pieces; nothing is lost, but a phrase across a cut is not found.
     #[error(
@@ -72,6 +80,30 @@ pub enum Problem {
         count: u64,
         /// Length of a piece.
         limit: usize,
+    },
+    /// Bytes that are no text. Nothing is lost, but what they stood for is not known.
+    #[error(
+        "{file}:{line}: not UTF-8 ({count} such lines in this file), the bytes are read as \u{FFFD}; the words around them are found"
+    )]
+    NotUtf8 {
+        /// The log file.
+        file: String,
+        /// The first such line.
+        line: u64,
+        /// Number of such lines.
+        count: u64,
+    },
+    /// NUL bytes: binary data, or UTF-16.
+    #[error(
+        "{file}:{line}: NUL bytes ({count} such lines in this file), read as blanks between words; if this is UTF-16, convert it to UTF-8"
+    )]
+    Nul {
+        /// The log file.
+        file: String,
+        /// The first such line.
+        line: u64,
+        /// Number of such lines.
+        count: u64,
     },
     /// A file name that must not be used.
     #[error("{name:?}: refused, {reason}; rename the file")]
@@ -107,7 +139,8 @@ impl Problem {
     /// True when a part of the log was not read because of it.
     pub fn loses_data(&self) -> bool {
         match self {
-            Self::LongLine { .. } => false,
+            Self::LongLine { .. } | Self::NotUtf8 { .. } | Self::Nul { .. } => false,
+            Self::Packed { main, .. } => *main,
             Self::Truncated { .. }
             | Self::Damaged { .. }
             | Self::Bomb { .. }
@@ -118,6 +151,13 @@ impl Problem {
             | Self::TooDeep { .. }
             | Self::Outside { .. } => true,
         }
+    }
+}
+
+fn after(offset: u64) -> String {
+    match offset {
+        0 => String::new(),
+        bytes => format!(" after {bytes} bytes"),
     }
 }
 

@@ -6,7 +6,7 @@ use super::format::Format;
 use super::input::LogInput;
 use super::join::Joiner;
 use super::limits::Limits;
-use super::lines::Lines;
+use super::lines::{Lines, RawLine};
 use super::name::{base_name, is_main, without_compression};
 use super::problem::Problem;
 use super::strip::clean_into;
@@ -59,6 +59,11 @@ pub struct BuildSummary {
 }
 
 impl BuildSummary {
+    /// True when there was not one byte of log, so that nothing could be looked at.
+    pub fn is_empty(&self) -> bool {
+        self.bytes() == 0
+    }
+
     /// True when nothing of the build's logs is missing.
     pub fn complete(&self) -> bool {
         !self.problems.iter().any(Problem::loses_data)
@@ -108,19 +113,19 @@ pub(crate) fn read_decoded(
     let format = Format::detect(lines.head());
     let shared = shared_fields(context, format);
     let mut joiner = Joiner::new(format, limits, &context.name, shared, sink);
-    let mut long = LongLines::default();
+    let mut odd = Odd::default();
     let mut text = String::new();
     while let Some(line) = lines.next() {
-        long.see(line.piece, line.number);
-        clean_into(
+        let is_utf8 = clean_into(
             line.bytes.strip_suffix(b"\r").unwrap_or(line.bytes),
             &mut text,
         );
+        odd.see(&line, is_utf8);
         joiner.push(&line, &text);
     }
     let events = joiner.finish();
     let (bytes, count) = (lines.bytes(), lines.count());
-    let mut problems = long.problem(&context.name, limits);
+    let mut problems = odd.problems(&context.name, limits);
     if let Some(error) = lines.error() {
         problems.push(decoded.meter.problem(&error, &context.name, bytes, limits));
     }
@@ -133,35 +138,71 @@ pub(crate) fn read_decoded(
     }
 }
 
+/// Lines that are no clean text, of which the first and the number are told.
 #[derive(Default)]
-struct LongLines {
+struct Odd {
+    long: Lot,
+    not_utf8: Lot,
+    nul: Lot,
+}
+
+/// Lines of one kind.
+#[derive(Default)]
+struct Lot {
     first: u64,
     last: u64,
     count: u64,
 }
 
-impl LongLines {
-    fn see(&mut self, piece: bool, number: u64) {
-        if !piece || self.last == number {
-            return;
+impl Odd {
+    fn see(&mut self, line: &RawLine<'_>, is_utf8: bool) {
+        if line.piece {
+            self.long.add(line.number);
         }
-        self.count += 1;
-        self.last = number;
-        if self.first == 0 {
-            self.first = number;
+        if !is_utf8 {
+            self.not_utf8.add(line.number);
+        }
+        if memchr::memchr(0, line.bytes).is_some() {
+            self.nul.add(line.number);
         }
     }
 
-    fn problem(&self, file: &str, limits: &Limits) -> Vec<Problem> {
-        if self.count == 0 {
-            return Vec::new();
-        }
-        vec![Problem::LongLine {
+    fn problems(&self, file: &str, limits: &Limits) -> Vec<Problem> {
+        let long = self.long.told(|line, count| Problem::LongLine {
             file: file.to_owned(),
-            line: self.first,
-            count: self.count,
+            line,
+            count,
             limit: limits.max_line,
-        }]
+        });
+        let not_utf8 = self.not_utf8.told(|line, count| Problem::NotUtf8 {
+            file: file.to_owned(),
+            line,
+            count,
+        });
+        let nul = self.nul.told(|line, count| Problem::Nul {
+            file: file.to_owned(),
+            line,
+            count,
+        });
+        [long, not_utf8, nul].into_iter().flatten().collect()
+    }
+}
+
+impl Lot {
+    /// The pieces of one line count once.
+    fn add(&mut self, line: u64) {
+        if self.last == line {
+            return;
+        }
+        self.count += 1;
+        self.last = line;
+        if self.first == 0 {
+            self.first = line;
+        }
+    }
+
+    fn told(&self, problem: impl Fn(u64, u64) -> Problem) -> Option<Problem> {
+        (self.count > 0).then(|| problem(self.first, self.count))
     }
 }
 
@@ -222,28 +263,37 @@ fn read_input(
             return;
         }
     };
-    let mut context = FileContext {
+    let context = FileContext {
         name: input.name().to_owned(),
-        main: only,
+        main: only || input.is_main(),
         shared: shared.clone(),
         extra_tags: Vec::new(),
     };
-    let decoded = decode(reader, limits);
-    if !decoded.archive {
-        let file = read_decoded(decoded, &context, limits, sink);
-        summary.files.push((context.name, file));
-        return;
-    }
-    // Whether an archive holds only one log is known only when it has been looked through.
-    context.main = only && holds_one(input, limits);
     let root = if only { None } else { Some(input.name()) };
-    archive::read_archive(decoded, root, &context, limits, sink, summary);
+    read_source(decode(reader, limits), root, context, limits, sink, summary);
 }
 
-fn holds_one(input: &LogInput, limits: &Limits) -> bool {
-    input
-        .raw()
-        .is_ok_and(|reader| archive::holds_one(decode(reader, limits)))
+/// Reads a log, or all logs of an archive, with `root` before their names.
+fn read_source(
+    decoded: Decoded<'_>,
+    root: Option<&str>,
+    context: FileContext,
+    limits: &Limits,
+    sink: &mut dyn FnMut(Event),
+    summary: &mut BuildSummary,
+) {
+    if decoded.archive {
+        archive::read_archive(decoded, root, &context, limits, sink, summary);
+        return;
+    }
+    if let Some(kind) = decoded.packed {
+        let main = context.main || is_main(&context.name);
+        let file = context.name;
+        summary.problems.push(Problem::Packed { file, kind, main });
+        return;
+    }
+    let file = read_decoded(decoded, &context, limits, sink);
+    summary.files.push((context.name, file));
 }
 
 /// Reads a stream, such as standard input: one log, which is the build's main log, or an archive
@@ -256,18 +306,13 @@ pub fn read_stream(
     sink: &mut dyn FnMut(Event),
 ) -> BuildSummary {
     let mut summary = BuildSummary::default();
-    let decoded = decode(Box::new(reader), limits);
     let context = FileContext {
         name: name.to_owned(),
-        main: !decoded.archive,
+        main: true,
         shared: shared.clone(),
         extra_tags: Vec::new(),
     };
-    if decoded.archive {
-        archive::read_archive(decoded, None, &context, limits, sink, &mut summary);
-    } else {
-        let file = read_decoded(decoded, &context, limits, sink);
-        summary.files.push((context.name, file));
-    }
+    let decoded = decode(Box::new(reader), limits);
+    read_source(decoded, None, context, limits, sink, &mut summary);
     summary
 }

@@ -20,6 +20,7 @@ pub struct Stripped {
     /// The text that queries see.
     pub text: String,
     map: Vec<Segment>,
+    lossy: bool,
 }
 
 impl Stripped {
@@ -43,6 +44,7 @@ impl Stripped {
             }
             raw += valid.len();
             if !chunk.invalid().is_empty() {
+                self.lossy = true;
                 self.push_piece("\u{FFFD}", raw, chunk.invalid().len());
                 raw += chunk.invalid().len();
             }
@@ -115,17 +117,21 @@ fn strip_mapped(format: Format, line: &[u8]) -> Stripped {
 
 /// The text of one line (without its end) in `buffer`, before its prefix is cut.
 ///
-/// Most lines hold nothing special and are taken as they are, without building a map.
-pub(crate) fn clean_into(line: &[u8], buffer: &mut String) {
+/// Most lines hold nothing special and are taken as they are, without building a map. False when
+/// some bytes are not UTF-8.
+pub(crate) fn clean_into(line: &[u8], buffer: &mut String) -> bool {
     buffer.clear();
-    if is_simple(line) {
-        match std::str::from_utf8(line) {
-            Ok(text) => buffer.push_str(text),
-            Err(_) => buffer.push_str(&String::from_utf8_lossy(line)),
-        }
-        return;
+    if !is_simple(line) {
+        let cleaned = clean(line);
+        buffer.push_str(&cleaned.text);
+        return !cleaned.lossy;
     }
-    buffer.push_str(&clean(line).text);
+    if let Ok(text) = std::str::from_utf8(line) {
+        buffer.push_str(text);
+        return true;
+    }
+    buffer.push_str(&String::from_utf8_lossy(line));
+    false
 }
 
 fn is_simple(line: &[u8]) -> bool {

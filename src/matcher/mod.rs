@@ -141,6 +141,7 @@ impl Run<'_> {
             .filter(|(_, applies)| **applies)
             .filter_map(|((fingerprint, progress), _)| {
                 let (hits, evidence) = progress.finish()?;
+                warn_of_tests(fingerprint, &self.build);
                 Some((
                     fingerprint,
                     describe(fingerprint, &self.build, hits, evidence),
@@ -154,6 +155,18 @@ impl Run<'_> {
         });
         found.into_iter().map(|(_, m)| m).collect()
     }
+}
+
+/// Says that a match may be one of another test's failure.
+fn warn_of_tests(fingerprint: &Fingerprint, build: &Build) {
+    if fingerprint.test_ids.is_empty() || build.failed_tests.is_some() {
+        return;
+    }
+    tracing::warn!(
+        fingerprint = fingerprint.id,
+        build = build.uuid,
+        "test_ids is ignored: which tests failed in this build is not known"
+    );
 }
 
 /// Evaluates one condition exactly; the spans of the message that show it when it holds.

@@ -326,9 +326,71 @@ fn test_runners_are_plain() {
     assert_eq!(summary.format, Format::Plain);
     assert_eq!(events.len(), 5);
     assert_eq!(tags(&events[0]), ["x.txt"]);
-    let (events, _) = read("2024-01-02T03:04:05+02:00 hello\n");
-    assert_eq!(events[0].message, "2024-01-02T03:04:05+02:00 hello");
-    assert_eq!(own(&events[0], "@timestamp"), "2024-01-02T03:04:05+02:00");
+    let (events, _) = read("2024-01-02 03:04:05.678 UTC [43] LOG:  hello\n");
+    assert_eq!(
+        events[0].message,
+        "2024-01-02 03:04:05.678 UTC [43] LOG:  hello"
+    );
+    assert_eq!(own(&events[0], "@timestamp"), "2024-01-02T03:04:05.678Z");
+}
+
+#[test]
+fn junit_style_and_subunit_text_are_plain() {
+    let junit = "Running org.example.CodecTest\n\
+         Tests run: 3, Failures: 0, Errors: 1, Skipped: 0, Time elapsed: 0.2 sec <<< FAILURE!\n\
+         testDecode(org.example.CodecTest)  Time elapsed: 0.01 sec  <<< ERROR!\n\
+         java.lang.NullPointerException: null\n\
+         \tat org.example.Codec.decode(Codec.java:12)\n\
+         \tat org.example.CodecTest.testDecode(CodecTest.java:7)\n\n\
+         Results :\n";
+    let (events, summary) = read(junit);
+    assert_eq!(summary.format, Format::Plain);
+    let block = &events[3];
+    assert!(block.message.starts_with("java.lang.NullPointerException"));
+    assert_eq!((block.at.line, block.at.lines, events.len()), (4, 3, 5));
+    let subunit = "test: shop.tests.test_stock.test_reserve\n\
+         time: 2014-05-07 12:13:14.123456Z\n\
+         failure: shop.tests.test_stock.test_reserve [ multipart\n\
+         Content-Type: text/x-traceback;charset=utf8,language=python\n\
+         traceback\n\
+         Traceback (most recent call last):\n\
+         \x20 File \"test_stock.py\", line 8, in test_reserve\n\
+         \x20   self.assertEqual(1, left)\n\
+         testtools.matchers._impl.MismatchError: 1 != 0\n\
+         ]\n";
+    let (events, summary) = read(subunit);
+    assert_eq!(summary.format, Format::Plain);
+    assert_eq!(events.len(), 7, "{:?}", messages(&events));
+    assert_eq!((events[5].at.line, events[5].at.lines), (6, 4));
+    assert_eq!(events[6].message, "]");
+}
+
+#[test]
+fn container_logs_are_no_job_logs() {
+    let (events, summary) = read(
+        "2024-01-02T03:04:05.123456789Z Traceback (most recent call last):\n\
+         2024-01-02T03:04:05.123456790Z   File \"a.py\", line 1, in f\n\
+         2024-01-02T03:04:05.123456791Z KeyError: 'x'\n",
+    );
+    assert_eq!(summary.format, Format::Stamped);
+    assert_eq!(
+        messages(&events),
+        ["Traceback (most recent call last):\n  File \"a.py\", line 1, in f\nKeyError: 'x'"]
+    );
+    assert_eq!(tags(&events[0]), ["x.txt"], "not the console");
+    let (events, summary) = read(
+        "2024-01-02T03:04:05.123456789+02:00 stderr F listen: address in use\n\
+         2024-01-02T03:04:06.123456789+02:00 stdout F stdout Files\n",
+    );
+    assert_eq!(summary.format, Format::Stamped);
+    assert_eq!(
+        messages(&events),
+        ["listen: address in use", "stdout Files"]
+    );
+    assert_eq!(
+        own(&events[0], "@timestamp"),
+        "2024-01-02T03:04:05.123456789+02:00"
+    );
 }
 
 // --- blocks --------------------------------------------------------------------------------
@@ -355,11 +417,53 @@ fn python_tracebacks_with_chains() {
 }
 
 #[test]
+fn the_text_of_an_exception_may_go_on_indented() {
+    check_block(
+        "Traceback (most recent call last):\n  File \"a.py\", line 1, in f\n    connect()\n\
+         psycopg2.OperationalError: connection to server failed: Connection refused\n\
+         \tIs the server running on that host?",
+    );
+}
+
+#[test]
+fn exception_groups() {
+    check_block(
+        "  + Exception Group Traceback (most recent call last):\n  |   File \"a.py\", line 1, in f\n\
+         \x20 |     g()\n  | ExceptionGroup: two (2 sub-exceptions)\n  +-+---------------- 1 ----------------\n\
+         \x20   | ValueError: one\n    +------------------------------------",
+    );
+}
+
+#[test]
+fn javascript_errors_with_their_properties() {
+    let block = "Error: listen EADDRINUSE: address already in use 127.0.0.1:3000\n\
+         \x20   at Server.setup (node:net:1940:16)\n    at listen (node:net:1997:12) {\n\
+         \x20 code: 'EADDRINUSE',\n  port: 3000\n}";
+    let (events, _) = read(format!("before\n{block}\n  not of it\n"));
+    assert_eq!(messages(&events), ["before", block, "  not of it"]);
+}
+
+#[test]
 fn java_stack_traces() {
     let block = "java.lang.IllegalStateException: no\n\tat a.B.c(B.java:1)\n\tat a.B.<init>(B.java:2)\n\
          Caused by: java.io.IOException: x\n\tat a.C.d(C.java:3)\n\t... 12 more";
     let (events, _) = read(format!("before\n{block}\nafter\n"));
     assert_eq!(messages(&events), ["before", block, "after"]);
+}
+
+#[test]
+fn java_stack_traces_with_blank_lines_inside() {
+    // Gradle.
+    check_block(
+        "    java.lang.IllegalArgumentException: no file\n        at a.B.c(B.java:1)\n\n        Caused by:\n\
+         \x20       java.nio.file.NoSuchFileException: x\n            at a.C.d(C.java:3)\n\n\
+         \x20           at a.D.e(D.java:36)\n            ... 4 more",
+    );
+    // Jenkins.
+    let block = "stderr: fatal: unable to access\n\n\tat a.B.c(B.java:1)\n\tat a.B.d(B.java:2)";
+    let (events, _) = read(format!("before\n{block}\n\n    at the end of a text\n"));
+    let expected = ["before", block, "    at the end of a text"];
+    assert_eq!(messages(&events), expected);
 }
 
 #[test]
@@ -369,6 +473,33 @@ fn go_panics() {
          goroutine 7 [chan receive, 2 minutes]:\ncreated by main.f\n\t/tmp/y.go:3 +0x2";
     let (events, _) = read(format!("before\n{block}\nexit status 2\n"));
     assert_eq!(messages(&events), ["before", block, "exit status 2"]);
+}
+
+#[test]
+fn a_go_panic_that_was_caught_in_between() {
+    let block = "panic: runtime error: invalid memory address or nil pointer dereference [recovered]\n\
+         \tpanic: again\n[signal SIGSEGV: segmentation violation code=0x1 addr=0x0 pc=0x69469a]\n\n\
+         goroutine 21 [running]:\ntesting.tRunner.func1.2({0x731440, 0xa63bb0})\n\t/go/testing.go:1974 +0x232\n\
+         panic({0x731440?, 0xa63bb0?})\n\t/go/panic.go:860 +0x13a\n\
+         shop/payments.(*Account).Book(0x38?)\n\t/srv/payments.go:21 +0x1a\n\
+         created by testing.(*T).Run in goroutine 1\n\t/go/testing.go:2101 +0x4c5";
+    let (events, _) = read(format!(
+        "--- FAIL: TestX\n{block}\nFAIL\tshop/payments\t0.012s\n"
+    ));
+    assert_eq!(
+        messages(&events),
+        ["--- FAIL: TestX", block, "FAIL\tshop/payments\t0.012s"]
+    );
+}
+
+#[test]
+fn a_go_data_race_is_one_report() {
+    let block = "WARNING: DATA RACE\nRead at 0x00c0 by goroutine 11:\n  p.(*A).Book()\n      /srv/p.go:21 +0x44\n\n\
+         Previous write at 0x00c0 by goroutine 17:\n  p.(*A).Book()\n      /srv/p.go:24 +0x1a4\n\n\
+         Goroutine 11 (running) created at:\n  p.TestBook()\n      /srv/p_test.go:45 +0x15d";
+    let line = "=".repeat(18);
+    let (events, _) = read(format!("{line}\n{block}\n{line}\n"));
+    assert_eq!(messages(&events), [&*line, block, &*line]);
 }
 
 #[test]
@@ -660,6 +791,29 @@ fn bytes_that_are_no_text() {
     let (events, summary) = read(b"a\0b\r\n\xff\xfe\n");
     assert_eq!(messages(&events), ["a\0b", "\u{FFFD}\u{FFFD}"]);
     assert!(summary.complete());
+    let file = || "x.txt".to_owned();
+    let told = [
+        Problem::NotUtf8 {
+            file: file(),
+            line: 2,
+            count: 1,
+        },
+        Problem::Nul {
+            file: file(),
+            line: 1,
+            count: 1,
+        },
+    ];
+    assert_eq!(summary.problems, told);
+    let (_, summary) = read(b"\x1b[1m\xff\x1b[0m\n\xc3\xa9 is fine, \xef\xbf\xbd too\n\xc3\n");
+    assert!(matches!(
+        summary.problems[..],
+        [Problem::NotUtf8 {
+            line: 1,
+            count: 2,
+            ..
+        }]
+    ));
     assert_eq!(read(b"").1.lines, 0);
 }
 

@@ -145,6 +145,106 @@ proptest! {
     }
 }
 
+/// What the build conditions of a fingerprint come to, counted event by event and nothing else.
+fn plain_count(all: &[&str], any: &[&str], none: &[&str], events: &[Event]) -> Option<u64> {
+    let now = "2026-01-01T00:00:00Z".parse().unwrap();
+    let parsed = |texts: &[&str]| -> Vec<Query> {
+        let schema = Schema::default();
+        texts
+            .iter()
+            .map(|text| Query::parse(text, &schema).unwrap())
+            .collect()
+    };
+    let meets = |query: &Query, event: &Event| query.matches(&Document::new(event), now);
+    let seen = |query: &Query| events.iter().any(|event| meets(query, event));
+    let (all, any, none) = (parsed(all), parsed(any), parsed(none));
+    if !all.iter().all(seen) || !(any.is_empty() || any.iter().any(seen)) || none.iter().any(seen) {
+        return None;
+    }
+    let counts = |event: &&Event| all.iter().chain(&any).any(|query| meets(query, event));
+    Some(events.iter().filter(counts).count() as u64)
+}
+
+const PARTS: [&str; 9] = [
+    "alpha",
+    "beta",
+    "alpha OR beta",
+    "alpha AND beta",
+    "\"alpha beta\"",
+    "gam*",
+    "NOT alpha",
+    "tags:console",
+    "*",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    #[test]
+    fn hits_of_build_conditions_are_distinct_events(
+        all in proptest::sample::subsequence(PARTS.to_vec(), 0..4),
+        any in proptest::sample::subsequence(PARTS.to_vec(), 0..4),
+        none in proptest::sample::subsequence(PARTS.to_vec(), 0..2),
+        lines in proptest::collection::vec((0..3_u8, proptest::collection::vec(word(), 0..4)), 0..14),
+    ) {
+        prop_assume!(!all.is_empty() || !any.is_empty());
+        let mut yaml = String::new();
+        for (key, list) in [("all", &all), ("any", &any), ("none", &none)] {
+            if !list.is_empty() {
+                yaml.extend([key, ": ", &serde_json::to_string(list).unwrap(), "\n"]);
+            }
+        }
+        let matcher = Matcher::new(set(&[("f".into(), yaml)]));
+        prop_assert_eq!(matcher.set().fingerprints.len(), 1);
+        // Several files, and lines that are the same text at the same place in another file.
+        let mut lines = lines;
+        lines.sort_by_key(|(file, _)| *file);
+        let events: Vec<Event> = lines
+            .iter()
+            .enumerate()
+            .map(|(n, (file, words))| at(&format!("{file}.log"), n as u64 / 2, &words.join(" ")))
+            .collect();
+        let found = hits(&matcher, &events);
+        prop_assert_eq!(found.get("f").copied(), plain_count(&all, &any, &none, &events));
+    }
+
+    #[test]
+    fn hits_of_a_sequence_are_its_last_events(
+        lines in proptest::collection::vec((0..2_u8, word(), 1..4_u64), 0..14),
+        within in proptest::option::of(0..8_u32),
+    ) {
+        let within_text = within.map_or(String::new(), |n| format!("within: {n} lines\n"));
+        let yaml = format!("sequence: [alpha, 'beta OR x', gamma]\n{within_text}");
+        let matcher = Matcher::new(set(&[("f".into(), yaml)]));
+        let mut lines = lines;
+        lines.sort_by_key(|(file, _, _)| *file);
+        let mut line = 0;
+        let steps: Vec<(u8, &str, u64)> = lines
+            .iter()
+            .map(|(file, word, gap)| {
+                line += gap;
+                (*file, word.as_str(), line)
+            })
+            .collect();
+        let events: Vec<Event> =
+            steps.iter().map(|(file, word, line)| at(&file.to_string(), *line, word)).collect();
+        // Every way to choose three events is tried.
+        let ends = |end: usize| {
+            let (file, word, last) = steps[end];
+            word == "gamma" && (0..end).any(|middle| {
+                let (other, word, _) = steps[middle];
+                other == file && ["beta", "x"].contains(&word) && (0..middle).any(|first| {
+                    let (other, word, begin) = steps[first];
+                    let near = within.is_none_or(|n| last - begin <= u64::from(n));
+                    other == file && word == "alpha" && near
+                })
+            })
+        };
+        let expected = (0..steps.len()).filter(|end| ends(*end)).count() as u64;
+        prop_assert_eq!(hits(&matcher, &events).get("f").copied().unwrap_or(0), expected);
+    }
+}
+
 fn at(file: &str, line: u64, message: &str) -> Event {
     let at = Location {
         file: file.into(),
@@ -186,6 +286,61 @@ fn a_sequence_needs_two_events_of_one_file() {
     assert_eq!(
         hits(&matcher, &[at("a", 1, "alpha"), at("a", 2, "alpha")]).len(),
         1
+    );
+}
+
+/// Where the program's own log goes in a test.
+#[derive(Clone, Default)]
+struct Log(Arc<std::sync::Mutex<Vec<u8>>>);
+
+impl std::io::Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn unknown_test_results_are_said_when_they_matter() {
+    let matcher = Matcher::new(set(&[
+        ("7".into(), "query: alpha\ntest_ids: [a.b.c]\n".into()),
+        ("8".into(), "query: alpha\n".into()),
+    ]));
+    let said = |failed: Option<Vec<String>>| {
+        let log = Log::default();
+        let writer = log.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_ansi(false)
+            .with_writer(move || writer.clone())
+            .finish();
+        let found: Vec<String> = tracing::subscriber::with_default(subscriber, || {
+            let mut build = Build::new("u1");
+            build.failed_tests = failed;
+            let mut run = matcher.start(&build, "2026-01-01T00:00:00Z".parse().unwrap());
+            run.event(&at("a", 1, "alpha"));
+            run.finish().into_iter().map(|m| m.fingerprint).collect()
+        });
+        let text = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
+        (found, text)
+    };
+    let (found, text) = said(None);
+    assert_eq!(found, ["7", "8"]);
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert!(
+        text.contains("test_ids is ignored") && text.contains("\"7\""),
+        "{text}"
+    );
+    assert_eq!(
+        said(Some(vec!["a.b.c".into()])),
+        (vec!["7".into(), "8".into()], String::new())
+    );
+    assert_eq!(
+        said(Some(vec!["other".into()])),
+        (vec!["8".into()], String::new())
     );
 }
 

@@ -4,6 +4,12 @@
 use super::{Prefix, one_blank};
 use crate::intake::time;
 
+/// True when the line looks like a job log's: its clock always has seven digits, others have not.
+pub(super) fn is_line(line: &str) -> bool {
+    let digits = line.as_bytes().get(19..).map_or(0, time::fraction_len);
+    digits == 8 && prefix(line).is_some()
+}
+
 pub(super) fn prefix(line: &str) -> Option<Prefix<'_>> {
     if !line.starts_with(|c: char| c.is_ascii_digit()) {
         return None;

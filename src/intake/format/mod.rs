@@ -6,6 +6,7 @@ mod gitlab;
 mod jenkins;
 mod oslo;
 mod plain;
+mod stamped;
 mod syslog;
 mod travis;
 mod zuul;
@@ -29,6 +30,8 @@ pub enum Format {
     Jenkins,
     /// GitHub Actions: `2022-05-20T13:15:39.4534411Z text`.
     GitHub,
+    /// Containers: `2024-05-07T12:13:14.123456789Z text`, with or without the stream.
+    Stamped,
     /// GitLab: section markers, rewritten lines.
     GitLab,
     /// Travis: fold markers.
@@ -76,6 +79,7 @@ impl Prefix<'_> {
 struct Counts {
     lines: u32,
     github: u32,
+    stamped: u32,
     zuul: u32,
     console: u32,
     oslo: u32,
@@ -87,7 +91,7 @@ struct Counts {
 
 impl Format {
     /// Every format.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::Plain,
         Self::Zuul,
         Self::Console,
@@ -95,6 +99,7 @@ impl Format {
         Self::Syslog,
         Self::Jenkins,
         Self::GitHub,
+        Self::Stamped,
         Self::GitLab,
         Self::Travis,
     ];
@@ -109,6 +114,7 @@ impl Format {
             Self::Syslog => "syslog",
             Self::Jenkins => "jenkins",
             Self::GitHub => "github",
+            Self::Stamped => "stamped",
             Self::GitLab => "gitlab",
             Self::Travis => "travis",
         }
@@ -139,6 +145,7 @@ impl Format {
             Self::Syslog => syslog::prefix(line),
             Self::Jenkins => jenkins::prefix(line),
             Self::GitHub => github::prefix(line),
+            Self::Stamped => stamped::prefix(line),
             Self::GitLab => gitlab::prefix(line),
         };
         found.unwrap_or_default()
@@ -153,6 +160,7 @@ impl Format {
             | Self::Console
             | Self::Oslo
             | Self::Syslog
+            | Self::Stamped
             | Self::Jenkins => false,
         }
     }
@@ -161,7 +169,8 @@ impl Format {
 impl Counts {
     fn add(&mut self, line: &str) {
         self.lines += 1;
-        self.github += u32::from(github::prefix(line).is_some());
+        self.github += u32::from(github::is_line(line));
+        self.stamped += u32::from(stamped::prefix(line).is_some());
         let zuul = zuul::prefix(line);
         self.zuul += u32::from(zuul.is_some_and(|p| p.node.is_some()));
         self.console += u32::from(console::prefix(line).is_some());
@@ -187,6 +196,8 @@ impl Counts {
             Format::Syslog
         } else if share(self.github, 60) {
             Format::GitHub
+        } else if share(self.stamped, 60) {
+            Format::Stamped
         } else if share(self.jenkins, 40) {
             Format::Jenkins
         } else {

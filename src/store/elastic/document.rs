@@ -54,7 +54,7 @@ pub(super) fn document(event: &Event, place: Place<'_>, plain: bool) -> Value {
         "build": place.build,
         "append": place.append,
         "n": place.number,
-        "time": time.as_millisecond(),
+        "time": shown(time),
         "micros": time.as_microsecond(),
         "votes": votes(event),
         "file": at.file,
@@ -66,6 +66,16 @@ pub(super) fn document(event: &Event, place: Place<'_>, plain: bool) -> Value {
     }
     fields.insert(OWN.into(), own);
     Value::Object(fields)
+}
+
+/// The moment as every cluster reads it: Elasticsearch 7 has no milliseconds before 1970, and no
+/// cluster has years without four digits.
+fn shown(time: Timestamp) -> String {
+    let (first, last) = (
+        Timestamp::constant(-62_135_596_800, 0),
+        Timestamp::constant(253_402_207_200, 0),
+    );
+    format!("{:.3}", time.clamp(first, last))
 }
 
 /// True when a cluster takes the field as it is.

@@ -36,7 +36,7 @@ fn mappings(schema: &Schema) -> Value {
                 "build": {"type": "keyword"},
                 "append": {"type": "keyword"},
                 "n": {"type": "long"},
-                "time": {"type": "date", "format": "epoch_millis"},
+                "time": {"type": "date", "format": "strict_date_optional_time"},
                 "micros": {"type": "long"},
                 "votes": {"type": "boolean"},
                 "file": {"type": "keyword"},

@@ -91,6 +91,9 @@ impl Form {
             "query": text,
             "default_field": self.name("message"),
             "fuzzy_max_expansions": EXPANSIONS,
+            // What cannot be asked of a number was refused when the query was read; Elasticsearch 7
+            // also refuses expressions over numbers, which other clusters answer with nothing.
+            "lenient": true,
         }})
     }
 

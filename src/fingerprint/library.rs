@@ -12,6 +12,8 @@ use tokio_util::sync::CancellationToken;
 
 /// A change is acted on when nothing more has changed for this long.
 const QUIET: Duration = Duration::from_millis(200);
+/// How often it is looked whether a root has gone or come back: nobody reports that of the root itself.
+const ROOTS: Duration = Duration::from_secs(1);
 
 /// Why a library cannot be opened or watched.
 #[derive(Debug, thiserror::Error)]
@@ -105,7 +107,8 @@ impl Library {
         }
         let library = Arc::clone(self);
         Ok(tokio::spawn(async move {
-            while next_change(&mut changes, &stop).await {
+            let mut seen = presence(&library.roots);
+            while next_change(&mut changes, &library.roots, &mut seen, &stop).await {
                 let again = Arc::clone(&library);
                 let Ok(outcome) = tokio::task::spawn_blocking(move || again.reload()).await else {
                     continue;
@@ -122,14 +125,35 @@ impl Library {
     }
 }
 
+/// Which roots are there, by what tells a folder from a new one of the same name.
+fn presence(roots: &[PathBuf]) -> Vec<Option<(u64, u64)>> {
+    use std::os::unix::fs::MetadataExt;
+    let there = |root: &PathBuf| std::fs::metadata(root).ok().map(|m| (m.dev(), m.ino()));
+    roots.iter().map(there).collect()
+}
+
 /// Waits for a change and for the quiet after it; false when it is time to stop.
 async fn next_change(
     changes: &mut tokio::sync::mpsc::Receiver<()>,
+    roots: &[PathBuf],
+    seen: &mut Vec<Option<(u64, u64)>>,
     stop: &CancellationToken,
 ) -> bool {
-    tokio::select! {
-        () = stop.cancelled() => return false,
-        change = changes.recv() => if change.is_none() { return false },
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return false,
+            change = changes.recv() => match change {
+                None => return false,
+                Some(()) => break,
+            },
+            () = tokio::time::sleep(ROOTS) => {
+                let now = presence(roots);
+                if now != *seen {
+                    *seen = now;
+                    break;
+                }
+            }
+        }
     }
     loop {
         tokio::select! {

@@ -19,7 +19,7 @@ mod verdicts;
 
 pub use lock::FolderLock;
 pub use types::{
-    AuditRow, BuildFilter, BuildRow, FingerprintStats, LogRow, NewNote, Note, NoteFilter,
+    Age, AuditRow, BuildFilter, BuildRow, FingerprintStats, Job, LogRow, NewNote, Note, NoteFilter,
     NoteState, Page, PassedVerdict, ReportData, ReportRow, RowMatch, StoredBuild, StoredReport,
     Tally, VerdictRecord,
 };

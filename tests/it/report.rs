@@ -264,7 +264,7 @@ async fn a_webhook_is_signed_and_tried_until_it_is_taken() {
     let (settings, mut received) = receiver(2).await;
     let (_folder, state) = with_note();
     let cancel = CancellationToken::new();
-    let deliverer = Deliverer::new(settings).unwrap();
+    let deliverer = Deliverer::new(vec![settings]).unwrap();
     let task = tokio::spawn(deliverer.run(Arc::clone(&state), cancel.clone()));
     let note = until(&state, NoteState::Delivered).await;
     cancel.cancel();
@@ -289,12 +289,35 @@ async fn a_webhook_is_signed_and_tried_until_it_is_taken() {
 }
 
 #[tokio::test]
+async fn every_receiver_gets_a_note_once_whatever_the_others_do() {
+    let (first, mut by_first) = receiver(0).await;
+    let (second, mut by_second) = receiver(2).await;
+    let (_folder, state) = with_note();
+    let cancel = CancellationToken::new();
+    let deliverer = Deliverer::new(vec![first, second]).unwrap();
+    let task = tokio::spawn(deliverer.run(Arc::clone(&state), cancel.clone()));
+    let note = until(&state, NoteState::Delivered).await;
+    cancel.cancel();
+    task.await.unwrap();
+    assert_eq!(note.taken.len(), 2);
+    assert_eq!(note.attempts, 2);
+    let mut count = [0, 0];
+    while by_first.try_recv().is_ok() {
+        count[0] += 1;
+    }
+    while by_second.try_recv().is_ok() {
+        count[1] += 1;
+    }
+    assert_eq!(count, [1, 3], "the first is not told again for the second");
+}
+
+#[tokio::test]
 async fn a_note_that_nobody_takes_is_parked() {
     let (mut settings, _received) = receiver(99).await;
     settings.max_attempts = 3;
     let (_folder, state) = with_note();
     let cancel = CancellationToken::new();
-    let deliverer = Deliverer::new(settings).unwrap();
+    let deliverer = Deliverer::new(vec![settings]).unwrap();
     let task = tokio::spawn(deliverer.run(Arc::clone(&state), cancel.clone()));
     let note = until(&state, NoteState::Parked).await;
     cancel.cancel();

@@ -42,7 +42,7 @@ impl Ledger for StateLedger {
         let record = VerdictRecord {
             uuid: job.build.uuid.clone(),
             verdict: outcome.verdict,
-            rules_version: outcome.rules.clone(),
+            rules_version: self.version(outcome),
             at: Timestamp::now(),
             matches: outcome.matches.clone(),
             problems: outcome.detail.iter().cloned().collect(),
@@ -53,6 +53,16 @@ impl Ledger for StateLedger {
             .state
             .record_verdict_of(job.generation, &record, &notes, age);
         kept.map_err(|e| LedgerError(e.to_string()))
+    }
+}
+
+impl StateLedger {
+    /// What broke down could not say what it looked for; it is not tried again with the same.
+    fn version(&self, outcome: &Outcome) -> String {
+        if outcome.rules.is_empty() {
+            return self.engine.rules().version.clone();
+        }
+        outcome.rules.clone()
     }
 }
 

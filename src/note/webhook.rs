@@ -21,6 +21,8 @@ pub const DELIVERY_HEADER: &str = "X-Whorl-Delivery";
 const AT_ONCE: u64 = 8;
 /// Longest wait that a receiver can ask for.
 const LONGEST_WISH: Duration = Duration::from_secs(24 * 3600);
+/// A note that nobody tried to say for so long is not said: nobody waits for it any more.
+const TOO_OLD: SignedDuration = SignedDuration::from_hours(1);
 /// Longest part of a refusal that is kept.
 const KEPT_ERROR: usize = 300;
 
@@ -160,6 +162,11 @@ impl Deliverer {
     /// Posts a note to every receiver that has not taken it, all at the same time.
     async fn deliver(&self, state: &Arc<State>, note: Note) -> Result<(), WebhookError> {
         let (id, note) = (note.id, Arc::new(note));
+        if too_old(&note, Timestamp::now()) {
+            let error = "not said: it had waited for longer than an hour for a receiver";
+            blocking(state, move |s| s.note_parked(id, error)).await?;
+            return Ok(());
+        }
         let mut under_way = JoinSet::new();
         for at in 0..self.receivers.len() {
             let (this, note) = (self.clone(), note.clone());
@@ -304,6 +311,12 @@ pub fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
     }
     let date = jiff::fmt::rfc2822::parse(value).ok()?.timestamp();
     Some(Duration::try_from(date.duration_since(now)).unwrap_or_default())
+}
+
+/// True for a note from a time when there was no receiver, unless a person asked for it since.
+fn too_old(note: &Note, now: Timestamp) -> bool {
+    let untouched = note.attempts == 0 && note.next_try == note.created_at;
+    untouched && now.duration_since(note.created_at) > TOO_OLD
 }
 
 /// The same bytes for every try of a note.

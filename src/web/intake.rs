@@ -1,10 +1,13 @@
-//! The intake API. Every call may be repeated and is answered alike.
+//! The intake API. Every call may be repeated and is answered alike. What comes after `complete`, a
+//! log with other bytes or a fact that changes, leads to a new verdict by itself: a log that arrived
+//! cut off is sent again and nothing else is to be done.
 
 use super::error::ApiError;
 use super::{App, blocking};
 use crate::classify::pipeline::Refused;
 use crate::event::Build;
 use crate::intake::clean_name;
+use crate::state::Job;
 use axum::Json;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Path, State};
@@ -171,6 +174,15 @@ struct Completion {
     finished: Option<Timestamp>,
 }
 
+impl Completion {
+    /// True when all of it was said before.
+    fn before(&self, job: &Job) -> bool {
+        job.completed_at.is_some()
+            && (self.result.is_none() || self.result == job.build.result)
+            && (self.finished.is_none() || self.finished == job.build.finished)
+    }
+}
+
 /// `POST /api/v1/builds/{uuid}/complete`: all logs are there.
 pub(super) async fn complete(
     State(app): State<Arc<App>>,
@@ -189,11 +201,18 @@ pub(super) async fn complete(
     Ok((StatusCode::ACCEPTED, Json(answer)))
 }
 
-/// The place is promised first: a sender that is told to wait finds nothing changed.
+/// The place is promised first: a sender that is told to wait finds nothing changed. One that only
+/// repeats itself needs no place.
 fn accept(app: &App, uuid: &str, said: &Completion) -> Result<(), ApiError> {
-    if app.state.build(uuid).map_err(ApiError::internal)?.is_none() {
+    let Some(job) = app.state.job(uuid).map_err(ApiError::internal)? else {
         let message = format!("no build {uuid}: PUT /api/v1/builds/{uuid} first");
         return Err(ApiError::missing(message));
+    };
+    if said.before(&job) {
+        if job.waiting {
+            app.pipeline.nudge(uuid);
+        }
+        return Ok(());
     }
     let place = app.pipeline.reserve().map_err(|refused| match refused {
         Refused::Full => ApiError::busy(),

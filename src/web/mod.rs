@@ -11,6 +11,7 @@ mod health;
 mod intake;
 mod local;
 mod pages;
+mod patient;
 mod reports;
 mod service;
 mod view;

@@ -1,5 +1,6 @@
 //! The running service: opening, background tasks, stopping.
 
+use super::patient::Patient;
 use super::{App, held, reports, router};
 use crate::classify::engine::Engine;
 use crate::classify::ledger::StateLedger;
@@ -172,7 +173,10 @@ impl Service {
         );
         let drain = self.app.config.drain.0;
         let stopping = self.stop.clone().cancelled_owned();
-        let serve = axum::serve(self.listener, router(self.app.clone()));
+        // Twice, so that a handler that waits for a body answers before the connection is cut.
+        let patience = self.app.config.intake.patience.0 * 2;
+        let listener = Patient::new(self.listener, patience);
+        let serve = axum::serve(listener, router(self.app.clone()));
         let serve = serve.with_graceful_shutdown(stopping).into_future();
         // A sender that never ends its request must not hold the service up.
         let begun = OnceLock::new();
@@ -253,7 +257,7 @@ pub(super) fn stale(text: &str, last: Timestamp, now: Timestamp) -> bool {
 /// Looks at stored builds again when the fingerprints have changed, until none is left that was
 /// looked at with others.
 async fn watch_rules(app: Arc<App>, stop: CancellationToken) {
-    let mut done = String::new();
+    let (mut done, mut before) = (String::new(), (String::new(), Vec::new()));
     while !wait(&stop, TICK).await {
         let version = app.engine.rules().version.clone();
         if version == done {
@@ -261,27 +265,39 @@ async fn watch_rules(app: Arc<App>, stop: CancellationToken) {
         }
         // A worker that had begun before the change may still record a verdict of the old set.
         let busy = app.pipeline.busy();
-        let (state, wanted) = (app.state.clone(), version.clone());
-        let found = tokio::task::spawn_blocking(move || state.stale(&wanted, BATCH)).await;
-        match found {
-            Ok(Ok(stale)) if stale.is_empty() => {
-                if !busy {
-                    done = version;
-                }
+        let Some(stale) = stale_builds(&app, &version).await else {
+            continue;
+        };
+        let now = (version, stale);
+        let in_vain = now == before && !now.1.is_empty();
+        if !busy && (in_vain || now.1.is_empty()) {
+            if in_vain {
+                tracing::error!(builds = now.1.len(), "stored builds keep their old verdict");
             }
-            Ok(Ok(stale)) => {
-                tracing::info!(
-                    builds = stale.len(),
-                    version,
-                    "looking at stored builds again"
-                );
-                let (pipeline, progress) = (app.pipeline.clone(), &app.progress);
-                reclassify::again(stale, pipeline, progress, &app.meter, &stop).await;
-            }
-            Ok(Err(error)) => tracing::error!(%error, "cannot ask for stored builds"),
-            Err(error) => tracing::error!(%error, "cannot ask for stored builds"),
+            done = now.0;
+            continue;
         }
+        if now.1.is_empty() {
+            continue;
+        }
+        let (builds, version) = (now.1.len(), &now.0);
+        tracing::info!(builds, version, "looking at stored builds again");
+        before.clone_from(&now);
+        let (pipeline, progress) = (app.pipeline.clone(), &app.progress);
+        reclassify::again(now.1, pipeline, progress, &app.meter, &stop).await;
     }
+}
+
+/// The builds whose verdict came from other fingerprints, newest first.
+async fn stale_builds(app: &App, version: &str) -> Option<Vec<String>> {
+    let (state, wanted) = (app.state.clone(), version.to_owned());
+    let found = tokio::task::spawn_blocking(move || state.stale(&wanted, BATCH)).await;
+    match found {
+        Ok(Ok(stale)) => return Some(stale),
+        Ok(Err(error)) => tracing::error!(%error, "cannot ask for stored builds"),
+        Err(error) => tracing::error!(%error, "cannot ask for stored builds"),
+    }
+    None
 }
 
 async fn make_reports(app: Arc<App>, stop: CancellationToken) {

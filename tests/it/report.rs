@@ -223,13 +223,17 @@ async fn receiver(refusals: usize) -> (webhook::Settings, mpsc::UnboundedReceive
 }
 
 fn with_note() -> (tempfile::TempDir, Arc<State>) {
+    with_note_of(Timestamp::now())
+}
+
+fn with_note_of(at: Timestamp) -> (tempfile::TempDir, Arc<State>) {
     let (folder, state) = open();
     state.put_build(&Build::new("u1")).unwrap();
     let record = VerdictRecord {
         uuid: "u1".into(),
         verdict: Verdict::Unmatched,
         rules_version: "v".into(),
-        at: now().min(Timestamp::now()),
+        at,
         matches: Vec::new(),
         problems: Vec::new(),
     };
@@ -309,6 +313,23 @@ async fn every_receiver_gets_a_note_once_whatever_the_others_do() {
         count[1] += 1;
     }
     assert_eq!(count, [1, 3], "the first is not told again for the second");
+}
+
+#[tokio::test]
+async fn a_note_from_before_there_was_a_receiver_is_not_said_unasked() {
+    let (settings, mut received) = receiver(0).await;
+    let (_folder, state) = with_note_of(Timestamp::now() - SignedDuration::from_hours(2));
+    let cancel = CancellationToken::new();
+    let deliverer = Deliverer::new(vec![settings]).unwrap();
+    let task = tokio::spawn(deliverer.run(Arc::clone(&state), cancel.clone()));
+    let note = until(&state, NoteState::Parked).await;
+    assert!(note.error.unwrap().contains("longer than an hour"));
+    assert!(received.try_recv().is_err());
+    state.retry_note(note.id).unwrap();
+    until(&state, NoteState::Delivered).await;
+    cancel.cancel();
+    task.await.unwrap();
+    assert!(received.try_recv().is_ok(), "a person asked for it");
 }
 
 #[tokio::test]

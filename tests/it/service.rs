@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 use whorl::classify::engine::{Engine, MadeReport, Rule, Rules};
@@ -28,6 +28,7 @@ struct Small {
     /// The builds that were looked at, in order, told before the gate.
     looked: Mutex<Vec<String>>,
     forgotten: Mutex<Option<Timestamp>>,
+    broken: AtomicBool,
 }
 
 impl Small {
@@ -40,6 +41,7 @@ impl Small {
             trouble: Mutex::default(),
             looked: Mutex::default(),
             forgotten: Mutex::default(),
+            broken: AtomicBool::new(false),
         })
     }
 
@@ -106,6 +108,7 @@ fn bug() -> BugRef {
 
 impl Engine for Small {
     fn rules(&self) -> Arc<Rules> {
+        assert!(!self.broken.load(Ordering::SeqCst), "a defect");
         let rule = Rule {
             id: "b1".into(),
             title: "It goes <boom>".into(),
@@ -383,6 +386,11 @@ async fn a_full_queue_says_come_back_and_stopping_loses_nothing() {
         let status = service.feed(&format!("u{n}"), Some("boom")).await;
         assert_eq!(status, StatusCode::TOO_MANY_REQUESTS, "u{n}");
     }
+    let repeated = service
+        .send("POST", "/api/v1/builds/u1/complete", "")
+        .await
+        .0;
+    assert_eq!(repeated, StatusCode::ACCEPTED, "it has its place already");
     let url = format!("{}/api/v1/builds/u4/complete", service.base);
     let refused = service.client.post(url).send().await.unwrap();
     let wait: u64 = refused.headers()["retry-after"]
@@ -640,4 +648,15 @@ async fn reports_are_made_on_demand_and_troubles_are_told() {
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(text.contains("no fingerprints"));
     assert!(service.end().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_part_that_has_ended_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let service = start(dir.path(), |_| {}).await;
+    assert_eq!(service.get("/healthz").await, "ok\n");
+    service.small.broken.store(true, Ordering::SeqCst);
+    until(|| async { service.send("GET", "/healthz", "").await.0 == 503 }).await;
+    let text = service.get("/healthz").await;
+    assert_eq!(text, "re-classification has ended; restart the service\n");
 }

@@ -50,14 +50,17 @@ fn a_truncated_log_is_partial_until_it_is_sent_again() {
 fn a_bomb_is_partial_and_its_neighbours_are_read() {
     let home = Home::new("");
     let program = home.start();
-    let bomb = gzip(&vec![b'\n'; 80 << 20]);
-    assert!(bomb.len() < 200 << 10);
-    program.log_file("bomb", "zeros.gz", &bomb);
+    let bomb = gzip(&vec![b' '; 80 << 20]);
+    assert!(bomb.len() < 200 << 10, "small enough to look harmless");
+    program.log_file("bomb", "spaces.gz", &bomb);
     program.log_file("bomb", "console.txt", b"boom\n");
     complete(&program, "bomb");
     let build = program.verdict("bomb", "partial-log");
     let problems = build["problems"].to_string();
-    assert!(problems.contains("zeros.gz: looks like a decompression bomb"), "{problems}");
+    assert!(
+        problems.contains("spaces.gz: looks like a decompression bomb"),
+        "{problems}"
+    );
     assert_eq!(build["matches"][0]["evidence"][0]["file"], "console.txt");
 }
 
@@ -223,4 +226,18 @@ fn peak(program: &Program) -> u64 {
         .find_map(|l| l.strip_prefix("VmHWM:"))
         .unwrap();
     line.trim().trim_end_matches(" kB").parse().unwrap()
+}
+
+#[test]
+fn a_client_that_says_nothing_does_not_keep_its_connection() {
+    let home = Home::new("intake: {patience: 100ms}\n");
+    let program = home.start();
+    let mut silent = connect(&program);
+    let mut slow = connect(&program);
+    slow.write_all(b"GET /healthz HT").unwrap();
+    let mut rest = Vec::new();
+    // The end of the stream: the other side has closed it.
+    silent.read_to_end(&mut rest).unwrap();
+    slow.read_to_end(&mut rest).unwrap();
+    assert_eq!(program.get("/healthz"), "ok\n");
 }

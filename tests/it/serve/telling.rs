@@ -241,3 +241,31 @@ fn a_report_is_made_kept_and_served() {
     assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), report);
     assert_eq!(program.json("/api/v1/status")["report"]["stale"], false);
 }
+
+#[test]
+fn builds_older_than_the_retention_go_at_the_next_start() {
+    let home = Home::new("");
+    let program = home.start();
+    for (uuid, hours) in [("old", 72), ("young", 1)] {
+        let ended = jiff::Timestamp::now() - jiff::SignedDuration::from_hours(hours);
+        let meta = format!("{{\"finished\":\"{ended}\"}}");
+        assert_eq!(
+            program
+                .send("PUT", &format!("/api/v1/builds/{uuid}"), meta)
+                .0,
+            200
+        );
+        assert_eq!(program.feed(uuid, b"boom\n"), 202);
+        program.verdict(uuid, "matched");
+    }
+    assert_eq!(program.stop(), Some(0));
+    let slices = || files(&home.data().join("index/slices"));
+    assert_eq!(slices().len(), 2, "{:?}", slices());
+    home.configure("store: {retention-days: 2}\n");
+    let program = home.start();
+    until("it is gone", || {
+        let gone = program.send("GET", "/api/v1/builds/old", "").0 == 404;
+        (gone && files(&home.data().join("logs")) == ["young"] && slices().len() == 1).then_some(())
+    });
+    program.verdict("young", "matched");
+}

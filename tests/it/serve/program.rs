@@ -11,7 +11,8 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
-pub(super) const LONG: Duration = Duration::from_secs(30);
+/// Shorter than the time after which left-out builds are looked for anyway.
+pub(super) const LONG: Duration = Duration::from_secs(20);
 
 /// Waits until `found` gives something.
 pub(super) fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {

@@ -1,7 +1,7 @@
 //! What the service needs from the rooms that know fingerprints, logs, the index and reports.
 
 use super::pipeline::{Looker, Outcome};
-use crate::event::{BugRef, Build};
+use crate::event::{BugRef, Build, Evidence};
 use crate::state::NewNote;
 use jiff::Timestamp;
 use serde::Serialize;
@@ -22,6 +22,8 @@ pub struct Rule {
     pub owner: Option<String>,
     /// What it advises.
     pub advice: Option<String>,
+    /// When the bug counted as fixed.
+    pub resolved_at: Option<Timestamp>,
     /// True when it is left out of the ranking.
     pub hidden: bool,
     /// The file's text.
@@ -59,6 +61,45 @@ pub struct MadeReport {
     pub html: String,
 }
 
+/// What a query finds in the stored events.
+#[derive(Debug, Clone, PartialEq, Default, Serialize)]
+pub struct Searched {
+    /// Number of events, exact.
+    pub events: u64,
+    /// The builds that have such an event, by name.
+    pub builds: Vec<String>,
+    /// The newest of the events.
+    pub newest: Vec<SearchedEvent>,
+}
+
+/// One event that a search found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct SearchedEvent {
+    /// Its build.
+    pub build: String,
+    /// Its moment.
+    pub time: Timestamp,
+    /// Where it is and what it says.
+    #[serde(flatten)]
+    pub evidence: Evidence,
+}
+
+/// Why a search gives nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SearchError {
+    /// The query cannot be read.
+    #[error("column {column}: {message}")]
+    Query {
+        /// What is wrong.
+        message: String,
+        /// Where, in characters from 1.
+        column: usize,
+    },
+    /// The index cannot answer.
+    #[error("{0}")]
+    Store(String),
+}
+
 /// The knowing half of the service; calls block.
 pub trait Engine: Looker {
     /// The fingerprints in force.
@@ -71,6 +112,8 @@ pub trait Engine: Looker {
     fn report(&self, now: Timestamp) -> Result<MadeReport, String>;
     /// Why the service cannot do its work, if it cannot.
     fn troubles(&self) -> Vec<String>;
+    /// Looks for a query in all stored events and shows at most `limit` of them.
+    fn search(&self, query: &str, limit: usize, now: Timestamp) -> Result<Searched, SearchError>;
     /// Drops what is older than `limit`.
     fn forget(&self, limit: Timestamp) -> Result<(), String>;
 }

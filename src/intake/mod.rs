@@ -18,6 +18,7 @@ mod problem;
 mod read;
 mod strip;
 mod time;
+mod window;
 
 pub use format::Format;
 pub use input::{LogInput, LogReader, open_path};
@@ -26,6 +27,7 @@ pub use name::clean_name;
 pub use problem::{IntakeError, NameError, Problem};
 pub use read::{BuildSummary, FileContext, Summary, read_all, read_log, read_stream};
 pub use strip::{Stripped, byte_map};
+pub use window::{Part, Window, window};
 
 use crate::event::Event;
 

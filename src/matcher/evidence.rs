@@ -8,7 +8,7 @@ const EXCERPT: usize = 2000;
 const BEFORE: usize = 400;
 
 /// The place of an event and the part of its text that shows the match.
-pub(super) fn evidence(event: &Event, spans: &[(usize, usize)]) -> Evidence {
+pub fn evidence(event: &Event, spans: &[(usize, usize)]) -> Evidence {
     let message = &event.message;
     let first = spans.first().map_or(0, |span| span.0);
     let from = if message.len() <= EXCERPT {

@@ -27,6 +27,7 @@ use crate::event::{Build, Event, Match};
 use crate::fingerprint::{Fingerprint, FingerprintSet};
 use crate::query::Document;
 use candidates::Candidates;
+pub use evidence::evidence;
 use jiff::Timestamp;
 use progress::{Progress, Role};
 use std::sync::Arc;

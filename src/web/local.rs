@@ -1,6 +1,8 @@
 //! The engine of one machine: fingerprints from folders, logs from the spool, the embedded index.
 
-use crate::classify::engine::{BrokenFile, Engine, MadeReport, Rule, Rules};
+use crate::classify::engine::{
+    BrokenFile, Engine, MadeReport, Rule, Rules, SearchError, Searched, SearchedEvent,
+};
 use crate::classify::one;
 use crate::classify::pipeline::{Looker, Outcome};
 use crate::classify::spool::Spool;
@@ -8,19 +10,27 @@ use crate::config::Config;
 use crate::event::{Build, Event};
 use crate::fingerprint::{Fingerprint, FingerprintSet, Library, LibraryError, Severity};
 use crate::intake::{BuildSummary, Limits, open_path, read_all};
-use crate::matcher::Matcher;
+use crate::matcher::{Matcher, evidence};
 use crate::note;
+use crate::query::{Query, Schema};
 use crate::report::{self, FingerprintInfo};
 use crate::state::{NewNote, State};
-use crate::store::{EmbeddedStore, HealthState, LogStore, Options, StoreError};
+use crate::store::{
+    EmbeddedStore, HealthState, LogStore, Options, SearchRequest, Selection, StoreError,
+};
 use jiff::Timestamp;
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
-use std::path::PathBuf;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Events between the reader and the index.
 const BETWEEN: usize = 1024;
+
+/// Builds of which it is remembered that the index has them; forgetting only costs work.
+const REMEMBERED: usize = 100_000;
 
 /// Why the engine cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -49,6 +59,7 @@ pub struct Local {
     spool: Spool,
     limits: Limits,
     base_url: String,
+    indexed: Mutex<HashMap<String, u64>>,
 }
 
 impl fmt::Debug for Local {
@@ -76,6 +87,7 @@ impl Local {
                 ..Limits::default()
             },
             base_url: base.unwrap_or_else(|| format!("http://{}", config.listen)),
+            indexed: Mutex::default(),
         })
     }
 
@@ -108,9 +120,16 @@ impl Local {
         } else {
             Vec::new()
         };
+        let digest = digest(&root, build);
+        if self.is_indexed(&build.uuid, digest) {
+            let found = one::classify(matcher, build, Timestamp::now(), |sink| {
+                read_all(&inputs, &build.fields(), &self.limits, sink)
+            });
+            return Ok(found);
+        }
         let (sender, receiver) = sync_channel(BETWEEN);
         std::thread::scope(|scope| {
-            scope.spawn(|| self.index(build, receiver));
+            scope.spawn(|| self.index(build, digest, receiver));
             Ok(one::classify(matcher, build, Timestamp::now(), |sink| {
                 read(&inputs, build, &self.limits, &sender, sink)
             }))
@@ -118,13 +137,52 @@ impl Local {
         })
     }
 
+    /// True when the index has the build's events as they are now: with other fingerprints they
+    /// need only be read.
+    fn is_indexed(&self, uuid: &str, digest: u64) -> bool {
+        let indexed = self.indexed.lock().unwrap_or_else(PoisonError::into_inner);
+        indexed.get(uuid) == Some(&digest)
+    }
+
     /// The index is a cache: when it fails the verdict stands, and the readiness check tells.
-    fn index(&self, build: &Build, events: Receiver<Event>) {
+    fn index(&self, build: &Build, digest: u64, events: Receiver<Event>) {
         let mut events = events.into_iter();
-        if let Err(error) = self.store.append(build, &mut events) {
-            tracing::error!(uuid = build.uuid, %error, "the events were not indexed");
+        let appended = self.store.append(build, &mut events);
+        let mut indexed = self.indexed.lock().unwrap_or_else(PoisonError::into_inner);
+        match appended {
+            Ok(_) => {
+                if indexed.len() >= REMEMBERED {
+                    indexed.clear();
+                }
+                indexed.insert(build.uuid.clone(), digest);
+            }
+            Err(error) => {
+                indexed.remove(&build.uuid);
+                tracing::error!(uuid = build.uuid, %error, "the events were not indexed");
+            }
         }
     }
+}
+
+/// Tells one state of a build and its logs from another: facts, names, sizes, times.
+fn digest(root: &Path, build: &Build) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    format!("{build:?}").hash(&mut hasher);
+    let mut folders = vec![root.to_owned()];
+    let mut files = BTreeSet::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            match entry.metadata() {
+                Ok(facts) if facts.is_dir() => folders.push(entry.path()),
+                Ok(facts) => {
+                    files.insert((entry.path(), facts.len(), facts.modified().ok()));
+                }
+                Err(_) => {}
+            }
+        }
+    }
+    files.hash(&mut hasher);
+    hasher.finish()
 }
 
 fn read(
@@ -138,6 +196,46 @@ fn read(
         // A failed index no longer listens; reading goes on for the verdict.
         let _ = index.send(event.clone());
         sink(event);
+    })
+}
+
+/// Looks for a query in a store.
+fn search(
+    store: &dyn LogStore,
+    query: &str,
+    limit: usize,
+    now: Timestamp,
+) -> Result<Searched, SearchError> {
+    let query = Query::parse(query, &Schema::default()).map_err(|error| SearchError::Query {
+        column: query
+            .char_indices()
+            .take_while(|(at, _)| *at < error.offset)
+            .count()
+            + 1,
+        message: error.message,
+    })?;
+    let request = SearchRequest {
+        selection: Selection {
+            query: Some(&query),
+            ..Selection::default()
+        },
+        newest_first: true,
+        limit,
+        highlight: true,
+        ..SearchRequest::default()
+    };
+    let failed = |error: StoreError| SearchError::Store(error.to_string());
+    let found = store.search(&request, now).map_err(failed)?;
+    let builds = store.distinct_builds(&request.selection, now);
+    let shown = found.hits.into_iter().map(|hit| SearchedEvent {
+        evidence: evidence(&hit.event, &hit.spans),
+        build: hit.build_uuid,
+        time: hit.time,
+    });
+    Ok(Searched {
+        events: found.total,
+        newest: shown.collect(),
+        builds: builds.map_err(failed)?,
     })
 }
 
@@ -166,6 +264,7 @@ fn rule(found: &Fingerprint) -> Rule {
         category: found.category.clone(),
         owner: found.owner.clone(),
         advice: found.advice.clone(),
+        resolved_at: found.resolved_at,
         hidden: found.suppress_graph,
         source: std::fs::read_to_string(&found.file).unwrap_or_default(),
     }
@@ -238,6 +337,10 @@ impl Engine for Local {
             all.extend(health.problems);
         }
         all
+    }
+
+    fn search(&self, query: &str, limit: usize, now: Timestamp) -> Result<Searched, SearchError> {
+        search(&*self.store, query, limit, now)
     }
 
     fn forget(&self, limit: Timestamp) -> Result<(), String> {

@@ -10,9 +10,11 @@ mod guard;
 mod health;
 mod intake;
 mod local;
+mod logs;
 mod pages;
 mod patient;
 mod reports;
+mod search;
 mod service;
 mod view;
 
@@ -37,11 +39,12 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The pages of the menu.
-pub(crate) const PAGES: [(&str, &str); 6] = [
+pub(crate) const PAGES: [(&str, &str); 7] = [
     ("/", "Overview"),
     ("/bugs", "Known bugs"),
     ("/unexplained", "Unexplained"),
     ("/builds", "Builds"),
+    ("/search", "Search"),
     ("/notes", "Notes"),
     ("/reports", "Reports"),
 ];
@@ -120,6 +123,8 @@ fn router(app: Arc<App>) -> Router {
         .route("/unexplained", get(pages::unexplained))
         .route("/builds", get(pages::builds))
         .route("/builds/{uuid}", get(pages::build))
+        .route("/builds/{uuid}/logs/{*path}", get(logs::page))
+        .route("/search", get(search::page))
         .route("/notes", get(pages::notes))
         .route("/notes/{id}/retry", post(pages::retry_note))
         .route("/reports", get(reports::list).post(reports::make_page))
@@ -130,10 +135,14 @@ fn router(app: Arc<App>) -> Router {
             "/api/v1/builds/{uuid}",
             put(intake::put_build).get(api::build),
         )
-        .route("/api/v1/builds/{uuid}/logs/{*path}", put(intake::put_log))
+        .route(
+            "/api/v1/builds/{uuid}/logs/{*path}",
+            put(intake::put_log).get(logs::raw),
+        )
         .route("/api/v1/builds/{uuid}/complete", post(intake::complete))
         .route("/api/v1/status", get(api::status))
         .route("/api/v1/fingerprints", get(api::fingerprints))
+        .route("/api/v1/search", get(search::api))
         .route("/api/v1/report", get(api::report).post(reports::make_api))
         .route("/metrics", get(health::metrics))
         .route("/healthz", get(health::alive))

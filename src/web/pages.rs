@@ -4,9 +4,9 @@ use super::error::ApiError;
 use super::view::{self, BugRow, BuildPage, Count, Found, NoteRow, RateView, Shown};
 use super::{App, blocking};
 use crate::classify::engine::{Rule, Rules};
-use crate::event::{Match, Verdict};
+use crate::event::{Build, Match, Verdict};
 use crate::state::{
-    BuildFilter, BuildRow, FingerprintStats, NoteFilter, NoteState, ReportData, StateError,
+    BuildFilter, BuildRow, FingerprintStats, LogRow, NoteFilter, NoteState, ReportData, StateError,
     StoredBuild,
 };
 use askama::Template;
@@ -49,7 +49,8 @@ pub(super) async fn missing() -> Response {
     )
 }
 
-fn message(status: StatusCode, heading: &str, text: &str) -> Response {
+/// A page with one message.
+pub(super) fn message(status: StatusCode, heading: &str, text: &str) -> Response {
     let page = view::Message {
         page: "",
         heading: heading.into(),
@@ -232,6 +233,9 @@ fn bug_row(rule: &Rule, stats: Option<&FingerprintStats>) -> BugRow {
     row.builds_day = stats.builds_24h;
     row.builds_all = stats.builds_10d;
     row.hits = stats.hits_10d;
+    row.returned = rule
+        .resolved_at
+        .is_some_and(|fixed| stats.last_seen > Some(fixed));
     row.last_seen = when(stats.last_seen);
     if all > 0 {
         row.passing = format!("{} of {all}", stats.passing_builds_10d);
@@ -254,6 +258,7 @@ pub(super) async fn bugs(State(app): State<Arc<App>>) -> Result<Response, ApiErr
             bugs.len()
         ),
         bugs,
+        broken: app.engine.rules().broken.len(),
     })
 }
 
@@ -432,16 +437,29 @@ fn build_view(stored: &StoredBuild) -> BuildPage {
             .filter_map(|(name, value)| Some((name, value?)))
             .collect(),
         log_url: view::link(build.log_url.as_deref()),
-        matches: stored.matches.iter().map(found).collect(),
-        files: stored
-            .logs
-            .iter()
-            .map(|l| format!("{} ({} bytes)", l.name, l.bytes))
-            .collect(),
+        matches: stored.matches.iter().map(|m| found(stored, m)).collect(),
+        files: stored.logs.iter().map(|l| log_file(build, l)).collect(),
     }
 }
 
-fn found(found: &Match) -> Found {
+fn log_file(build: &Build, log: &LogRow) -> view::LogFile {
+    view::LogFile {
+        name: log.name.clone(),
+        size: view::size(log.bytes),
+        link: view::log_link(&build.uuid, &log.name),
+    }
+}
+
+/// The address of a line of evidence; empty when its file is not one of the kept logs.
+pub(super) fn line_link(stored: &StoredBuild, file: &str, line: u64) -> String {
+    if !stored.logs.iter().any(|l| l.name == file) {
+        return String::new();
+    }
+    let log = view::log_link(&stored.build.uuid, file);
+    format!("{log}?line={line}#L{line}")
+}
+
+fn found(stored: &StoredBuild, found: &Match) -> Found {
     let hits = if found.hits == 1 {
         "1 hit".into()
     } else {
@@ -449,6 +467,7 @@ fn found(found: &Match) -> Found {
     };
     let shown = found.evidence.iter().map(|e| Shown {
         place: format!("{}:{}", e.file, e.line),
+        link: line_link(stored, &e.file, e.line),
         pieces: view::pieces(&e.excerpt, &e.spans),
     });
     Found {

@@ -161,15 +161,80 @@ fn complaint(cause: &str, build: &Value) -> Option<String> {
         .iter()
         .map(|m| m["fingerprint"].as_str().unwrap())
         .collect();
+    // This one is too wide on purpose.
+    let others = found.iter().filter(|id| **id != "connection-refused");
+    let others: Vec<&str> = others.copied().collect();
+    let headline = matches.first().map(|m| m["fingerprint"].as_str().unwrap());
     let right = if matches!(cause, "passed" | "unexplained") {
-        // This one is too wide on purpose.
-        found.iter().all(|id| *id == "connection-refused")
+        others.is_empty()
     } else {
-        found.contains(cause)
+        headline == Some(cause) && others.iter().all(|id| *id == cause)
     };
     let evidence = matches.iter().all(|m| m["evidence"][0]["line"].is_u64());
     let times = build["build"]["finished"].as_str() <= build["received_at"].as_str();
     (!right || !evidence || !times).then(|| format!("cause {cause}: {build}"))
+}
+
+/// The query of a fingerprint, asked of the index: the builds are those that it matched.
+fn a_search_finds_what_the_fingerprint_found(demo: &Demo, builds: &BTreeMap<String, Value>) {
+    let query = "message:%22Address%20already%20in%20use%22";
+    let answer = demo.json(&format!("/api/v1/search?q={query}"));
+    let has = |build: &&Value| build.to_string().contains("\"fingerprint\":\"port-taken\"");
+    let expected: BTreeSet<&str> = builds
+        .values()
+        .filter(has)
+        .map(|build| build["build"]["uuid"].as_str().unwrap())
+        .collect();
+    let found = answer["builds"].as_array().unwrap().iter();
+    let found: BTreeSet<&str> = found.map(|uuid| uuid.as_str().unwrap()).collect();
+    assert!(expected.len() > 5 && expected.is_subset(&found), "{answer}");
+    let page = demo.text(&format!("/search?q={query}"));
+    assert!(
+        page.contains("<mark>Address already in use</mark>"),
+        "{page}"
+    );
+    assert!(
+        page.contains("+message:&#34;") || page.contains("message:&#34;"),
+        "{page}"
+    );
+    let wrong = demo.text("/search?q=%22open");
+    assert!(wrong.contains("column 1"), "{wrong}");
+}
+
+#[test]
+fn every_fingerprint_shows_what_it_is_for() {
+    let queries = Path::new(env!("CARGO_MANIFEST_DIR")).join("queries");
+    let set = whorl::fingerprint::FingerprintSet::load(&[queries]);
+    assert!(set.diagnostics.is_empty(), "{:?}", set.diagnostics);
+    for fingerprint in &set.fingerprints {
+        let examples = &fingerprint.examples;
+        assert!(!examples.matches.is_empty(), "{}", fingerprint.id);
+        assert!(!examples.no_match.is_empty(), "{}", fingerprint.id);
+        assert!(fingerprint.advice.is_some(), "{}", fingerprint.id);
+    }
+}
+
+/// Follows the link of the first evidence: the page shows that line, marked, with its text.
+fn the_evidence_is_in_the_log(demo: &Demo, build: &Value) {
+    let evidence = &build["matches"][0]["evidence"][0];
+    let Some(line) = evidence["line"].as_u64() else {
+        return;
+    };
+    let uuid = build["build"]["uuid"].as_str().unwrap();
+    let page = demo.text(&format!("/builds/{uuid}"));
+    let mark = format!("?line={line}#L{line}\"");
+    let end = page.find(&mark).expect(&mark);
+    let begin = page[..end].rfind('"').unwrap() + 1;
+    let log = demo.text(&page[begin..end + mark.len() - 1]);
+    let wanted = format!("<li id=\"L{line}\" class=\"wanted\">");
+    let (_, after) = log.split_once(&wanted).expect(&wanted);
+    let shown = after.split("</li>").next().unwrap();
+    let first_word = evidence["excerpt"].as_str().unwrap();
+    let first_word = first_word.split(|c: char| !c.is_ascii_alphanumeric());
+    let first_word = first_word.max_by_key(|w| w.len()).unwrap();
+    assert!(after.contains(first_word), "{first_word} in {shown}");
+    let raw = page[begin..end].split('?').next().unwrap().to_owned();
+    assert!(!demo.text(&format!("/api/v1{raw}")).is_empty());
 }
 
 #[test]
@@ -188,6 +253,10 @@ fn every_recorded_build_gets_its_cause() {
         .filter_map(|(name, cause)| Some(format!("{name}: {}", complaint(cause, &found[name])?)))
         .collect();
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    for build in found.values() {
+        the_evidence_is_in_the_log(&demo, build);
+    }
+    a_search_finds_what_the_fingerprint_found(&demo, &found);
     assert_eq!(demo.stop(), Some(0));
     let left: Vec<_> = std::fs::read_dir(demo.temp.path()).unwrap().collect();
     assert!(left.is_empty(), "{left:?}");

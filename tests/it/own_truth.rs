@@ -9,16 +9,16 @@ use whorl::event::Event;
 use whorl::query::{Document, Query, Schema};
 
 #[derive(Deserialize)]
-struct Question {
+pub(crate) struct Question {
     id: String,
-    query: String,
+    pub(crate) query: String,
 }
 
 /// Either the numbers of the events that match, or why the server refused the query.
 #[derive(Deserialize)]
-struct Answer {
+pub(crate) struct Answer {
     id: String,
-    hits: Option<Vec<usize>>,
+    pub(crate) hits: Option<Vec<usize>>,
     error: Option<String>,
 }
 
@@ -63,24 +63,37 @@ fn difference(ours: &Result<Vec<usize>, String>, theirs: &Answer) -> Option<Stri
     }
 }
 
-#[test]
-fn a_real_cluster_gives_the_same_answers() {
+pub(crate) fn events() -> Vec<Event> {
     let objects: Vec<Map<String, Value>> = lines("events.jsonl");
-    let events: Vec<Event> = objects.iter().map(Event::from_json).collect();
-    let schema = Schema::infer(events.iter());
-    let documents: Vec<Document<'_>> = events.iter().map(Document::new).collect();
+    objects.iter().map(Event::from_json).collect()
+}
+
+/// Every question with its recorded answer.
+pub(crate) fn recorded() -> Vec<(Question, Answer)> {
     let questions: Vec<Question> = lines("queries.jsonl");
-    let answers: BTreeMap<String, Answer> = lines("answers.jsonl")
+    let mut answers: BTreeMap<String, Answer> = lines("answers.jsonl")
         .into_iter()
         .map(|answer: Answer| (answer.id.clone(), answer))
         .collect();
     assert!(questions.len() >= 300, "the truth has lost its queries");
     assert_eq!(questions.len(), answers.len(), "record the answers again");
+    let with_answer = |question: Question| {
+        let answer = answers.remove(&question.id).expect("an answer");
+        (question, answer)
+    };
+    questions.into_iter().map(with_answer).collect()
+}
 
+#[test]
+fn a_real_cluster_gives_the_same_answers() {
+    let events = events();
+    let schema = Schema::infer(events.iter());
+    let documents: Vec<Document<'_>> = events.iter().map(Document::new).collect();
+    let recorded = recorded();
     let mut differences = Vec::new();
-    for question in &questions {
+    for (question, answer) in &recorded {
         let ours = ask(&question.query, &schema, &documents);
-        if let Some(how) = difference(&ours, &answers[&question.id]) {
+        if let Some(how) = difference(&ours, answer) {
             let shown: String = question.query.chars().take(120).collect();
             differences.push(format!("{} {shown:?}: {how}", question.id));
         }
@@ -89,7 +102,7 @@ fn a_real_cluster_gives_the_same_answers() {
         differences.is_empty(),
         "{} of {} answers differ:\n{}",
         differences.len(),
-        questions.len(),
+        recorded.len(),
         differences.join("\n")
     );
 }

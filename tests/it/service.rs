@@ -7,7 +7,7 @@ use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
-use whorl::classify::engine::{Engine, MadeReport, Rule, Rules};
+use whorl::classify::engine::{Engine, MadeReport, Rule, Rules, SearchError, Searched};
 use whorl::classify::pipeline::{Looker, Outcome};
 use whorl::classify::spool::Spool;
 use whorl::config::Config;
@@ -118,6 +118,7 @@ impl Engine for Small {
             category: None,
             owner: None,
             advice: None,
+            resolved_at: None,
             hidden: false,
             source: "query: boom".into(),
         };
@@ -149,6 +150,10 @@ impl Engine for Small {
 
     fn troubles(&self) -> Vec<String> {
         self.trouble.lock().unwrap().clone()
+    }
+
+    fn search(&self, _: &str, _: usize, _: Timestamp) -> Result<Searched, SearchError> {
+        Ok(Searched::default())
     }
 
     fn forget(&self, limit: Timestamp) -> Result<(), String> {

@@ -12,6 +12,7 @@ pub(super) use chart::hours as chart;
 pub(super) use marked::{Piece, pieces};
 
 use askama::Template;
+use std::fmt::Write as _;
 
 /// One verdict and how many builds have it.
 #[derive(Debug)]
@@ -95,6 +96,8 @@ pub(super) struct Bugs {
     pub(super) page: &'static str,
     pub(super) caption: String,
     pub(super) bugs: Vec<BugRow>,
+    /// Number of files that cannot be used.
+    pub(super) broken: usize,
 }
 
 /// One bug.
@@ -140,7 +143,58 @@ pub(super) struct Found {
 #[derive(Debug)]
 pub(super) struct Shown {
     pub(super) place: String,
+    /// Address of the line in the log; empty when the log is not kept.
+    pub(super) link: String,
     pub(super) pieces: Vec<Piece>,
+}
+
+/// A log that was received.
+#[derive(Debug)]
+pub(super) struct LogFile {
+    pub(super) name: String,
+    pub(super) size: String,
+    pub(super) link: String,
+}
+
+/// One event that a search found.
+#[derive(Debug)]
+pub(super) struct SearchHit {
+    pub(super) uuid: String,
+    pub(super) job: String,
+    pub(super) verdict: &'static str,
+    pub(super) failed: bool,
+    pub(super) shown: Shown,
+}
+
+/// The search.
+#[derive(Debug, Template)]
+#[template(path = "search.html")]
+pub(super) struct SearchPage {
+    pub(super) page: &'static str,
+    pub(super) query: String,
+    /// The query as it was understood.
+    pub(super) explained: String,
+    pub(super) error: String,
+    pub(super) summary: String,
+    pub(super) hits: Vec<SearchHit>,
+}
+
+/// A few lines of a log.
+#[derive(Debug, Template)]
+#[template(path = "log.html")]
+pub(super) struct LogPage {
+    pub(super) page: &'static str,
+    pub(super) uuid: String,
+    pub(super) name: String,
+    pub(super) link: String,
+    pub(super) raw: String,
+    pub(super) notice: String,
+    pub(super) wanted: u64,
+    pub(super) lines: Vec<(u64, String)>,
+    /// First line of the page before this one; 0 when there is none.
+    pub(super) earlier: u64,
+    /// First line of the page after this one; 0 when there is none.
+    pub(super) later: u64,
 }
 
 /// One build with its evidence.
@@ -153,7 +207,7 @@ pub(super) struct BuildPage {
     pub(super) facts: Vec<(&'static str, String)>,
     pub(super) log_url: String,
     pub(super) matches: Vec<Found>,
-    pub(super) files: Vec<String>,
+    pub(super) files: Vec<LogFile>,
 }
 
 /// One note.
@@ -215,6 +269,40 @@ pub(super) fn short(uuid: &str) -> String {
     uuid.chars().take(12).chain(['…']).collect()
 }
 
+/// The address of a build's log on the pages.
+pub(super) fn log_link(uuid: &str, name: &str) -> String {
+    let parts: Vec<String> = name.split('/').map(encoded).collect();
+    format!("/builds/{uuid}/logs/{}", parts.join("/"))
+}
+
+/// A part of a path as it stands in an address.
+fn encoded(part: &str) -> String {
+    let mut out = String::with_capacity(part.len());
+    for byte in part.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}
+
+/// A size as people read it.
+pub(super) fn size(bytes: u64) -> String {
+    const STEP: f64 = 1024.0;
+    let mut number = bytes as f64;
+    for unit in ["bytes", "KiB", "MiB"] {
+        if number < STEP {
+            let digits = usize::from(unit != "bytes");
+            return format!("{number:.digits$} {unit}");
+        }
+        number /= STEP;
+    }
+    format!("{number:.1} GiB")
+}
+
 /// What a note is about: its first line, and where that ends in a colon the next one too.
 pub(super) fn subject(text: &str) -> String {
     let mut lines = text.lines().map(str::trim).filter(|l| !l.is_empty());
@@ -250,6 +338,23 @@ mod tests {
     }
 
     #[test]
+    fn names_are_safe_in_addresses() {
+        assert_eq!(
+            log_link("u", "a b/c#1?.log"),
+            "/builds/u/logs/a%20b/c%231%3F.log"
+        );
+    }
+
+    #[test]
+    fn sizes_are_short() {
+        let sizes = [0, 1023, 1024, 5 << 20, 7 << 30].map(size);
+        assert_eq!(
+            sizes,
+            ["0 bytes", "1023 bytes", "1.0 KiB", "5.0 MiB", "7.0 GiB"]
+        );
+    }
+
+    #[test]
     fn long_uuids_are_cut() {
         assert_eq!(short("4f2c6ff212e14dbebb2045569ffd6407"), "4f2c6ff212e1…");
         assert_eq!(short("build-7"), "build-7");
@@ -279,10 +384,15 @@ mod tests {
                 advice: hostile.into(),
                 evidence: vec![Shown {
                     place: "a.txt:3".into(),
+                    link: log_link("u", hostile),
                     pieces: pieces(hostile, &[(0, 8)]),
                 }],
             }],
-            files: vec![hostile.into()],
+            files: vec![LogFile {
+                name: hostile.into(),
+                size: size(3),
+                link: log_link("u", hostile),
+            }],
         };
         let html = page.render().unwrap();
         assert!(!html.contains("<script"), "{html}");

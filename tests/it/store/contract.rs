@@ -1,6 +1,7 @@
 //! What every log store must do. Each behaviour is one function; [`run_all`] runs them, each over
 //! an empty store.
 
+use crate::own_truth;
 use crate::query::{conformance, gzip_json_lines};
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -34,6 +35,7 @@ pub(crate) fn run_all(make: Make<'_>) {
         behaviour(&*make(Schema::default()));
     }
     random_queries(make);
+    our_own_truth(make);
     the_conformance_truth(make);
 }
 
@@ -397,46 +399,54 @@ fn random_event(
     event
 }
 
+/// What a real cluster answered to our own queries: the store says the same.
+fn our_own_truth(make: Make<'_>) {
+    let recorded = own_truth::recorded();
+    let asked = recorded.into_iter().map(|(question, answer)| {
+        let hits = answer.hits?;
+        Some((question.query, hits.into_iter().map(|n| n as u64).collect()))
+    });
+    compare(make, own_truth::events(), asked.flatten());
+}
+
 fn the_conformance_truth(make: Make<'_>) {
     let Some(folder) = conformance() else { return };
     let rows = gzip_json_lines(&folder.join("query/events.jsonl.gz"));
-    let mut events: Vec<Event> = rows.iter().map(Event::from_json).collect();
+    let truth = gzip_json_lines(&folder.join("query/truth.jsonl.gz"));
+    let asked = truth.into_iter().map(|truth| {
+        let hits = truth.get("hits")?.as_array()?.iter();
+        let hits: Vec<u64> = hits.filter_map(serde_json::Value::as_u64).collect();
+        Some((truth["query"].as_str()?.to_owned(), hits))
+    });
+    compare(
+        make,
+        rows.iter().map(Event::from_json).collect(),
+        asked.flatten(),
+    );
+}
+
+/// Asks a store that holds the events in two builds; the answers are numbers of events.
+fn compare(
+    make: Make<'_>,
+    mut events: Vec<Event>,
+    asked: impl Iterator<Item = (String, Vec<u64>)>,
+) {
     for (line, event) in (0..).zip(&mut events) {
         event.at.line = line;
     }
     let schema = Schema::infer(&events);
     let store = make(schema.clone());
-    let half = events.len() / 2;
-    add(
-        &*store,
-        &build("first", "2025-12-01T00:00:00Z"),
-        &events[..half],
-    );
-    add(
-        &*store,
-        &build("second", "2025-12-02T00:00:00Z"),
-        &events[half..],
-    );
+    let (first, second) = events.split_at(events.len() / 2);
+    add(&*store, &build("first", "2025-12-01T00:00:00Z"), first);
+    add(&*store, &build("second", "2025-12-02T00:00:00Z"), second);
     let (mut hits, mut wrong) = (0, Vec::new());
-    for truth in gzip_json_lines(&folder.join("query/truth.jsonl.gz")) {
-        let Some(expected) = truth.get("hits").and_then(|hits| hits.as_array()) else {
-            continue;
-        };
-        let expected: Vec<u64> = expected
-            .iter()
-            .filter_map(serde_json::Value::as_u64)
-            .collect();
-        let query = Query::parse(truth["query"].as_str().unwrap(), &schema).unwrap();
+    for (text, expected) in asked {
+        let query = Query::parse(&text, &schema).unwrap();
         let mut found = lines(&*store, &all(Some(&query)));
         found.sort_unstable();
         hits += found.len();
         if found != expected {
-            wrong.push(format!(
-                "{}: {} for {}",
-                truth["id"],
-                found.len(),
-                expected.len()
-            ));
+            wrong.push(format!("{text}: {} for {}", found.len(), expected.len()));
         }
     }
     println!("{hits} hits compared with the cluster's");

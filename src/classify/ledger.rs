@@ -2,11 +2,13 @@
 
 use super::engine::Engine;
 use super::pipeline::{Ledger, LedgerError, Outcome};
-use crate::event::{Build, Verdict};
-use crate::state::{State, VerdictRecord};
-use jiff::Timestamp;
+use crate::state::{Age, Job, State, VerdictRecord};
+use jiff::{SignedDuration, Timestamp};
 use std::fmt;
 use std::sync::Arc;
+
+/// Nobody wants to hear of a failure later than this after its logs were complete.
+const LATE: SignedDuration = SignedDuration::from_hours(1);
 
 /// Keeps verdicts and the notes about them.
 pub struct StateLedger {
@@ -32,31 +34,42 @@ impl Ledger for StateLedger {
         self.state.pending().map_err(|e| LedgerError(e.to_string()))
     }
 
-    fn build(&self, uuid: &str) -> Result<Option<Build>, LedgerError> {
-        let stored = self
-            .state
-            .build(uuid)
-            .map_err(|e| LedgerError(e.to_string()))?;
-        Ok(stored.map(|s| s.build))
+    fn job(&self, uuid: &str) -> Result<Option<Job>, LedgerError> {
+        self.state.job(uuid).map_err(|e| LedgerError(e.to_string()))
     }
 
-    fn record(&self, build: &Build, outcome: &Outcome) -> Result<(), LedgerError> {
-        // A passing build's matches count against a fingerprint's precision; nobody is told.
-        let tell = build.failed() && outcome.verdict == Verdict::Matched;
-        let notes = if tell {
-            self.engine.notes(build, outcome)
-        } else {
-            Vec::new()
-        };
+    fn record(&self, job: &Job, outcome: &Outcome) -> Result<bool, LedgerError> {
         let record = VerdictRecord {
-            uuid: build.uuid.clone(),
+            uuid: job.build.uuid.clone(),
             verdict: outcome.verdict,
-            rules_version: outcome.rules.clone(),
+            rules_version: self.version(outcome),
             at: Timestamp::now(),
             matches: outcome.matches.clone(),
             problems: outcome.detail.iter().cloned().collect(),
         };
-        let kept = self.state.record_verdict(&record, &notes);
-        kept.map(|_| ()).map_err(|e| LedgerError(e.to_string()))
+        let notes = self.engine.notes(&job.build, outcome);
+        let age = age(job.completed_at, record.at);
+        let kept = self
+            .state
+            .record_verdict_of(job.generation, &record, &notes, age);
+        kept.map_err(|e| LedgerError(e.to_string()))
+    }
+}
+
+impl StateLedger {
+    /// What broke down could not say what it looked for; it is not tried again with the same.
+    fn version(&self, outcome: &Outcome) -> String {
+        if outcome.rules.is_empty() {
+            return self.engine.rules().version.clone();
+        }
+        outcome.rules.clone()
+    }
+}
+
+/// New fingerprints are tried on stored builds too; of those nobody wants to hear any more.
+fn age(completed_at: Option<Timestamp>, now: Timestamp) -> Age {
+    match completed_at {
+        Some(complete) if now.duration_since(complete) > LATE => Age::OldHat,
+        _ => Age::News,
     }
 }

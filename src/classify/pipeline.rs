@@ -2,10 +2,12 @@
 
 use super::meter::Meter;
 use crate::event::{Build, Match, Verdict};
+use crate::state::Job;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+use tokio::sync::Notify;
 use tokio::sync::mpsc::{self, error::TrySendError};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -55,12 +57,13 @@ pub struct LedgerError(pub String);
 
 /// Where builds and verdicts are kept; blocking.
 pub trait Ledger: Send + Sync + 'static {
-    /// The complete builds without a verdict, newest first.
+    /// The complete builds that wait for a verdict, oldest first.
     fn pending(&self) -> Result<Vec<String>, LedgerError>;
     /// One build.
-    fn build(&self, uuid: &str) -> Result<Option<Build>, LedgerError>;
-    /// Keeps a verdict, and with it the notes that say so.
-    fn record(&self, build: &Build, outcome: &Outcome) -> Result<(), LedgerError>;
+    fn job(&self, uuid: &str) -> Result<Option<Job>, LedgerError>;
+    /// Keeps a verdict, and with it the notes that say so. False, and nothing is kept, when the build
+    /// or its logs have changed since the job was taken.
+    fn record(&self, job: &Job, outcome: &Outcome) -> Result<bool, LedgerError>;
 }
 
 /// Why a build is not taken into the queue.
@@ -105,6 +108,8 @@ struct Shared {
     looker: Arc<dyn Looker>,
     meter: Arc<Meter>,
     stages: Mutex<HashMap<String, Stage>>,
+    /// Says that a build waits that found no place.
+    left_out: Notify,
 }
 
 impl fmt::Debug for Shared {
@@ -120,6 +125,7 @@ pub struct Pipeline {
     sender: mpsc::Sender<String>,
     stop: CancellationToken,
     tasks: TaskTracker,
+    workers: usize,
 }
 
 impl Pipeline {
@@ -137,10 +143,12 @@ impl Pipeline {
             looker,
             meter,
             stages: Mutex::default(),
+            left_out: Notify::new(),
         });
+        let workers = workers.max(1);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let receiver = Arc::new(tokio::sync::Mutex::new(receiver));
-        for _ in 0..workers.max(1) {
+        for _ in 0..workers {
             tasks.spawn(work(shared.clone(), receiver.clone(), stop.clone()));
         }
         tasks.spawn(sweep(shared.clone(), sender.clone(), stop.clone()));
@@ -149,6 +157,7 @@ impl Pipeline {
             sender,
             stop,
             tasks,
+            workers,
         }
     }
 
@@ -170,6 +179,29 @@ impl Pipeline {
         }
     }
 
+    /// Has a build looked at that was complete before: now, or when there is a place again.
+    pub fn nudge(&self, uuid: &str) {
+        match self.sender.clone().try_reserve_owned() {
+            Ok(permit) => Place {
+                permit,
+                shared: self.shared.clone(),
+            }
+            .enter(uuid),
+            Err(_) => self.shared.left_out.notify_one(),
+        }
+    }
+
+    /// Builds that wait, and builds that are being looked at.
+    pub fn counts(&self) -> (usize, usize) {
+        self.shared.counts()
+    }
+
+    /// True while every worker is there.
+    pub fn alive(&self) -> bool {
+        // One more task looks for builds that were left out.
+        self.stopping() || self.tasks.len() == self.workers + 1
+    }
+
     /// True from the moment on when nothing more is taken.
     pub fn stopping(&self) -> bool {
         self.stop.is_cancelled()
@@ -189,7 +221,7 @@ impl Pipeline {
             }
             stages.insert(uuid.to_owned(), Stage::Waiting);
         }
-        run(&self.shared, uuid);
+        run(&self.shared, uuid, true);
         true
     }
 
@@ -247,10 +279,19 @@ impl Shared {
     }
 
     fn show(&self) {
+        let (waiting, running) = self.counts();
+        self.meter.waiting.set(waiting as f64);
+        self.meter.running.set(running as f64);
+    }
+
+    fn counts(&self) -> (usize, usize) {
         let stages = self.stages();
         let waiting = stages.values().filter(|s| **s == Stage::Waiting).count();
-        self.meter.waiting.set(waiting as f64);
-        self.meter.running.set((stages.len() - waiting) as f64);
+        (waiting, stages.len() - waiting)
+    }
+
+    fn has(&self, uuid: &str) -> bool {
+        self.stages().contains_key(uuid)
     }
 }
 
@@ -275,10 +316,11 @@ async fn work(
         let Some(uuid) = next else {
             return;
         };
-        let shared = shared.clone();
-        let done = tokio::task::spawn_blocking(move || run(&shared, &uuid)).await;
+        let (work, name) = (shared.clone(), uuid.clone());
+        let done = tokio::task::spawn_blocking(move || run(&work, &name, false)).await;
         if let Err(error) = done {
-            tracing::error!(%error, "a worker's task ended early");
+            tracing::error!(uuid, %error, "a worker's task ended early");
+            shared.end(&uuid);
         }
     }
 }
@@ -298,6 +340,10 @@ async fn sweep(shared: Arc<Shared>, sender: mpsc::Sender<String>, stop: Cancella
             Err(_) => Vec::new(),
         };
         for uuid in pending {
+            // Its way is not over yet.
+            if shared.has(&uuid) {
+                continue;
+            }
             let place = tokio::select! {
                 () = stop.cancelled() => return,
                 place = sender.clone().reserve_owned() => place,
@@ -308,161 +354,60 @@ async fn sweep(shared: Arc<Shared>, sender: mpsc::Sender<String>, stop: Cancella
         }
         tokio::select! {
             () = stop.cancelled() => return,
+            () = shared.left_out.notified() => {}
             () = tokio::time::sleep(SWEEP) => {}
         }
     }
 }
 
-/// Classifies one build until nothing has changed meanwhile.
-fn run(shared: &Shared, uuid: &str) {
+/// Classifies one build until nothing has changed meanwhile; `forced` even when it has a verdict.
+fn run(shared: &Shared, uuid: &str, forced: bool) {
+    let mut forced = forced;
     loop {
         shared.begin(uuid);
-        if let Err(error) = once(shared, uuid) {
-            tracing::error!(uuid, %error, "the verdict could not be kept; it will be tried again");
+        match once(shared, uuid, forced) {
+            Ok(true) => {}
+            Ok(false) => {
+                tracing::debug!(
+                    uuid,
+                    "the build changed meanwhile and is looked at once more"
+                );
+                continue;
+            }
+            Err(error) => {
+                tracing::error!(uuid, %error, "the verdict could not be kept; it will be tried again");
+            }
         }
         if !shared.end(uuid) {
             return;
         }
+        forced = false;
     }
 }
 
-fn once(shared: &Shared, uuid: &str) -> Result<(), LedgerError> {
+/// Looks once; false when that was in vain because the build changed meanwhile.
+fn once(shared: &Shared, uuid: &str, forced: bool) -> Result<bool, LedgerError> {
     let started = Instant::now();
-    let Some(build) = shared.ledger.build(uuid)? else {
+    let Some(job) = shared.ledger.job(uuid)? else {
         tracing::warn!(uuid, "the build is gone");
-        return Ok(());
+        return Ok(true);
     };
-    let looked =
-        std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| shared.looker.look(&build)));
+    if !job.waiting && !forced {
+        return Ok(true);
+    }
+    let look = std::panic::AssertUnwindSafe(|| shared.looker.look(&job.build));
+    let looked = std::panic::catch_unwind(look);
     let outcome = looked.unwrap_or_else(|_| Outcome::error("classification broke down", ""));
-    shared.ledger.record(&build, &outcome)?;
+    if !shared.ledger.record(&job, &outcome)? {
+        return Ok(false);
+    }
     shared.meter.events.increment(outcome.events);
     shared.meter.seconds.record(started.elapsed().as_secs_f64());
     shared.meter.verdict(outcome.verdict);
     let bugs = outcome.matches.len();
     tracing::info!(uuid, verdict = %outcome.verdict, bugs, events = outcome.events, "classified");
-    Ok(())
+    Ok(true)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use std::sync::Condvar;
-
-    #[derive(Default)]
-    struct Fake {
-        pending: Mutex<Vec<String>>,
-        seen: Mutex<Vec<String>>,
-        gate: Mutex<bool>,
-        opened: Condvar,
-    }
-
-    impl Fake {
-        fn open(&self) {
-            *self.gate.lock().unwrap() = true;
-            self.opened.notify_all();
-        }
-
-        fn seen(&self) -> Vec<String> {
-            self.seen.lock().unwrap().clone()
-        }
-    }
-
-    impl Ledger for Fake {
-        fn pending(&self) -> Result<Vec<String>, LedgerError> {
-            Ok(self.pending.lock().unwrap().clone())
-        }
-
-        fn build(&self, uuid: &str) -> Result<Option<Build>, LedgerError> {
-            Ok(Some(Build::new(uuid)))
-        }
-
-        fn record(&self, build: &Build, outcome: &Outcome) -> Result<(), LedgerError> {
-            let line = format!("{} {}", build.uuid, outcome.verdict);
-            self.seen.lock().unwrap().push(line);
-            Ok(())
-        }
-    }
-
-    impl Looker for Fake {
-        fn look(&self, build: &Build) -> Outcome {
-            let mut open = self.gate.lock().unwrap();
-            while !*open {
-                open = self.opened.wait(open).unwrap();
-            }
-            drop(open);
-            assert!(build.uuid != "bad", "a defect");
-            Outcome {
-                verdict: Verdict::Unmatched,
-                ..Outcome::error("", "v1")
-            }
-        }
-    }
-
-    fn start(fake: &Arc<Fake>, queue: usize) -> Pipeline {
-        let meter = Arc::new(Meter::new(&metrics::NoopRecorder));
-        Pipeline::start(fake.clone(), fake.clone(), meter, queue, 1)
-    }
-
-    const LONG: Duration = Duration::from_secs(20);
-
-    #[tokio::test]
-    async fn what_waits_is_finished_before_the_end() {
-        let fake = Arc::new(Fake::default());
-        let pipeline = start(&fake, 8);
-        for uuid in ["a", "b", "bad", "c"] {
-            pipeline.reserve().unwrap().enter(uuid);
-        }
-        fake.open();
-        assert!(pipeline.drain(LONG).await);
-        assert_eq!(
-            fake.seen(),
-            ["a unmatched", "b unmatched", "bad error", "c unmatched"]
-        );
-        assert_eq!(pipeline.reserve().unwrap_err(), Refused::Stopping);
-    }
-
-    #[tokio::test]
-    async fn a_full_queue_refuses_and_recovers() {
-        let fake = Arc::new(Fake::default());
-        let pipeline = start(&fake, 1);
-        let mut taken = 0;
-        // One may be running and one waits; the third at the latest is refused.
-        while let Ok(place) = pipeline.reserve() {
-            place.enter(&format!("u{taken}"));
-            taken += 1;
-            assert!(taken < 4);
-        }
-        assert_eq!(pipeline.reserve().unwrap_err(), Refused::Full);
-        fake.open();
-        assert!(pipeline.drain(LONG).await);
-        assert_eq!(fake.seen().len(), taken);
-    }
-
-    #[tokio::test]
-    async fn a_waiting_build_waits_once() {
-        let fake = Arc::new(Fake::default());
-        let pipeline = start(&fake, 8);
-        for _ in 0..3 {
-            pipeline.reserve().unwrap().enter("a");
-        }
-        fake.open();
-        assert!(pipeline.drain(LONG).await);
-        // Once, or twice when the worker had begun before the second one came.
-        assert!((1..=2).contains(&fake.seen().len()), "{:?}", fake.seen());
-    }
-
-    #[tokio::test]
-    async fn an_earlier_runs_builds_are_picked_up() {
-        let fake = Arc::new(Fake::default());
-        fake.pending.lock().unwrap().push("old".into());
-        fake.open();
-        let pipeline = start(&fake, 1);
-        let begun = Instant::now();
-        while fake.seen().is_empty() {
-            assert!(begun.elapsed() < LONG);
-            tokio::task::yield_now().await;
-        }
-        assert!(pipeline.drain(LONG).await);
-    }
-}
+mod tests;

@@ -1,15 +1,17 @@
 //! Looks again at stored builds when the fingerprint set has changed: in the background, newest
-//! first, one at a time, and never in the way of new builds.
+//! first, one at a time, and never much in the way of new builds.
 
 use super::meter::Meter;
 use super::pipeline::Pipeline;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
-/// How long new builds are let through before the next old one is looked at.
+/// How often it is asked whether new builds are done.
 const YIELD: Duration = Duration::from_millis(50);
+/// How long one stored build stands back; a service that is always busy gets through them too.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How far the second look has come.
 #[derive(Debug, Default)]
@@ -40,12 +42,7 @@ pub async fn again(
     progress.total.store(total, Ordering::Relaxed);
     for (done, uuid) in stale.into_iter().enumerate() {
         meter.reclassify_left.set((total - done) as f64);
-        while pipeline.busy() {
-            tokio::select! {
-                () = stop.cancelled() => break,
-                () = tokio::time::sleep(YIELD) => {}
-            }
-        }
+        stand_back(&pipeline, stop).await;
         if stop.is_cancelled() {
             break;
         }
@@ -58,4 +55,15 @@ pub async fn again(
     }
     progress.total.store(0, Ordering::Relaxed);
     meter.reclassify_left.set(0.0);
+}
+
+/// Lets new builds go first, for a while.
+async fn stand_back(pipeline: &Pipeline, stop: &CancellationToken) {
+    let begun = Instant::now();
+    while pipeline.busy() && begun.elapsed() < PATIENCE {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(YIELD) => {}
+        }
+    }
 }

@@ -5,6 +5,7 @@
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tempfile::NamedTempFile;
 
 /// The folder of all logs.
@@ -72,6 +73,12 @@ impl Spool {
         let entries = fs::read_dir(&self.logs)?;
         let names = entries.filter_map(|e| e.ok()?.file_name().into_string().ok());
         Ok(names.collect())
+    }
+
+    /// How long nothing was added to or taken from a build's folder.
+    pub fn age(&self, uuid: &str) -> Option<Duration> {
+        let changed = fs::metadata(self.root(uuid)).ok()?.modified().ok()?;
+        changed.elapsed().ok()
     }
 
     /// Drops one build's logs.

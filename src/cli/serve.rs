@@ -1,14 +1,17 @@
 //! `whorl serve`.
 
 use crate::config::{Config, Log, LogFormat};
+use crate::fingerprint::{ReloadOutcome, Severity};
 use crate::web::{Local, Service};
 use anyhow::Context;
+use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
 
 /// Arguments of `whorl serve`.
 #[derive(Debug, clap::Args)]
@@ -24,7 +27,7 @@ pub(super) struct Args {
 /// Runs the subcommand.
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let mut config = match &args.config {
-        Some(file) => Config::load(file)?,
+        Some(file) => super::config::load(file)?,
         None => Config::default(),
     };
     config.listen = args.listen.unwrap_or(config.listen);
@@ -51,13 +54,40 @@ pub(super) async fn serve(config: Config, ready: impl FnOnce(SocketAddr)) -> any
     let engine = engine.context("no engine")?;
     let stop = service.stopper();
     let address = service.address()?;
-    engine.library().watch(stop.clone(), |outcome| {
-        tracing::info!(?outcome, "fingerprints read again");
-    })?;
+    engine.library().watch(stop.clone(), say)?;
     signals(&engine, stop)?;
     tracing::info!(%address, "listening");
     ready(address);
     Ok(service.run().await?)
+}
+
+fn say(outcome: &ReloadOutcome) {
+    let set = &outcome.set;
+    tracing::info!(
+        changed = outcome.changed,
+        version = set.version,
+        fingerprints = set.fingerprints.len(),
+        "fingerprints read again"
+    );
+    for problem in set
+        .diagnostics
+        .iter()
+        .filter(|d| d.severity == Severity::Error)
+    {
+        tracing::warn!(
+            file = problem.file,
+            line = problem.line,
+            "{}",
+            problem.message
+        );
+    }
+    if !outcome.kept.is_empty() {
+        let kept = outcome.kept.join(" ");
+        tracing::warn!(
+            kept,
+            "the last good form of these fingerprints stays in force"
+        );
+    }
 }
 
 fn signals(engine: &Arc<Local>, stop: CancellationToken) -> anyhow::Result<()> {
@@ -73,7 +103,7 @@ fn signals(engine: &Arc<Local>, stop: CancellationToken) -> anyhow::Result<()> {
                 _ = int.recv() => break,
                 _ = hangup.recv() => {
                     let library = engine.library().clone();
-                    tokio::task::spawn_blocking(move || library.reload());
+                    tokio::task::spawn_blocking(move || say(&library.reload()));
                 }
             }
         }
@@ -83,15 +113,26 @@ fn signals(engine: &Arc<Local>, stop: CancellationToken) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Our own log goes to standard error.
+/// Our own log goes to standard error, in colour only for people who can see it.
 pub(super) fn start_log(log: &Log) -> anyhow::Result<()> {
-    let filter = tracing_subscriber::EnvFilter::try_new(&log.level).context("log.level")?;
+    let filter = level(log).context("log.level")?;
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(!plain && std::io::stderr().is_terminal())
         .with_writer(std::io::stderr);
     let started = match log.format {
         LogFormat::Text => builder.try_init(),
         LogFormat::Json => builder.json().try_init(),
     };
+    // A defect is told in the form of all other lines.
+    std::panic::set_hook(Box::new(|panic| {
+        tracing::error!(place = panic.location().map(ToString::to_string), "{panic}");
+    }));
     started.map_err(|error| anyhow::anyhow!("log: {error}"))
+}
+
+/// Which lines are written.
+pub(super) fn level(log: &Log) -> anyhow::Result<EnvFilter> {
+    Ok(EnvFilter::try_new(&log.level)?)
 }

@@ -1,6 +1,6 @@
 //! What comes in.
 
-use super::{Secret, Size};
+use super::{Period, Secret, Size, Wrong};
 use serde::Deserialize;
 
 /// Limits and access of the intake API.
@@ -11,6 +11,8 @@ pub struct Intake {
     pub max_body: Size,
     /// Largest log file once decompressed; the rest of it is not read.
     pub max_log: Size,
+    /// How long a sender may be silent in the middle of a request.
+    pub patience: Period,
     /// Complete builds that may wait for classification before senders are told to wait.
     pub queue: usize,
     /// Builds classified at the same time.
@@ -24,6 +26,7 @@ impl Default for Intake {
         Self {
             max_body: Size::mebibytes(512),
             max_log: Size::mebibytes(4096),
+            patience: Period::seconds(30),
             queue: 256,
             workers: 2,
             token: None,
@@ -32,12 +35,23 @@ impl Default for Intake {
 }
 
 impl Intake {
-    pub(super) fn check(&self) -> Result<(), String> {
-        if self.queue == 0 || self.workers == 0 {
-            return Err("intake.queue and intake.workers: at least 1".into());
+    pub(super) fn check(&self) -> Result<(), Wrong> {
+        for (name, count) in [("queue", self.queue), ("workers", self.workers)] {
+            if count == 0 {
+                return Err(Wrong::new(format!("intake.{name}"), "give at least 1"));
+            }
+        }
+        for (name, size) in [("max-body", self.max_body), ("max-log", self.max_log)] {
+            if size.0 == 0 {
+                return Err(Wrong::new(format!("intake.{name}"), "give at least 1 byte"));
+            }
+        }
+        if self.patience.0.is_zero() {
+            return Err(Wrong::new("intake.patience", "give more than nothing"));
         }
         if self.token.as_ref().is_some_and(|t| t.expose().is_empty()) {
-            return Err("intake.token: must not be empty; leave it out to need none".into());
+            let message = "must not be empty; leave it out to need none";
+            return Err(Wrong::new("intake.token", message));
         }
         Ok(())
     }

@@ -7,6 +7,7 @@
 mod intake;
 mod log;
 mod notes;
+mod place;
 mod report;
 mod secret;
 mod store;
@@ -80,9 +81,9 @@ pub enum ConfigError {
     Invalid {
         /// The file.
         file: String,
-        /// Line, counted from 1; 0 when no place is known.
+        /// Line, counted from 1.
         line: u64,
-        /// Column, counted from 1; 0 when no place is known.
+        /// Column, counted from 1.
         column: u64,
         /// What is wrong.
         message: String,
@@ -124,13 +125,11 @@ impl Config {
                     message,
                 })?;
         }
-        config.check().map_err(|message| ConfigError::Invalid {
-            file: file.to_owned(),
-            line: 0,
-            column: 0,
-            message,
-        })?;
-        Ok(config)
+        let wrong = variable_elsewhere(text).or_else(|| config.check().err());
+        match wrong {
+            None => Ok(config),
+            Some(wrong) => Err(wrong.placed(file, text)),
+        }
     }
 
     fn secrets(&mut self) -> Vec<&mut Secret> {
@@ -140,9 +139,12 @@ impl Config {
         all
     }
 
-    fn check(&self) -> Result<(), String> {
+    fn check(&self) -> Result<(), Wrong> {
         if self.fingerprints.is_empty() {
-            return Err("fingerprints: name at least one folder".into());
+            return Err(Wrong::new("fingerprints", "name at least one folder"));
+        }
+        if self.data_dir.as_os_str().is_empty() {
+            return Err(Wrong::new("data-dir", "must not be empty"));
         }
         self.store.check()?;
         self.intake.check()?;
@@ -151,18 +153,95 @@ impl Config {
     }
 }
 
-/// The first line of the reader's message, with the place it names taken apart.
+/// A value that cannot be, by its path in the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wrong {
+    /// The path: `report.schedule`, `notes.webhooks[0].url`.
+    pub path: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+impl Wrong {
+    /// About the value at `path`.
+    pub fn new(path: impl Into<String>, message: impl Into<String>) -> Self {
+        Self {
+            path: path.into(),
+            message: message.into(),
+        }
+    }
+
+    /// The error with the place of the value in the file's text.
+    pub fn placed(self, file: &str, text: &str) -> ConfigError {
+        let (line, column) = place::place(&place::leaves(text), &self.path);
+        ConfigError::Invalid {
+            file: file.to_owned(),
+            line,
+            column,
+            message: format!("{}: {}", self.path, self.message),
+        }
+    }
+}
+
+/// Values in which a variable would be taken literally.
+fn variable_elsewhere(text: &str) -> Option<Wrong> {
+    let found = place::leaves(text).into_iter().find(|leaf| {
+        let literal = leaf.text.as_ref().is_some_and(|text| text.contains("${"));
+        let secret = leaf.path == "intake.token" || leaf.path.starts_with("notes.webhooks[");
+        literal && !secret
+    })?;
+    let message = "only secrets (intake.token, url and secret of a webhook) may contain ${NAME}";
+    Some(Wrong::new(found.path, message))
+}
+
+/// The reader's message in our words, with the place it names taken apart.
 fn yaml_error(file: &str, error: &serde_saphyr::Error) -> ConfigError {
     let place = error.location();
-    let message = error.without_snippet().to_string();
-    let first = message.lines().next().unwrap_or("not YAML");
-    let first = first.strip_prefix("error: ").unwrap_or(first);
     ConfigError::Invalid {
         file: file.to_owned(),
-        line: place.map_or(0, |p| p.line()),
-        column: place.map_or(0, |p| p.column()),
-        message: first.to_owned(),
+        line: place.map_or(1, |p| p.line()),
+        column: place.map_or(1, |p| p.column()),
+        message: yaml_message(error.without_snippet()),
     }
+}
+
+fn yaml_message(error: &serde_saphyr::Error) -> String {
+    if let serde_saphyr::Error::SerdeUnknownField {
+        field, expected, ..
+    } = error
+    {
+        let hint = match nearest(field, expected) {
+            Some(key) => format!("did you mean `{key}`?"),
+            None => format!("use one of {}", expected.join(", ")),
+        };
+        return format!("unknown key `{field}`: {hint}");
+    }
+    let message = error.to_string();
+    let first = message.lines().next().unwrap_or("not YAML");
+    first.strip_prefix("error: ").unwrap_or(first).to_owned()
+}
+
+/// The key that a misspelt one most likely means.
+fn nearest<'a>(word: &str, keys: &[&'a str]) -> Option<&'a str> {
+    let plain = word.replace('_', "-").to_lowercase();
+    let best = keys.iter().min_by_key(|key| distance(&plain, key))?;
+    (distance(&plain, best) <= 1 + word.len() / 4).then_some(best)
+}
+
+/// Letters to change, add or leave out to get from one word to the other.
+fn distance(from: &str, to: &str) -> usize {
+    let to: Vec<char> = to.chars().collect();
+    let mut row: Vec<usize> = (0..=to.len()).collect();
+    for (i, a) in from.chars().enumerate() {
+        let mut corner = i;
+        row[0] = i + 1;
+        for (j, b) in to.iter().enumerate() {
+            let kept = corner + usize::from(a != *b);
+            corner = row[j + 1];
+            row[j + 1] = kept.min(corner + 1).min(row[j] + 1);
+        }
+    }
+    row[to.len()]
 }
 
 #[cfg(test)]
@@ -203,7 +282,37 @@ mod tests {
         let error = parse("listen: 127.0.0.1:1\nintake:\n  max-boddy: 3\n").unwrap_err();
         let text = error.to_string();
         assert!(text.starts_with("whorl.yaml:3:3: "), "{text}");
-        assert!(text.contains("max-boddy"), "{text}");
+        assert!(
+            text.contains("unknown key `max-boddy`: did you mean `max-body`?"),
+            "{text}"
+        );
+        let error = parse("colour: red\n").unwrap_err().to_string();
+        assert!(error.contains("use one of listen, data-dir"), "{error}");
+    }
+
+    #[test]
+    fn what_cannot_be_is_an_error_with_its_place() {
+        let cases = [
+            (
+                "store:\n  retention-days: 0\n",
+                "2:19: store.retention-days: ",
+            ),
+            ("intake:\n  queue: 0\n", "2:10: intake.queue: "),
+            ("fingerprints: []\n", "1:15: fingerprints: "),
+            ("data-dir: '${HOME}/x'\n", "1:11: data-dir: only secrets"),
+            ("notes:\n  base-url: ftp://x/\n", "2:13: notes.base-url: "),
+            (
+                "notes:\n  webhooks:\n    - url: ftp://x/\n      secret: s\n",
+                "3:12: notes.webhooks[0].url: ",
+            ),
+        ];
+        for (text, wanted) in cases {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(
+                error.starts_with(&format!("whorl.yaml:{wanted}")),
+                "{error}"
+            );
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What goes out.
 
-use super::{Period, Secret};
+use super::{Period, Secret, Wrong};
 use serde::Deserialize;
 
 /// Whom to tell.
@@ -24,6 +24,9 @@ pub struct Webhook {
     /// How long one try may take.
     #[serde(default = "default_timeout")]
     pub timeout: Period,
+    /// Wait after the first try in vain; it doubles each time.
+    #[serde(default = "default_retry")]
+    pub retry: Period,
     /// Tries until the note is given up.
     #[serde(default = "default_tries")]
     pub max_tries: u32,
@@ -33,28 +36,42 @@ fn default_timeout() -> Period {
     Period::seconds(10)
 }
 
+fn default_retry() -> Period {
+    Period::seconds(5)
+}
+
 fn default_tries() -> u32 {
     8
 }
 
 impl Notes {
-    pub(super) fn check(&self) -> Result<(), String> {
+    pub(super) fn check(&self) -> Result<(), Wrong> {
         for (n, hook) in self.webhooks.iter().enumerate() {
-            let url = url::Url::parse(hook.url.expose());
-            if !url.is_ok_and(|u| matches!(u.scheme(), "http" | "https")) {
-                return Err(format!("notes.webhooks[{n}].url: not an http(s) address"));
+            let path = format!("notes.webhooks[{n}]");
+            http(&format!("{path}.url"), hook.url.expose())?;
+            if hook.secret.expose().is_empty() {
+                return Err(Wrong::new(format!("{path}.secret"), "must not be empty"));
             }
-            if hook.secret.expose().is_empty() || hook.max_tries == 0 {
-                return Err(format!(
-                    "notes.webhooks[{n}]: secret must not be empty, max-tries at least 1"
+            if hook.max_tries == 0 {
+                return Err(Wrong::new(format!("{path}.max-tries"), "give at least 1"));
+            }
+            if hook.timeout.0.is_zero() {
+                return Err(Wrong::new(
+                    format!("{path}.timeout"),
+                    "give more than nothing",
                 ));
             }
         }
-        let Some(base) = &self.base_url else {
-            return Ok(());
-        };
-        url::Url::parse(base)
-            .map(|_| ())
-            .map_err(|error| format!("notes.base-url: {error}"))
+        let base = self.base_url.as_deref();
+        base.map_or(Ok(()), |url| http("notes.base-url", url))
+    }
+}
+
+/// The address itself may be a secret, so the message does not repeat it.
+fn http(path: &str, text: &str) -> Result<(), Wrong> {
+    match url::Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(()),
+        Ok(_) => Err(Wrong::new(path, "must begin with http:// or https://")),
+        Err(error) => Err(Wrong::new(path, format!("not an address: {error}"))),
     }
 }

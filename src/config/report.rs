@@ -22,9 +22,9 @@ impl Default for Report {
 }
 
 impl Report {
-    pub(super) fn check(&self) -> Result<(), String> {
+    pub(super) fn check(&self) -> Result<(), super::Wrong> {
         if self.keep == 0 {
-            return Err("report.keep: at least 1".into());
+            return Err(super::Wrong::new("report.keep", "keep at least 1"));
         }
         Ok(())
     }

@@ -30,10 +30,13 @@ impl Default for Store {
 }
 
 impl Store {
-    pub(super) fn check(&self) -> Result<(), String> {
+    pub(super) fn check(&self) -> Result<(), super::Wrong> {
         if (1..=3650).contains(&self.retention_days) {
             return Ok(());
         }
-        Err("store.retention-days: 1 to 3650".into())
+        Err(super::Wrong::new(
+            "store.retention-days",
+            "give 1 to 3650 days",
+        ))
     }
 }

@@ -3,7 +3,7 @@
 use crate::state::{Note, State, StateError};
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::{SignedDuration, Timestamp};
-use sha2::Sha256;
+use sha2::{Digest, Sha256};
 use std::fmt::{self, Write as _};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
@@ -21,6 +21,8 @@ pub const DELIVERY_HEADER: &str = "X-Whorl-Delivery";
 const AT_ONCE: u64 = 8;
 /// Longest wait that a receiver can ask for.
 const LONGEST_WISH: Duration = Duration::from_secs(24 * 3600);
+/// A note that nobody tried to say for so long is not said: nobody waits for it any more.
+const TOO_OLD: SignedDuration = SignedDuration::from_hours(1);
 /// Longest part of a refusal that is kept.
 const KEPT_ERROR: usize = 300;
 
@@ -79,11 +81,27 @@ pub enum WebhookError {
     State(#[from] StateError),
 }
 
-/// Takes notes from the outbox to the receiver.
+/// Takes notes from the outbox to every receiver.
 #[derive(Debug, Clone)]
 pub struct Deliverer {
-    settings: Arc<Settings>,
+    receivers: Arc<[Receiver]>,
+}
+
+/// One receiver.
+#[derive(Debug)]
+struct Receiver {
+    /// What it is called in the outbox: tells receivers apart and holds no secret.
+    name: String,
+    settings: Settings,
     client: reqwest::Client,
+}
+
+/// What is left to do for a note after one round of tries.
+#[derive(Debug, Default)]
+struct Rest {
+    errors: Vec<String>,
+    wait: Option<Duration>,
+    again: bool,
 }
 
 /// How one try ended.
@@ -97,22 +115,19 @@ enum Outcome {
 
 impl Deliverer {
     /// Makes a deliverer; nothing is sent before [`Deliverer::run`].
-    pub fn new(settings: Settings) -> Result<Self, WebhookError> {
-        let client = reqwest::Client::builder()
-            .timeout(settings.timeout)
-            .connect_timeout(settings.timeout)
-            // A signed note goes to the configured address and to no other.
-            .redirect(reqwest::redirect::Policy::none())
-            .build()
-            .map_err(|error| WebhookError::Client(error.without_url()))?;
+    pub fn new(all: Vec<Settings>) -> Result<Self, WebhookError> {
+        let receivers: Result<Vec<_>, _> = all.into_iter().map(Receiver::new).collect();
         Ok(Self {
-            settings: Arc::new(settings),
-            client,
+            receivers: receivers?.into(),
         })
     }
 
     /// Delivers until cancelled; tries that are under way then are finished.
     pub async fn run(self, state: Arc<State>, cancel: CancellationToken) {
+        let polls = self.receivers.iter().map(|r| r.settings.poll);
+        let Some(poll) = polls.min() else {
+            return;
+        };
         while !cancel.is_cancelled() {
             match self.round(&state).await {
                 Ok(0) => {}
@@ -121,7 +136,7 @@ impl Deliverer {
             }
             tokio::select! {
                 () = cancel.cancelled() => {}
-                () = tokio::time::sleep(self.settings.poll) => {}
+                () = tokio::time::sleep(poll) => {}
             }
         }
     }
@@ -144,25 +159,85 @@ impl Deliverer {
         first_error.map_or(Ok(count), Err)
     }
 
+    /// Posts a note to every receiver that has not taken it, all at the same time.
     async fn deliver(&self, state: &Arc<State>, note: Note) -> Result<(), WebhookError> {
-        let id = note.id;
-        match self.post(&note).await {
-            Outcome::Taken => {
-                blocking(state, move |s| s.note_delivered(id, Timestamp::now())).await?;
-            }
-            Outcome::Refused { error, .. } if note.attempts + 1 >= self.settings.max_attempts => {
-                tracing::warn!(note.id = id, %error, "webhook note parked");
-                blocking(state, move |s| s.note_parked(id, &error)).await?;
-            }
-            Outcome::Refused { error, wish } => {
-                let wait = self.wait(note.attempts, wish);
-                tracing::info!(note.id = id, %error, ?wait, "webhook note is tried again");
-                let now = Timestamp::now();
-                let next = later(now, wait);
-                blocking(state, move |s| s.note_failed(id, now, &error, next)).await?;
+        let (id, note) = (note.id, Arc::new(note));
+        if too_old(&note, Timestamp::now()) {
+            let error = "not said: it had waited for longer than an hour for a receiver";
+            blocking(state, move |s| s.note_parked(id, error)).await?;
+            return Ok(());
+        }
+        let mut under_way = JoinSet::new();
+        for at in 0..self.receivers.len() {
+            let (this, note) = (self.clone(), note.clone());
+            if !note.taken.contains(&this.receivers[at].name) {
+                under_way.spawn(async move { (at, this.receivers[at].post(&note).await) });
             }
         }
+        let (mut taken, mut rest) = (note.taken.clone(), Rest::default());
+        while let Some(done) = under_way.join_next().await {
+            let Ok((at, outcome)) = done else {
+                rest.again = true;
+                continue;
+            };
+            match outcome {
+                Outcome::Taken => taken.push(self.receivers[at].name.clone()),
+                Outcome::Refused { error, wish } => {
+                    rest.add(&self.receivers[at], note.attempts, &error, wish);
+                }
+            }
+        }
+        if taken.len() > note.taken.len() && self.receivers.len() > 1 {
+            blocking(state, move |s| s.note_taken(id, &taken)).await?;
+        }
+        rest.record(state, id).await
+    }
+}
+
+impl Rest {
+    fn add(&mut self, receiver: &Receiver, attempts: u32, error: &str, wish: Option<Duration>) {
+        let wait = receiver.wait(attempts, wish);
+        tracing::info!(receiver = receiver.name, %error, ?wait, "webhook note was not taken");
+        self.errors.push(format!("{}: {error}", receiver.name));
+        self.again |= attempts + 1 < receiver.settings.max_attempts;
+        self.wait = Some(self.wait.map_or(wait, |other| other.min(wait)));
+    }
+
+    async fn record(self, state: &Arc<State>, id: i64) -> Result<(), WebhookError> {
+        let (now, error) = (Timestamp::now(), self.errors.join("; "));
+        if self.errors.is_empty() && !self.again {
+            blocking(state, move |s| s.note_delivered(id, now)).await?;
+        } else if self.again {
+            let next = later(now, self.wait.unwrap_or_default());
+            blocking(state, move |s| s.note_failed(id, now, &error, next)).await?;
+        } else {
+            tracing::warn!(note.id = id, %error, "webhook note parked");
+            blocking(state, move |s| s.note_parked(id, &error)).await?;
+        }
         Ok(())
+    }
+}
+
+impl Receiver {
+    fn new(settings: Settings) -> Result<Self, WebhookError> {
+        let client = reqwest::Client::builder()
+            .timeout(settings.timeout)
+            .connect_timeout(settings.timeout)
+            // A signed note goes to the configured address and to no other.
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|error| WebhookError::Client(error.without_url()))?;
+        let digest = Sha256::digest(settings.url.as_str());
+        let number = digest
+            .iter()
+            .take(4)
+            .fold(0_u32, |n, b| n << 8 | u32::from(*b));
+        let host = settings.url.host_str().unwrap_or_default();
+        Ok(Self {
+            name: format!("{host}#{number:08x}"),
+            settings,
+            client,
+        })
     }
 
     fn wait(&self, attempts: u32, wish: Option<Duration>) -> Duration {
@@ -200,7 +275,7 @@ impl Deliverer {
         let wish = answer.headers().get("Retry-After");
         let wish = wish.and_then(|value| retry_after(value.to_str().ok()?, Timestamp::now()));
         Outcome::Refused {
-            error: format!("receiver answered {}", answer.status()),
+            error: format!("answered {}", answer.status()),
             wish,
         }
     }
@@ -236,6 +311,12 @@ pub fn retry_after(value: &str, now: Timestamp) -> Option<Duration> {
     }
     let date = jiff::fmt::rfc2822::parse(value).ok()?.timestamp();
     Some(Duration::try_from(date.duration_since(now)).unwrap_or_default())
+}
+
+/// True for a note from a time when there was no receiver, unless a person asked for it since.
+fn too_old(note: &Note, now: Timestamp) -> bool {
+    let untouched = note.attempts == 0 && note.next_try == note.created_at;
+    untouched && now.duration_since(note.created_at) > TOO_OLD
 }
 
 /// The same bytes for every try of a note.

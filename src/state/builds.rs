@@ -1,7 +1,7 @@
 //! Builds and their logs.
 
 use super::{
-    LogRow, PassedVerdict, State, StateError, StoredBuild, micros, signed, time, unsigned,
+    Job, LogRow, PassedVerdict, State, StateError, StoredBuild, micros, signed, time, unsigned,
 };
 use crate::event::{BugRef, Build, Evidence, Match, Verdict};
 use jiff::Timestamp;
@@ -9,26 +9,32 @@ use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
 impl State {
     /// Records what is known of a build. Facts that are given replace those that were there; facts
-    /// that are absent leave them.
-    pub fn put_build(&self, build: &Build) -> Result<(), StateError> {
+    /// that are absent leave them. True when a complete build is to be looked at again because of it.
+    pub fn put_build(&self, build: &Build) -> Result<bool, StateError> {
         Build::check_uuid(&build.uuid)?;
         self.write(|tx| {
             let id = ensure(tx, &build.uuid)?;
-            let mut merged = metadata(tx, id)?;
+            let known = metadata(tx, id)?;
+            let mut merged = known.clone();
             merge(&mut merged, build);
-            save(tx, id, &merged)
+            if merged == known {
+                return due(tx, id);
+            }
+            save(tx, id, &merged)?;
+            changed(tx, id)?;
+            due(tx, id)
         })
     }
 
-    /// Records a received log file; a build that is not known yet is made. A log with other bytes
-    /// than before makes the build wait for another look at the next `complete`.
+    /// Records a received log file; a build that is not known yet is made. True when the build is
+    /// complete and is to be looked at, for the first time or because these bytes are new.
     pub fn record_log(
         &self,
         uuid: &str,
         name: &str,
         bytes: u64,
         sha256: Option<&str>,
-    ) -> Result<(), StateError> {
+    ) -> Result<bool, StateError> {
         Build::check_uuid(uuid)?;
         self.write(|tx| {
             let id = ensure(tx, uuid)?;
@@ -39,7 +45,7 @@ impl State {
                 |row| row.get(0),
             )?;
             if same {
-                return Ok(());
+                return due(tx, id);
             }
             tx.execute(
                 "INSERT INTO logs (build, name, bytes, sha256, received_at) VALUES (?1, ?2, ?3, ?4, ?5)
@@ -47,17 +53,13 @@ impl State {
                  bytes = excluded.bytes, sha256 = excluded.sha256, received_at = excluded.received_at",
                 params![id, name, signed(bytes), sha256, micros(Timestamp::now())],
             )?;
-            // A build that was looked at is complete no more, until the sender says so again.
-            tx.execute(
-                "UPDATE builds SET waiting = 1, completed_at = NULL WHERE id = ?1 AND waiting = 0",
-                [id],
-            )?;
-            Ok(())
+            changed(tx, id)?;
+            due(tx, id)
         })
     }
 
     /// Declares that all logs are there. True when the build is to be classified: it is complete for
-    /// the first time, or its result or its logs have changed since.
+    /// the first time, or what is known of it has changed since.
     pub fn complete(
         &self,
         uuid: &str,
@@ -66,20 +68,42 @@ impl State {
     ) -> Result<bool, StateError> {
         self.write(|tx| {
             let id = id_of(tx, uuid)?.ok_or_else(|| StateError::NoSuchBuild(uuid.to_owned()))?;
-            let mut build = metadata(tx, id)?;
-            let said = build.result.clone();
+            let known = metadata(tx, id)?;
+            let mut build = known.clone();
             build.result = result.map(str::to_owned).or(build.result);
             build.finished = finished.or(build.finished);
-            let changed = said.is_some() && said != build.result;
             tx.execute(
-                "UPDATE builds SET completed_at = coalesce(completed_at, ?2), waiting = max(waiting, ?3)
-                 WHERE id = ?1",
-                params![id, micros(Timestamp::now()), changed],
+                "UPDATE builds SET completed_at = coalesce(completed_at, ?2) WHERE id = ?1",
+                params![id, micros(Timestamp::now())],
             )?;
             save(tx, id, &build)?;
-            Ok(tx.query_row("SELECT waiting FROM builds WHERE id = ?1", [id], |row| {
-                row.get(0)
-            })?)
+            if build != known {
+                changed(tx, id)?;
+            }
+            due(tx, id)
+        })
+    }
+
+    /// What a worker has to know of a build, or `None` when there is none of that name.
+    pub fn job(&self, uuid: &str) -> Result<Option<Job>, StateError> {
+        self.read(|tx| {
+            let Some(id) = id_of(tx, uuid)? else {
+                return Ok(None);
+            };
+            let build = metadata(tx, id)?;
+            let job = tx.query_row(
+                "SELECT generation, waiting, completed_at FROM builds WHERE id = ?1",
+                [id],
+                |row| {
+                    Ok(Job {
+                        build,
+                        generation: unsigned(row.get(0)?),
+                        waiting: row.get(1)?,
+                        completed_at: row.get::<_, Option<i64>>(2)?.map(time),
+                    })
+                },
+            )?;
+            Ok(Some(job))
         })
     }
 
@@ -114,6 +138,20 @@ pub(super) fn id_of(tx: &Connection, uuid: &str) -> Result<Option<i64>, StateErr
         .prepare_cached("SELECT id FROM builds WHERE uuid = ?1")?
         .query_row([uuid], |row| row.get(0))
         .optional()?)
+}
+
+/// Something new is known: a verdict of what was known before no longer holds.
+fn changed(tx: &Connection, id: i64) -> Result<(), StateError> {
+    tx.prepare_cached("UPDATE builds SET generation = generation + 1, waiting = 1 WHERE id = ?1")?
+        .execute([id])?;
+    Ok(())
+}
+
+/// True when the build is complete and waits for a verdict.
+fn due(tx: &Connection, id: i64) -> Result<bool, StateError> {
+    Ok(tx
+        .prepare_cached("SELECT waiting AND completed_at IS NOT NULL FROM builds WHERE id = ?1")?
+        .query_row([id], |row| row.get(0))?)
 }
 
 fn ensure(tx: &Connection, uuid: &str) -> Result<i64, StateError> {

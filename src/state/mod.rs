@@ -19,7 +19,7 @@ mod verdicts;
 
 pub use lock::FolderLock;
 pub use types::{
-    AuditRow, BuildFilter, BuildRow, FingerprintStats, LogRow, NewNote, Note, NoteFilter,
+    Age, AuditRow, BuildFilter, BuildRow, FingerprintStats, Job, LogRow, NewNote, Note, NoteFilter,
     NoteState, Page, PassedVerdict, ReportData, ReportRow, RowMatch, StoredBuild, StoredReport,
     Tally, VerdictRecord,
 };
@@ -168,7 +168,8 @@ fn connect(path: &Path) -> Result<Connection, StateError> {
     connection.busy_timeout(BUSY_TIMEOUT)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "foreign_keys", true)?;
-    connection.pragma_update(None, "synchronous", "NORMAL")?;
+    // What was acknowledged survives a power cut: a sender does not send it again.
+    connection.pragma_update(None, "synchronous", "FULL")?;
     // 32 MB: the report reads every match of the window once.
     connection.pragma_update(None, "cache_size", -32_768)?;
     connection.set_prepared_statement_cache_capacity(64);

@@ -2,14 +2,15 @@
 
 use super::list::{Conditions, limit_of};
 use super::{
-    NewNote, Note, NoteFilter, NoteState, Page, State, StateError, micros, signed, time, unsigned,
+    Age, NewNote, Note, NoteFilter, NoteState, Page, State, StateError, micros, signed, time,
+    unsigned,
 };
 use jiff::Timestamp;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, params, params_from_iter};
 
 const COLUMNS: &str = "n.id, b.uuid, n.target, n.kind, n.text, n.json, n.state, n.attempts, \
-     n.created_at, n.next_try, n.delivered_at, n.error";
+     n.created_at, n.next_try, n.delivered_at, n.error, n.taken";
 
 impl State {
     /// Notes that are to be tried now, the longest waiting first.
@@ -41,6 +42,15 @@ impl State {
             "UPDATE notes SET state = 'delivered', delivered_at = ?2, error = NULL WHERE id = ?1",
             id,
             params![id, micros(at)],
+        )
+    }
+
+    /// Records which receivers have taken a note that others still wait for.
+    pub fn note_taken(&self, id: i64, receivers: &[String]) -> Result<(), StateError> {
+        self.change_note(
+            "UPDATE notes SET taken = ?2 WHERE id = ?1",
+            id,
+            params![id, serde_json::to_string(receivers)?],
         )
     }
 
@@ -132,27 +142,26 @@ impl State {
     }
 }
 
-/// Puts notes into the outbox. One that waits is brought up to date or superseded; one that was
-/// said is not said again.
+/// Puts notes into the outbox. Those that wait and are no longer right are superseded, those that are
+/// still right are brought up to date. A target that was told of a build is not told again.
 pub(super) fn enqueue(
     tx: &Connection,
     build: i64,
     notes: &[NewNote],
+    age: Age,
     now: Timestamp,
 ) -> Result<(), StateError> {
+    supersede(tx, build, notes)?;
     for note in notes {
-        tx.execute(
-            "UPDATE notes SET state = 'superseded'
-             WHERE build = ?1 AND target = ?2 AND kind <> ?3 AND state IN ('due', 'parked')",
-            params![build, note.target, note.kind],
-        )?;
+        if told(tx, build, &note.target)? || (age == Age::OldHat && !known(tx, build, note)?) {
+            continue;
+        }
         tx.execute(
             "INSERT INTO notes (build, target, kind, text, json, created_at, next_try)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)
              ON CONFLICT (build, target, kind) DO UPDATE SET
              text = excluded.text, json = excluded.json,
-             state = CASE state WHEN 'superseded' THEN 'due' ELSE state END
-             WHERE state <> 'delivered'",
+             state = CASE state WHEN 'superseded' THEN 'due' ELSE state END",
             params![
                 build,
                 note.target,
@@ -166,6 +175,40 @@ pub(super) fn enqueue(
     Ok(())
 }
 
+/// Takes back what waits to be said and is not among `notes`.
+fn supersede(tx: &Connection, build: i64, notes: &[NewNote]) -> Result<(), StateError> {
+    let kept: Vec<_> = notes
+        .iter()
+        .map(|n| format!("{}/{}", n.target, n.kind))
+        .collect();
+    tx.execute(
+        "UPDATE notes SET state = 'superseded'
+         WHERE build = ?1 AND state IN ('due', 'parked') AND taken = '[]'
+         AND target || '/' || kind NOT IN (SELECT value FROM json_each(?2))",
+        params![build, serde_json::to_string(&kept)?],
+    )?;
+    Ok(())
+}
+
+/// True when such a note was made before.
+fn known(tx: &Connection, build: i64, note: &NewNote) -> Result<bool, StateError> {
+    Ok(tx.query_row(
+        "SELECT EXISTS (SELECT 1 FROM notes WHERE build = ?1 AND target = ?2 AND kind = ?3)",
+        params![build, note.target, note.kind],
+        |row| row.get(0),
+    )?)
+}
+
+/// True when somebody behind the target has heard of the build.
+fn told(tx: &Connection, build: i64, target: &str) -> Result<bool, StateError> {
+    Ok(tx.query_row(
+        "SELECT EXISTS (SELECT 1 FROM notes WHERE build = ?1 AND target = ?2
+         AND (state = 'delivered' OR taken <> '[]'))",
+        params![build, target],
+        |row| row.get(0),
+    )?)
+}
+
 fn select(tx: &Connection, tail: &str, values: &[Value]) -> Result<Vec<Note>, StateError> {
     let mut query = tx.prepare_cached(&format!(
         "SELECT {COLUMNS} FROM notes n JOIN builds b ON b.id = n.build {tail}"
@@ -173,12 +216,14 @@ fn select(tx: &Connection, tail: &str, values: &[Value]) -> Result<Vec<Note>, St
     let rows = query.query_map(params_from_iter(values), |row| {
         let json: String = row.get(5)?;
         let state: String = row.get(6)?;
-        Ok((json, state, note_of(row)?))
+        let taken: String = row.get(12)?;
+        Ok((json, state, taken, note_of(row)?))
     })?;
     let mut notes = Vec::new();
     for row in rows {
-        let (json, state, mut note) = row?;
+        let (json, state, taken, mut note) = row?;
         note.json = serde_json::from_str(&json)?;
+        note.taken = serde_json::from_str(&taken)?;
         note.state = NoteState::parse(&state)?;
         notes.push(note);
     }
@@ -199,5 +244,6 @@ fn note_of(row: &Row<'_>) -> rusqlite::Result<Note> {
         next_try: time(row.get(9)?),
         delivered_at: row.get::<_, Option<i64>>(10)?.map(time),
         error: row.get(11)?,
+        taken: Vec::new(),
     })
 }

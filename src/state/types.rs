@@ -73,6 +73,19 @@ pub struct VerdictRecord {
     pub problems: Vec<String>,
 }
 
+/// A build as a worker needs it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Job {
+    /// What the CI said about it.
+    pub build: Build,
+    /// Grows with everything that is said of the build and with every log that changes.
+    pub generation: u64,
+    /// True while the verdict, if any, is of an earlier generation.
+    pub waiting: bool,
+    /// When it was declared complete.
+    pub completed_at: Option<Timestamp>,
+}
+
 /// Which builds a list shows. Conditions that are `None` do not restrict.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct BuildFilter {
@@ -223,6 +236,15 @@ pub struct NewNote {
     pub json: serde_json::Value,
 }
 
+/// Whether a verdict is worth a new note.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Age {
+    /// People wait for it.
+    News,
+    /// Too late: notes that wait already are brought up to date, new ones are not made.
+    OldHat,
+}
+
 /// Where a note stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -286,6 +308,8 @@ pub struct Note {
     pub delivered_at: Option<Timestamp>,
     /// Why the last try failed.
     pub error: Option<String>,
+    /// The receivers that have taken it, by name, where there are several.
+    pub taken: Vec<String>,
 }
 
 /// Which notes a list shows.

@@ -1,7 +1,7 @@
 //! Verdicts: recorded whole, with matches, evidence and notes, and what still waits for one.
 
 use super::types::ids;
-use super::{NewNote, State, StateError, VerdictRecord, builds, micros, notes, signed};
+use super::{Age, NewNote, State, StateError, VerdictRecord, builds, micros, notes, signed};
 use crate::event::{Match, Verdict};
 use rusqlite::{Connection, params};
 
@@ -20,13 +20,33 @@ impl State {
                 tx.query_row("SELECT verdict FROM builds WHERE id = ?1", [id], |row| {
                     row.get(0)
                 })?;
-            point(tx, id, record)?;
-            tx.execute("DELETE FROM matches WHERE build = ?1", [id])?;
-            for one in &record.matches {
-                insert_match(tx, id, one)?;
-            }
-            notes::enqueue(tx, id, notes, record.at)?;
+            keep(tx, id, record, notes, Age::News)?;
             builds::word(&before)
+        })
+    }
+
+    /// Records a verdict as [`State::record_verdict`] does, if what it was reached with is still all
+    /// that is known of the build; false, and nothing is changed, when it is not: then the build is to
+    /// be looked at once more.
+    pub fn record_verdict_of(
+        &self,
+        generation: u64,
+        record: &VerdictRecord,
+        notes: &[NewNote],
+        age: Age,
+    ) -> Result<bool, StateError> {
+        self.write(|tx| {
+            let id = builds::id_of(tx, &record.uuid)?
+                .ok_or_else(|| StateError::NoSuchBuild(record.uuid.clone()))?;
+            let now: i64 =
+                tx.query_row("SELECT generation FROM builds WHERE id = ?1", [id], |row| {
+                    row.get(0)
+                })?;
+            if now != signed(generation) {
+                return Ok(false);
+            }
+            keep(tx, id, record, notes, age)?;
+            Ok(true)
         })
     }
 
@@ -49,7 +69,8 @@ impl State {
         self.read(|tx| {
             names(
                 tx,
-                "SELECT uuid FROM builds WHERE waiting = 0 AND rules_version IS NOT ?1
+                "SELECT uuid FROM builds WHERE waiting = 0
+                 AND (rules_version < ?1 OR rules_version > ?1 OR rules_version IS NULL)
                  ORDER BY at DESC, id DESC LIMIT ?2",
                 params![rules_version, signed(limit)],
             )
@@ -60,13 +81,30 @@ impl State {
     pub fn stale_count(&self, rules_version: &str) -> Result<u64, StateError> {
         self.read(|tx| {
             let count: i64 = tx.query_row(
-                "SELECT count(*) FROM builds WHERE waiting = 0 AND rules_version IS NOT ?1",
+                "SELECT count(*) FROM builds WHERE waiting = 0
+                 AND (rules_version < ?1 OR rules_version > ?1 OR rules_version IS NULL)",
                 [rules_version],
                 |row| row.get(0),
             )?;
             Ok(super::unsigned(count))
         })
     }
+}
+
+/// Writes a verdict with all that belongs to it.
+fn keep(
+    tx: &Connection,
+    id: i64,
+    record: &VerdictRecord,
+    notes: &[NewNote],
+    age: Age,
+) -> Result<(), StateError> {
+    point(tx, id, record)?;
+    tx.execute("DELETE FROM matches WHERE build = ?1", [id])?;
+    for one in &record.matches {
+        insert_match(tx, id, one)?;
+    }
+    notes::enqueue(tx, id, notes, age, record.at)
 }
 
 /// Adds to the history and makes the build point to it.

@@ -10,6 +10,7 @@ use axum::extract::{Path, Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Conditions in the address.
@@ -83,4 +84,31 @@ pub(super) async fn report(State(app): State<Arc<App>>) -> Result<Response, ApiE
     .await?;
     let report = found.ok_or_else(|| ApiError::missing("no report was made yet"))?;
     Ok(([(header::CONTENT_TYPE, "application/json")], report.json).into_response())
+}
+
+/// `GET /api/v1/status`: what the service is doing.
+pub(super) async fn status(State(app): State<Arc<App>>) -> Result<Json<Value>, ApiError> {
+    let now = app.now();
+    let work = |app: &App| {
+        let reports = app.state.reports(1).map_err(ApiError::internal)?;
+        Ok((reports.into_iter().next(), super::health::reasons(app)))
+    };
+    let (report, reasons) = blocking(&app, work).await?;
+    let rules = app.engine.rules();
+    let (waiting, running) = app.pipeline.counts();
+    let again = app.progress.get();
+    let schedule = &app.config.report.schedule;
+    let stale = report
+        .as_ref()
+        .map(|r| super::service::stale(schedule, r.at, now));
+    Ok(Json(json!({
+        "ready": reasons.is_empty(),
+        "reasons": reasons,
+        "queue": { "waiting": waiting, "running": running, "limit": app.config.intake.queue },
+        "reclassification": again.map(|(done, total)| json!({ "done": done, "total": total })),
+        "fingerprints": {
+            "version": rules.version, "count": rules.fingerprints.len(), "broken": rules.broken,
+        },
+        "report": report.map(|r| json!({ "id": r.id, "at": r.at, "summary": r.summary, "stale": stale })),
+    })))
 }

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
+use std::io::ErrorKind;
 
 /// An answer of the API that is not a success: a status and a JSON object with `error`.
 #[derive(Debug)]
@@ -54,10 +55,35 @@ impl ApiError {
         Self::new(StatusCode::CONFLICT, message)
     }
 
-    /// 413.
-    pub(super) fn too_large(limit: u64) -> Self {
-        let message = format!("larger than the limit of {limit} bytes (intake.max-body)");
+    /// 408: the sender was silent for too long; nothing of the request was kept.
+    pub(super) fn too_slow() -> Self {
+        Self::new(
+            StatusCode::REQUEST_TIMEOUT,
+            "nothing arrived for longer than intake.patience; nothing was kept, send it again",
+        )
+    }
+
+    /// 413; `what` names the limit.
+    pub(super) fn too_large(limit: u64, what: &str) -> Self {
+        let message = format!("larger than the limit of {limit} bytes ({what}); nothing was kept");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+    }
+
+    /// 507: the disk is full; nothing of the request was kept.
+    pub(super) fn no_space(error: impl std::fmt::Display) -> Self {
+        tracing::error!(%error, "no space for logs");
+        Self {
+            retry_after: Some(60),
+            ..Self::new(StatusCode::INSUFFICIENT_STORAGE, error)
+        }
+    }
+
+    /// What writing a received log may end with.
+    pub(super) fn disk(error: std::io::Error) -> Self {
+        match error.kind() {
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::no_space(error),
+            _ => Self::internal(error),
+        }
     }
 
     /// 429: too many builds wait; nothing of the request was kept.

@@ -1,6 +1,6 @@
 //! Whether the service lives, whether it can work, and its numbers.
 
-use super::App;
+use super::{App, held};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -8,9 +8,21 @@ use axum::response::IntoResponse;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
-/// `/healthz`: the process answers.
-pub(super) async fn alive() -> &'static str {
-    "ok\n"
+/// `/healthz`: 200 while everything that should run does, or 503 with what has ended: then only a
+/// restart helps.
+pub(super) async fn alive(State(app): State<Arc<App>>) -> (StatusCode, String) {
+    let mut ended: Vec<String> = held(&app.ended)
+        .iter()
+        .map(|name| format!("{name} has ended"))
+        .collect();
+    if !app.pipeline.alive() {
+        ended.push("a worker of the queue has ended".into());
+    }
+    if ended.is_empty() {
+        return (StatusCode::OK, "ok\n".into());
+    }
+    let text = format!("{}; restart the service\n", ended.join("; "));
+    (StatusCode::SERVICE_UNAVAILABLE, text)
 }
 
 /// `/readyz`: 200, or 503 with the reasons.
@@ -26,7 +38,7 @@ pub(super) async fn ready(State(app): State<Arc<App>>) -> (StatusCode, Json<Valu
     (status, Json(body))
 }
 
-fn reasons(app: &App) -> Vec<String> {
+pub(super) fn reasons(app: &App) -> Vec<String> {
     let mut reasons = app.engine.troubles();
     if let Err(error) = app.state.check() {
         reasons.push(error.to_string());

@@ -1,10 +1,13 @@
-//! The intake API. Every call may be repeated and is answered alike.
+//! The intake API. Every call may be repeated and is answered alike. What comes after `complete`, a
+//! log with other bytes or a fact that changes, leads to a new verdict by itself: a log that arrived
+//! cut off is sent again and nothing else is to be done.
 
 use super::error::ApiError;
 use super::{App, blocking};
 use crate::classify::pipeline::Refused;
 use crate::event::Build;
 use crate::intake::clean_name;
+use crate::state::Job;
 use axum::Json;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Path, State};
@@ -23,14 +26,17 @@ use tokio::io::AsyncWriteExt;
 
 type Answer = Result<(StatusCode, Json<Value>), ApiError>;
 
+/// Largest JSON body.
+const JSON_LIMIT: u64 = 1 << 20;
+
 /// `PUT /api/v1/builds/{uuid}`: what the CI says about a build.
 pub(super) async fn put_build(
     State(app): State<Arc<App>>,
     Path(uuid): Path<String>,
-    body: Bytes,
+    body: Body,
 ) -> Answer {
     Build::check_uuid(&uuid).map_err(ApiError::bad)?;
-    let mut build: Build = read_json(&body)?;
+    let mut build: Build = read_json(&small(&app, body).await?)?;
     if !build.uuid.is_empty() && build.uuid != uuid {
         return Err(ApiError::bad(
             "`uuid` in the body is not the one in the address",
@@ -38,13 +44,17 @@ pub(super) async fn put_build(
     }
     build.uuid.clone_from(&uuid);
     blocking(&app, move |app| {
-        app.state.put_build(&build).map_err(ApiError::internal)
+        if app.state.put_build(&build).map_err(ApiError::internal)? {
+            app.pipeline.nudge(&build.uuid);
+        }
+        Ok(())
     })
     .await?;
     Ok((StatusCode::OK, Json(json!({ "uuid": uuid }))))
 }
 
-/// `PUT /api/v1/builds/{uuid}/logs/{path}`: one log file, compressed or not.
+/// `PUT /api/v1/builds/{uuid}/logs/{path}`: one log file, compressed or not. One that comes after
+/// `complete` has the build looked at again.
 pub(super) async fn put_log(
     State(app): State<Arc<App>>,
     Path((uuid, path)): Path<(String, String)>,
@@ -54,10 +64,10 @@ pub(super) async fn put_log(
     let name = clean_name(&path).map_err(|e| ApiError::bad(format!("log name {path:?}: {e}")))?;
     let limit = app.config().intake.max_body.0;
     if body.size_hint().lower() > limit {
-        return Err(ApiError::too_large(limit));
+        return Err(ApiError::too_large(limit, "intake.max-body"));
     }
-    let file = app.spool.receive().map_err(ApiError::internal)?;
-    let received = receive(file, body, limit).await?;
+    let file = app.spool.receive().map_err(ApiError::disk)?;
+    let received = receive(&app, file, body, limit).await?;
     app.meter.bytes.increment(received.bytes);
     let bytes = received.bytes;
     let answer = json!({ "uuid": uuid, "file": name, "bytes": bytes });
@@ -71,25 +81,56 @@ struct Received {
     sha256: String,
 }
 
+/// The next part of a body; a sender that is silent for too long is cut off.
+async fn next_chunk(app: &App, body: &mut Body) -> Result<Option<Bytes>, ApiError> {
+    let patience = app.config().intake.patience.0;
+    loop {
+        let frame = poll_fn(|context| Pin::new(&mut *body).poll_frame(context));
+        let frame = tokio::time::timeout(patience, frame).await;
+        let Some(frame) = frame.map_err(|_| ApiError::too_slow())? else {
+            return Ok(None);
+        };
+        let frame =
+            frame.map_err(|e| ApiError::bad(format!("the body did not arrive whole: {e}")))?;
+        if let Ok(chunk) = frame.into_data() {
+            return Ok(Some(chunk));
+        }
+    }
+}
+
+/// Reads a body that is small, or says that it is not.
+async fn small(app: &App, mut body: Body) -> Result<Vec<u8>, ApiError> {
+    let mut bytes = Vec::new();
+    while let Some(chunk) = next_chunk(app, &mut body).await? {
+        if (bytes.len() + chunk.len()) as u64 > JSON_LIMIT {
+            return Err(ApiError::too_large(JSON_LIMIT, "JSON"));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
 /// Writes the body to the file, chunk by chunk.
-async fn receive(file: NamedTempFile, body: Body, limit: u64) -> Result<Received, ApiError> {
+async fn receive(
+    app: &App,
+    file: NamedTempFile,
+    mut body: Body,
+    limit: u64,
+) -> Result<Received, ApiError> {
     let opened = file.reopen().map_err(ApiError::internal)?;
     let mut out = tokio::io::BufWriter::new(tokio::fs::File::from_std(opened));
-    let (mut bytes, mut digest, mut body) = (0_u64, Sha256::new(), body);
-    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
-        let frame =
-            frame.map_err(|e| ApiError::bad(format!("the log did not arrive whole: {e}")))?;
-        let Ok(chunk) = frame.into_data() else {
-            continue;
-        };
+    let (mut bytes, mut digest) = (0_u64, Sha256::new());
+    while let Some(chunk) = next_chunk(app, &mut body).await? {
         bytes += chunk.len() as u64;
         if bytes > limit {
-            return Err(ApiError::too_large(limit));
+            return Err(ApiError::too_large(limit, "intake.max-body"));
         }
         digest.update(&chunk);
-        out.write_all(&chunk).await.map_err(ApiError::internal)?;
+        out.write_all(&chunk).await.map_err(ApiError::disk)?;
     }
-    out.flush().await.map_err(ApiError::internal)?;
+    out.flush().await.map_err(ApiError::disk)?;
+    // Here, and not while others wait for the build's lock.
+    out.get_ref().sync_all().await.map_err(ApiError::disk)?;
     let mut sha256 = String::new();
     for byte in digest.finalize() {
         // Writing to a string cannot fail.
@@ -103,6 +144,7 @@ async fn receive(file: NamedTempFile, body: Body, limit: u64) -> Result<Received
 }
 
 fn keep(app: &App, uuid: &str, name: &str, received: Received) -> Result<(), ApiError> {
+    let held = app.hold(uuid);
     let moved = app.spool.accept(uuid, name, received.file);
     moved.map_err(|error| match error.kind() {
         ErrorKind::NotADirectory | ErrorKind::IsADirectory | ErrorKind::AlreadyExists => {
@@ -111,11 +153,17 @@ fn keep(app: &App, uuid: &str, name: &str, received: Received) -> Result<(), Api
             ))
         }
         ErrorKind::InvalidFilename => ApiError::bad(format!("{name}: too long for this system")),
-        _ => ApiError::internal(error),
+        _ => ApiError::disk(error),
     })?;
-    app.state
+    let due = app
+        .state
         .record_log(uuid, name, received.bytes, Some(&received.sha256))
-        .map_err(ApiError::internal)
+        .map_err(ApiError::internal)?;
+    drop(held);
+    if due {
+        app.pipeline.nudge(uuid);
+    }
+    Ok(())
 }
 
 /// The body of `POST …/complete`.
@@ -126,13 +174,23 @@ struct Completion {
     finished: Option<Timestamp>,
 }
 
+impl Completion {
+    /// True when all of it was said before.
+    fn before(&self, job: &Job) -> bool {
+        job.completed_at.is_some()
+            && (self.result.is_none() || self.result == job.build.result)
+            && (self.finished.is_none() || self.finished == job.build.finished)
+    }
+}
+
 /// `POST /api/v1/builds/{uuid}/complete`: all logs are there.
 pub(super) async fn complete(
     State(app): State<Arc<App>>,
     Path(uuid): Path<String>,
-    body: Bytes,
+    body: Body,
 ) -> Answer {
     Build::check_uuid(&uuid).map_err(ApiError::bad)?;
+    let body = small(&app, body).await?;
     let said: Completion = if body.trim_ascii().is_empty() {
         Completion::default()
     } else {
@@ -143,11 +201,18 @@ pub(super) async fn complete(
     Ok((StatusCode::ACCEPTED, Json(answer)))
 }
 
-/// The place is promised first: a sender that is told to wait finds nothing changed.
+/// The place is promised first: a sender that is told to wait finds nothing changed. One that only
+/// repeats itself needs no place.
 fn accept(app: &App, uuid: &str, said: &Completion) -> Result<(), ApiError> {
-    if app.state.build(uuid).map_err(ApiError::internal)?.is_none() {
+    let Some(job) = app.state.job(uuid).map_err(ApiError::internal)? else {
         let message = format!("no build {uuid}: PUT /api/v1/builds/{uuid} first");
         return Err(ApiError::missing(message));
+    };
+    if said.before(&job) {
+        if job.waiting {
+            app.pipeline.nudge(uuid);
+        }
+        return Ok(());
     }
     let place = app.pipeline.reserve().map_err(|refused| match refused {
         Refused::Full => ApiError::busy(),
@@ -162,6 +227,6 @@ fn accept(app: &App, uuid: &str, said: &Completion) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn read_json<T: serde::de::DeserializeOwned>(body: &Bytes) -> Result<T, ApiError> {
+fn read_json<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice(body).map_err(|error| ApiError::bad(format!("JSON body: {error}")))
 }

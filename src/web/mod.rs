@@ -12,13 +12,14 @@ mod intake;
 mod local;
 mod logs;
 mod pages;
+mod patient;
 mod reports;
 mod search;
 mod service;
 mod view;
 
 pub use local::{Local, LocalError};
-pub use service::{Service, ServiceError};
+pub use service::{Clock, Service, ServiceError};
 
 use crate::classify::engine::Engine;
 use crate::classify::meter::Meter;
@@ -30,10 +31,12 @@ use crate::state::State;
 use axum::Router;
 use axum::routing::{get, post, put};
 use error::ApiError;
+use jiff::Timestamp;
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::fmt;
+use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The pages of the menu.
 pub(crate) const PAGES: [(&str, &str); 7] = [
@@ -56,7 +59,15 @@ pub(crate) struct App {
     spool: Spool,
     meter: Arc<Meter>,
     prometheus: PrometheusHandle,
+    clock: Clock,
+    /// Background tasks that ended though they should not.
+    ended: Mutex<Vec<&'static str>>,
+    /// One of them is held while a build's logs change, so that file and record say the same.
+    locks: [Mutex<()>; LOCKS],
 }
+
+/// Builds with the same number share a lock.
+const LOCKS: usize = 64;
 
 impl fmt::Debug for App {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -71,9 +82,25 @@ impl App {
         &self.config
     }
 
+    fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
+    /// Makes others wait who change the logs of the same build.
+    fn hold(&self, uuid: &str) -> MutexGuard<'_, ()> {
+        let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(uuid);
+        let at = usize::try_from(hash % LOCKS as u64).unwrap_or(0);
+        held(&self.locks[at])
+    }
+
     fn report_dir(&self) -> PathBuf {
         self.config.data_dir.join("reports")
     }
+}
+
+/// Nothing is left half done by a panic while one of our locks is held.
+fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
+    lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Runs blocking work for a handler.
@@ -113,6 +140,7 @@ fn router(app: Arc<App>) -> Router {
             put(intake::put_log).get(logs::raw),
         )
         .route("/api/v1/builds/{uuid}/complete", post(intake::complete))
+        .route("/api/v1/status", get(api::status))
         .route("/api/v1/fingerprints", get(api::fingerprints))
         .route("/api/v1/search", get(search::api))
         .route("/api/v1/report", get(api::report).post(reports::make_api))

@@ -8,19 +8,20 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Redirect, Response};
-use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Makes a report and keeps it; returns its number.
 pub(super) fn make(app: &App) -> Result<i64, String> {
-    let now = Timestamp::now();
+    let now = app.now();
     let made = app.engine.report(now)?;
     let id = app
         .state
         .put_report(now, &made.summary, &made.json)
         .map_err(|e| e.to_string())?;
-    write_page(app, id, &made.html).map_err(|e| format!("report {id}: {e}"))?;
+    for (kind, text) in [("json", &made.json), ("html", &made.html)] {
+        write_file(app, id, kind, text).map_err(|e| format!("report {id}: {e}"))?;
+    }
     app.meter.reports.increment(1);
     app.meter.last_report.set(now.as_second() as f64);
     drop_old(app)?;
@@ -28,12 +29,12 @@ pub(super) fn make(app: &App) -> Result<i64, String> {
     Ok(id)
 }
 
-fn write_page(app: &App, id: i64, page: &str) -> std::io::Result<()> {
+fn write_file(app: &App, id: i64, kind: &str, text: &str) -> std::io::Result<()> {
     let dir = app.report_dir();
     std::fs::create_dir_all(&dir)?;
     let file = tempfile::NamedTempFile::new_in(&dir)?;
-    std::fs::write(file.path(), page)?;
-    file.persist(dir.join(format!("{id}.html")))
+    std::fs::write(file.path(), text)?;
+    file.persist(dir.join(format!("{id}.{kind}")))
         .map_err(|e| e.error)?;
     Ok(())
 }
@@ -51,8 +52,10 @@ fn drop_old(app: &App) -> Result<(), String> {
         .delete_reports_before(oldest.at)
         .map_err(|e| e.to_string())?;
     for gone in &kept[app.config.report.keep..] {
-        // A page that is gone already is as good as deleted.
-        let _ = std::fs::remove_file(app.report_dir().join(format!("{}.html", gone.id)));
+        for kind in ["json", "html"] {
+            // A file that is gone already is as good as deleted.
+            let _ = std::fs::remove_file(app.report_dir().join(format!("{}.{kind}", gone.id)));
+        }
     }
     Ok(())
 }

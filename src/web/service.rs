@@ -1,6 +1,7 @@
 //! The running service: opening, background tasks, stopping.
 
-use super::{App, reports, router};
+use super::patient::Patient;
+use super::{App, held, reports, router};
 use crate::classify::engine::Engine;
 use crate::classify::ledger::StateLedger;
 use crate::classify::meter::Meter;
@@ -14,8 +15,8 @@ use crate::state::{FolderLock, State, StateError};
 use jiff::{SignedDuration, Timestamp};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
+use std::sync::{Arc, Mutex, OnceLock};
+use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -24,6 +25,8 @@ use tokio_util::task::TaskTracker;
 const TICK: Duration = Duration::from_secs(1);
 /// How often old builds are dropped.
 const TIDY: Duration = Duration::from_secs(3600);
+/// Logs of a build that is not known, because a stop came between, are kept this long.
+const ORPHAN: Duration = Duration::from_secs(24 * 3600);
 /// Stored builds that are asked for in one go.
 const BATCH: u64 = 1_000_000;
 
@@ -57,6 +60,9 @@ fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> ServiceError {
     move |source| ServiceError::Io { what, source }
 }
 
+/// What the time is.
+pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
+
 /// A service that listens.
 #[derive(Debug)]
 pub struct Service {
@@ -74,15 +80,32 @@ impl Service {
         E: Engine,
         F: FnOnce(&Config, &Spool, &Arc<State>) -> Result<Arc<E>, ServiceError>,
     {
+        Self::open_at(config, Arc::new(Timestamp::now), engine).await
+    }
+
+    /// As [`Service::open`], with another clock for reports and for what is too old to keep.
+    pub async fn open_at<E, F>(
+        mut config: Config,
+        clock: Clock,
+        engine: F,
+    ) -> Result<Self, ServiceError>
+    where
+        E: Engine,
+        F: FnOnce(&Config, &Spool, &Arc<State>) -> Result<Arc<E>, ServiceError>,
+    {
         schedule(&config.report.schedule)?;
         let lock = FolderLock::acquire(&config.data_dir)?;
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .map_err(io(format!("cannot listen on {}", config.listen)))?;
+        // Port 0 has become a real one, and links need it.
+        config.listen = listener.local_addr().map_err(io("address"))?;
+        let base = config.notes.base_url.take();
+        config.notes.base_url = Some(base.unwrap_or_else(|| own_url(config.listen)));
         let state = Arc::new(State::open(config.data_dir.join("state.db"))?);
         let spool =
             Spool::open(&config.data_dir).map_err(io(config.data_dir.display().to_string()))?;
         let engine: Arc<dyn Engine> = engine(&config, &spool, &state)?;
-        let listener = TcpListener::bind(config.listen)
-            .await
-            .map_err(io(format!("cannot listen on {}", config.listen)))?;
         let recorder = PrometheusBuilder::new().build_recorder();
         let meter = Arc::new(Meter::new(&recorder));
         let pipeline = Arc::new(Pipeline::start(
@@ -100,6 +123,9 @@ impl Service {
             spool,
             meter,
             prometheus: recorder.handle(),
+            clock,
+            ended: Mutex::default(),
+            locks: std::array::from_fn(|_| Mutex::default()),
             config,
         });
         Ok(Self {
@@ -124,19 +150,39 @@ impl Service {
     /// left over.
     pub async fn run(self) -> Result<bool, ServiceError> {
         let tasks = TaskTracker::new();
-        tasks.spawn(watch_rules(self.app.clone(), self.stop.clone()));
-        tasks.spawn(make_reports(self.app.clone(), self.stop.clone()));
-        tasks.spawn(tidy(self.app.clone(), self.stop.clone()));
-        for deliverer in deliverers(&self.app.config)? {
-            tasks.spawn(deliverer.run(self.app.state.clone(), self.stop.clone()));
-        }
+        let (app, stop) = (&self.app, &self.stop);
+        let deliverer = deliverer(&app.config)?;
+        background(
+            &tasks,
+            app,
+            "re-classification",
+            watch_rules(app.clone(), stop.clone()),
+        );
+        background(
+            &tasks,
+            app,
+            "reports",
+            make_reports(app.clone(), stop.clone()),
+        );
+        background(&tasks, app, "retention", tidy(app.clone(), stop.clone()));
+        background(
+            &tasks,
+            app,
+            "webhooks",
+            deliverer.run(app.state.clone(), stop.clone()),
+        );
         let drain = self.app.config.drain.0;
         let stopping = self.stop.clone().cancelled_owned();
-        let serve = axum::serve(self.listener, router(self.app.clone()));
+        // Twice, so that a handler that waits for a body answers before the connection is cut.
+        let patience = self.app.config.intake.patience.0 * 2;
+        let listener = Patient::new(self.listener, patience);
+        let serve = axum::serve(listener, router(self.app.clone()));
         let serve = serve.with_graceful_shutdown(stopping).into_future();
         // A sender that never ends its request must not hold the service up.
+        let begun = OnceLock::new();
         let late = async {
             self.stop.cancelled().await;
+            let _ = begun.set(Instant::now());
             tokio::time::sleep(drain / 2).await;
         };
         tokio::select! {
@@ -144,25 +190,52 @@ impl Service {
             () = late => tracing::warn!("some requests did not end in time"),
         }
         self.stop.cancel();
-        let clean = self.app.pipeline.drain(drain).await;
+        // What requests have used up is gone: the whole stop takes no longer than `drain`.
+        let left = drain.saturating_sub(begun.get().map_or(Duration::ZERO, Instant::elapsed));
         tasks.close();
-        let rest = tokio::time::timeout(drain, tasks.wait()).await;
+        let rest = tokio::time::timeout(left, tasks.wait());
+        let (clean, rest) = tokio::join!(self.app.pipeline.drain(left), rest);
         tracing::info!(clean, "stopped");
         Ok(clean && rest.is_ok())
     }
 }
 
-/// One for each configured receiver.
-fn deliverers(config: &Config) -> Result<Vec<Deliverer>, ServiceError> {
+/// Starts a task that should run as long as the service; `/healthz` says when it does not.
+fn background(
+    tasks: &TaskTracker,
+    app: &Arc<App>,
+    name: &'static str,
+    task: impl Future<Output = ()> + Send + 'static,
+) {
+    let app = app.clone();
+    tasks.spawn(async move {
+        if let Err(error) = tokio::spawn(task).await {
+            tracing::error!(name, %error, "a background task has ended");
+            held(&app.ended).push(name);
+        }
+    });
+}
+
+/// An address that leads here, as far as we can know.
+fn own_url(address: SocketAddr) -> String {
+    if address.ip().is_unspecified() {
+        return format!("http://localhost:{}", address.port());
+    }
+    format!("http://{address}")
+}
+
+/// For all configured receivers.
+fn deliverer(config: &Config) -> Result<Deliverer, ServiceError> {
     let wrong = |error: &dyn std::fmt::Display| ServiceError::Webhook(error.to_string());
     let hooks = config.notes.webhooks.iter().map(|hook| {
         let url = url::Url::parse(hook.url.expose()).map_err(|e| wrong(&e))?;
         let mut settings = Settings::new(url, hook.secret.expose());
         settings.timeout = hook.timeout.0;
+        settings.first_delay = hook.retry.0;
         settings.max_attempts = hook.max_tries;
-        Deliverer::new(settings).map_err(|e| wrong(&e))
+        Ok(settings)
     });
-    hooks.collect()
+    Deliverer::new(hooks.collect::<Result<_, ServiceError>>()?).map_err(|e| wrong(&e))
 }
 
 /// The schedule, checked.
@@ -181,40 +254,67 @@ pub(super) fn stale(text: &str, last: Timestamp, now: Timestamp) -> bool {
     limit.is_some_and(|limit| limit < now)
 }
 
-/// Looks at stored builds again when the fingerprints have changed.
+/// Looks at stored builds again when the fingerprints have changed, until none is left that was
+/// looked at with others.
 async fn watch_rules(app: Arc<App>, stop: CancellationToken) {
-    let mut done = String::new();
+    let (mut done, mut before) = (String::new(), (String::new(), Vec::new()));
     while !wait(&stop, TICK).await {
         let version = app.engine.rules().version.clone();
         if version == done {
             continue;
         }
-        let (state, wanted) = (app.state.clone(), version.clone());
-        let found = tokio::task::spawn_blocking(move || state.stale(&wanted, BATCH)).await;
-        match found {
-            Ok(Ok(stale)) => {
-                let (pipeline, progress) = (app.pipeline.clone(), &app.progress);
-                reclassify::again(stale, pipeline, progress, &app.meter, &stop).await;
-                done = version;
+        // A worker that had begun before the change may still record a verdict of the old set.
+        let busy = app.pipeline.busy();
+        let Some(stale) = stale_builds(&app, &version).await else {
+            continue;
+        };
+        let now = (version, stale);
+        let in_vain = now == before && !now.1.is_empty();
+        if !busy && (in_vain || now.1.is_empty()) {
+            if in_vain {
+                tracing::error!(builds = now.1.len(), "stored builds keep their old verdict");
             }
-            Ok(Err(error)) => tracing::error!(%error, "cannot ask for stored builds"),
-            Err(error) => tracing::error!(%error, "cannot ask for stored builds"),
+            done = now.0;
+            continue;
         }
+        if now.1.is_empty() {
+            continue;
+        }
+        let (builds, version) = (now.1.len(), &now.0);
+        tracing::info!(builds, version, "looking at stored builds again");
+        before.clone_from(&now);
+        let (pipeline, progress) = (app.pipeline.clone(), &app.progress);
+        reclassify::again(now.1, pipeline, progress, &app.meter, &stop).await;
     }
+}
+
+/// The builds whose verdict came from other fingerprints, newest first.
+async fn stale_builds(app: &App, version: &str) -> Option<Vec<String>> {
+    let (state, wanted) = (app.state.clone(), version.to_owned());
+    let found = tokio::task::spawn_blocking(move || state.stale(&wanted, BATCH)).await;
+    match found {
+        Ok(Ok(stale)) => return Some(stale),
+        Ok(Err(error)) => tracing::error!(%error, "cannot ask for stored builds"),
+        Err(error) => tracing::error!(%error, "cannot ask for stored builds"),
+    }
+    None
 }
 
 async fn make_reports(app: Arc<App>, stop: CancellationToken) {
     let text = app.config.report.schedule.clone();
-    let mut next = Some(Timestamp::now());
+    let mut next = Some(app.now());
     while !wait(&stop, TICK).await {
-        if next.is_none_or(|at| at > Timestamp::now()) {
+        let now = app.now();
+        if next.is_none_or(|at| at > now) {
             continue;
         }
-        next = next_run(&text, Timestamp::now());
+        next = next_run(&text, now);
         let app = app.clone();
         let made = tokio::task::spawn_blocking(move || reports::make(&app)).await;
-        if let Ok(Err(error)) = made {
-            tracing::error!(%error, "no report");
+        match made {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::error!(%error, "no report"),
+            Err(error) => tracing::error!(%error, "no report"),
         }
     }
 }
@@ -235,13 +335,28 @@ async fn tidy(app: Arc<App>, stop: CancellationToken) {
 
 fn forget(app: &App) -> Result<(), String> {
     let age = SignedDuration::from_hours(24 * i64::from(app.config.store.retention_days));
-    let limit = Timestamp::now()
-        .checked_sub(age)
-        .map_err(|e| e.to_string())?;
-    for uuid in app.state.delete_before(limit).map_err(|e| e.to_string())? {
-        app.spool.remove(&uuid).map_err(|e| e.to_string())?;
+    let limit = app.now().checked_sub(age).map_err(|e| e.to_string())?;
+    let gone = app.state.delete_before(limit).map_err(|e| e.to_string())?;
+    for uuid in &gone {
+        app.spool.remove(uuid).map_err(|e| e.to_string())?;
     }
+    if !gone.is_empty() {
+        tracing::info!(builds = gone.len(), %limit, "old builds dropped");
+    }
+    drop_orphans(app)?;
     app.engine.forget(limit)
+}
+
+/// Drops logs that belong to no build: a stop came between dropping the build and its logs, or
+/// between a log and its record, and its sender never came back.
+fn drop_orphans(app: &App) -> Result<(), String> {
+    for uuid in app.spool.builds().map_err(|e| e.to_string())? {
+        let old = app.spool.age(&uuid).is_some_and(|age| age > ORPHAN);
+        if old && app.state.job(&uuid).map_err(|e| e.to_string())?.is_none() {
+            app.spool.remove(&uuid).map_err(|e| e.to_string())?;
+        }
+    }
+    Ok(())
 }
 
 /// Waits; true when the service stops.

@@ -18,6 +18,7 @@ mod own_truth;
 mod pattern;
 mod query;
 mod report;
+mod serve;
 mod service;
 mod state;
 mod store;

@@ -223,13 +223,17 @@ async fn receiver(refusals: usize) -> (webhook::Settings, mpsc::UnboundedReceive
 }
 
 fn with_note() -> (tempfile::TempDir, Arc<State>) {
+    with_note_of(Timestamp::now())
+}
+
+fn with_note_of(at: Timestamp) -> (tempfile::TempDir, Arc<State>) {
     let (folder, state) = open();
     state.put_build(&Build::new("u1")).unwrap();
     let record = VerdictRecord {
         uuid: "u1".into(),
         verdict: Verdict::Unmatched,
         rules_version: "v".into(),
-        at: now().min(Timestamp::now()),
+        at,
         matches: Vec::new(),
         problems: Vec::new(),
     };
@@ -264,7 +268,7 @@ async fn a_webhook_is_signed_and_tried_until_it_is_taken() {
     let (settings, mut received) = receiver(2).await;
     let (_folder, state) = with_note();
     let cancel = CancellationToken::new();
-    let deliverer = Deliverer::new(settings).unwrap();
+    let deliverer = Deliverer::new(vec![settings]).unwrap();
     let task = tokio::spawn(deliverer.run(Arc::clone(&state), cancel.clone()));
     let note = until(&state, NoteState::Delivered).await;
     cancel.cancel();
@@ -289,12 +293,52 @@ async fn a_webhook_is_signed_and_tried_until_it_is_taken() {
 }
 
 #[tokio::test]
+async fn every_receiver_gets_a_note_once_whatever_the_others_do() {
+    let (first, mut by_first) = receiver(0).await;
+    let (second, mut by_second) = receiver(2).await;
+    let (_folder, state) = with_note();
+    let cancel = CancellationToken::new();
+    let deliverer = Deliverer::new(vec![first, second]).unwrap();
+    let task = tokio::spawn(deliverer.run(Arc::clone(&state), cancel.clone()));
+    let note = until(&state, NoteState::Delivered).await;
+    cancel.cancel();
+    task.await.unwrap();
+    assert_eq!(note.taken.len(), 2);
+    assert_eq!(note.attempts, 2);
+    let mut count = [0, 0];
+    while by_first.try_recv().is_ok() {
+        count[0] += 1;
+    }
+    while by_second.try_recv().is_ok() {
+        count[1] += 1;
+    }
+    assert_eq!(count, [1, 3], "the first is not told again for the second");
+}
+
+#[tokio::test]
+async fn a_note_from_before_there_was_a_receiver_is_not_said_unasked() {
+    let (settings, mut received) = receiver(0).await;
+    let (_folder, state) = with_note_of(Timestamp::now() - SignedDuration::from_hours(2));
+    let cancel = CancellationToken::new();
+    let deliverer = Deliverer::new(vec![settings]).unwrap();
+    let task = tokio::spawn(deliverer.run(Arc::clone(&state), cancel.clone()));
+    let note = until(&state, NoteState::Parked).await;
+    assert!(note.error.unwrap().contains("longer than an hour"));
+    assert!(received.try_recv().is_err());
+    state.retry_note(note.id).unwrap();
+    until(&state, NoteState::Delivered).await;
+    cancel.cancel();
+    task.await.unwrap();
+    assert!(received.try_recv().is_ok(), "a person asked for it");
+}
+
+#[tokio::test]
 async fn a_note_that_nobody_takes_is_parked() {
     let (mut settings, _received) = receiver(99).await;
     settings.max_attempts = 3;
     let (_folder, state) = with_note();
     let cancel = CancellationToken::new();
-    let deliverer = Deliverer::new(settings).unwrap();
+    let deliverer = Deliverer::new(vec![settings]).unwrap();
     let task = tokio::spawn(deliverer.run(Arc::clone(&state), cancel.clone()));
     let note = until(&state, NoteState::Parked).await;
     cancel.cancel();

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use reqwest::{Client, StatusCode};
 use serde_json::{Value, json};
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 use whorl::classify::engine::{Engine, MadeReport, Rule, Rules, SearchError, Searched};
@@ -13,10 +13,11 @@ use whorl::classify::spool::Spool;
 use whorl::config::Config;
 use whorl::event::{BugRef, Build, Evidence, Match, Verdict};
 use whorl::state::NewNote;
-use whorl::web::Service;
+use whorl::web::{Clock, Service};
 
 const HOSTILE: &str = "boom <script>alert(1)</script>";
-const LONG: Duration = Duration::from_secs(30);
+/// Shorter than the time after which left-out builds are looked for anyway.
+const LONG: Duration = Duration::from_secs(20);
 
 /// Matches every log that holds `boom`.
 struct Small {
@@ -25,9 +26,26 @@ struct Small {
     open: Mutex<bool>,
     opened: Condvar,
     trouble: Mutex<Vec<String>>,
+    /// The builds that were looked at, in order, told before the gate.
+    looked: Mutex<Vec<String>>,
+    forgotten: Mutex<Option<Timestamp>>,
+    broken: AtomicBool,
 }
 
 impl Small {
+    fn new(spool: &Spool) -> Arc<Self> {
+        Arc::new(Self {
+            spool: spool.clone(),
+            version: AtomicU64::new(1),
+            open: Mutex::new(true),
+            opened: Condvar::new(),
+            trouble: Mutex::default(),
+            looked: Mutex::default(),
+            forgotten: Mutex::default(),
+            broken: AtomicBool::new(false),
+        })
+    }
+
     fn gate(&self, open: bool) {
         *self.open.lock().unwrap() = open;
         self.opened.notify_all();
@@ -36,16 +54,18 @@ impl Small {
 
 impl Looker for Small {
     fn look(&self, build: &Build) -> Outcome {
-        let mut open = self.open.lock().unwrap();
-        while !*open {
-            open = self.opened.wait(open).unwrap();
-        }
-        drop(open);
+        // What comes while the gate is closed is not seen by this look.
         let files = self.spool.files(&build.uuid).unwrap();
         let read = |f: &String| std::fs::read_to_string(self.spool.root(&build.uuid).join(f));
         let hit = files
             .iter()
             .find(|f| read(f).is_ok_and(|text| text.contains("boom")));
+        self.looked.lock().unwrap().push(build.uuid.clone());
+        let mut open = self.open.lock().unwrap();
+        while !*open {
+            open = self.opened.wait(open).unwrap();
+        }
+        drop(open);
         let verdict = match (&hit, files.is_empty()) {
             (_, true) => Verdict::NoLog,
             (Some(_), _) => Verdict::Matched,
@@ -90,6 +110,7 @@ fn bug() -> BugRef {
 
 impl Engine for Small {
     fn rules(&self) -> Arc<Rules> {
+        assert!(!self.broken.load(Ordering::SeqCst), "a defect");
         let rule = Rule {
             id: "b1".into(),
             title: "It goes <boom>".into(),
@@ -135,7 +156,8 @@ impl Engine for Small {
         Ok(Searched::default())
     }
 
-    fn forget(&self, _limit: Timestamp) -> Result<(), String> {
+    fn forget(&self, limit: Timestamp) -> Result<(), String> {
+        *self.forgotten.lock().unwrap() = Some(limit);
         Ok(())
     }
 }
@@ -149,6 +171,14 @@ struct Running {
 }
 
 async fn start(dir: &std::path::Path, change: impl FnOnce(&mut Config)) -> Running {
+    start_at(dir, Arc::new(Timestamp::now), change).await
+}
+
+async fn start_at(
+    dir: &std::path::Path,
+    clock: Clock,
+    change: impl FnOnce(&mut Config),
+) -> Running {
     let mut config = Config {
         listen: "127.0.0.1:0".parse().unwrap(),
         data_dir: dir.to_owned(),
@@ -156,14 +186,8 @@ async fn start(dir: &std::path::Path, change: impl FnOnce(&mut Config)) -> Runni
     };
     change(&mut config);
     let mut kept = None;
-    let service = Service::open(config, |_, spool, _| {
-        let small = Arc::new(Small {
-            spool: spool.clone(),
-            version: AtomicU64::new(1),
-            open: Mutex::new(true),
-            opened: Condvar::new(),
-            trouble: Mutex::default(),
-        });
+    let service = Service::open_at(config, clock, |_, spool, _| {
+        let small = Small::new(spool);
         kept = Some(small.clone());
         Ok(small)
     });
@@ -197,6 +221,21 @@ impl Running {
 
     async fn build(&self, uuid: &str) -> Value {
         serde_json::from_str(&self.get(&format!("/api/v1/builds/{uuid}")).await).unwrap()
+    }
+
+    /// How many builds wait for a verdict.
+    async fn pending(&self) -> u64 {
+        let page = self.get("/api/v1/builds?verdict=pending&limit=1").await;
+        serde_json::from_str::<Value>(&page).unwrap()["total"]
+            .as_u64()
+            .unwrap()
+    }
+
+    /// Builds that wait and builds that are looked at.
+    async fn counts(&self) -> (u64, u64) {
+        let status: Value = serde_json::from_str(&self.get("/api/v1/status").await).unwrap();
+        let count = |name: &str| status["queue"][name].as_u64().unwrap();
+        (count("waiting"), count("running"))
     }
 
     async fn feed(&self, uuid: &str, log: Option<&str>) -> StatusCode {
@@ -295,6 +334,49 @@ async fn a_repeated_call_is_answered_alike_and_a_changed_log_is_looked_at_again(
     assert!(service.end().await);
 }
 
+/// Waits until so many builds were looked at.
+async fn looked_at(service: &Running, count: usize) {
+    until(|| async { service.small.looked.lock().unwrap().len() >= count }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_comes_while_its_build_is_looked_at_counts() {
+    let dir = tempfile::tempdir().unwrap();
+    let service = start(dir.path(), |_| {}).await;
+    service.small.gate(false);
+    service.feed("u1", Some("quiet")).await;
+    looked_at(&service, 1).await;
+    // The worker has its job and waits at the gate; this log is not part of that job.
+    let (status, _) = service
+        .send("PUT", "/api/v1/builds/u1/logs/late.txt", "boom")
+        .await;
+    assert_eq!(status, StatusCode::OK);
+    service.small.gate(true);
+    service.verdict("u1", "matched").await;
+    until(|| async { service.pending().await == 0 }).await;
+    let build = service.build("u1").await;
+    assert_eq!(build["history"].as_array().unwrap().len(), 1, "{build}");
+    assert!(service.end().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_or_a_fact_that_comes_late_leads_to_a_new_verdict_by_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let service = start(dir.path(), |_| {}).await;
+    service.feed("u1", Some("quiet")).await;
+    service.verdict("u1", "unmatched").await;
+    service
+        .send("PUT", "/api/v1/builds/u1/logs/late.txt", "boom")
+        .await;
+    service.verdict("u1", "matched").await;
+    let looks = service.small.looked.lock().unwrap().len();
+    service
+        .send("PUT", "/api/v1/builds/u1", r#"{"branch":"main"}"#)
+        .await;
+    looked_at(&service, looks + 1).await;
+    assert!(service.end().await);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_queue_says_come_back_and_stopping_loses_nothing() {
     let dir = tempfile::tempdir().unwrap();
@@ -304,26 +386,174 @@ async fn a_full_queue_says_come_back_and_stopping_loses_nothing() {
     });
     let service = service.await;
     service.small.gate(false);
-    let mut taken = Vec::new();
-    for n in 0..4 {
-        let uuid = format!("u{n}");
-        match service.feed(&uuid, Some("boom")).await {
-            StatusCode::ACCEPTED => taken.push(uuid),
-            other => assert_eq!(other, StatusCode::TOO_MANY_REQUESTS),
-        }
+    assert_eq!(service.feed("u0", Some("boom")).await, StatusCode::ACCEPTED);
+    looked_at(&service, 1).await;
+    assert_eq!(service.feed("u1", Some("boom")).await, StatusCode::ACCEPTED);
+    for n in 2..5 {
+        let status = service.feed(&format!("u{n}"), Some("boom")).await;
+        assert_eq!(status, StatusCode::TOO_MANY_REQUESTS, "u{n}");
     }
-    assert!(taken.len() < 4);
-    let url = format!("{}/api/v1/builds/u3/complete", service.base);
+    let repeated = service
+        .send("POST", "/api/v1/builds/u1/complete", "")
+        .await
+        .0;
+    assert_eq!(repeated, StatusCode::ACCEPTED, "it has its place already");
+    let url = format!("{}/api/v1/builds/u4/complete", service.base);
     let refused = service.client.post(url).send().await.unwrap();
-    assert!(refused.headers().contains_key("retry-after"));
+    let wait: u64 = refused.headers()["retry-after"]
+        .to_str()
+        .unwrap()
+        .parse()
+        .unwrap();
+    assert!((1..60).contains(&wait), "{wait}");
+    let status: Value = serde_json::from_str(&service.get("/api/v1/status").await).unwrap();
+    assert_eq!(
+        status["queue"],
+        json!({ "waiting": 1, "running": 1, "limit": 1 })
+    );
+    assert!(
+        service
+            .get("/metrics")
+            .await
+            .contains("whorl_intake_refused_total 4")
+    );
+    // What was refused is not half there: it is taken when there is room.
     service.small.gate(true);
+    service.verdict("u1", "matched").await;
+    until(|| async { service.feed("u2", Some("boom")).await == StatusCode::ACCEPTED }).await;
     assert!(service.end().await);
     let again = start(dir.path(), |_| {}).await;
-    for uuid in &taken {
+    for uuid in ["u0", "u1", "u2"] {
         assert_eq!(again.build(uuid).await["verdict"], "matched");
     }
     assert_eq!(again.build("u3").await["verdict"], "pending");
     assert!(again.end().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_set_is_tried_newest_first_and_says_how_far_it_is() {
+    let dir = tempfile::tempdir().unwrap();
+    let service = start(dir.path(), |_| {}).await;
+    let times = [("old", "10:00"), ("new", "12:00"), ("middle", "11:00")];
+    for (uuid, time) in times {
+        service.feed(uuid, Some("boom")).await;
+        let meta = format!("{{\"finished\":\"2026-11-20T{time}:00Z\"}}");
+        service
+            .send("PUT", &format!("/api/v1/builds/{uuid}"), &meta)
+            .await;
+    }
+    until(|| async { service.pending().await == 0 && service.counts().await == (0, 0) }).await;
+    service.small.gate(false);
+    service.small.looked.lock().unwrap().clear();
+    service.small.version.store(2, Ordering::SeqCst);
+    looked_at(&service, 1).await;
+    let status: Value = serde_json::from_str(&service.get("/api/v1/status").await).unwrap();
+    assert_eq!(status["reclassification"], json!({ "done": 0, "total": 3 }));
+    assert!(
+        service
+            .get("/metrics")
+            .await
+            .contains("whorl_reclassify_left 3")
+    );
+    assert!(service.get("/").await.contains("0 of 3 stored builds"));
+    service.small.gate(true);
+    looked_at(&service, 3).await;
+    assert_eq!(
+        *service.small.looked.lock().unwrap(),
+        ["new", "middle", "old"]
+    );
+    assert!(service.end().await);
+}
+
+/// A clock that stands still until it is set.
+fn hand_clock(text: &str) -> (Clock, Arc<Mutex<Timestamp>>) {
+    let hand = Arc::new(Mutex::new(text.parse().unwrap()));
+    let read = hand.clone();
+    (Arc::new(move || *read.lock().unwrap()), hand)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reports_come_by_the_clock_and_the_oldest_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let (clock, hand) = hand_clock("2026-11-21T12:10:00Z");
+    let service = start_at(dir.path(), clock, |c| c.report.keep = 2).await;
+    let reports = dir.path().join("reports");
+    let times = || async {
+        let page = service.get("/reports").await;
+        let mut found: Vec<String> = Vec::new();
+        for (at, _) in page.match_indices("2026-11-2") {
+            found.push(page[at + 8..at + 16].to_owned());
+        }
+        found
+    };
+    until(|| async { times().await == ["21 12:10"] }).await;
+    for (now, wanted) in [
+        ("2026-11-21T12:29:59Z", vec!["21 12:10"]),
+        ("2026-11-21T12:30:00Z", vec!["21 12:30", "21 12:10"]),
+        ("2026-11-21T14:59:00Z", vec!["21 14:59", "21 12:30"]),
+        ("2026-11-21T15:00:01Z", vec!["21 15:00", "21 14:59"]),
+    ] {
+        *hand.lock().unwrap() = now.parse().unwrap();
+        until(|| async { times().await == wanted }).await;
+    }
+    assert_eq!(
+        std::fs::read_dir(reports).unwrap().count(),
+        4,
+        "json and html of two"
+    );
+    assert!(service.end().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_older_than_the_retention_goes_with_its_logs() {
+    let dir = tempfile::tempdir().unwrap();
+    let service = start(dir.path(), |_| {}).await;
+    for (uuid, days) in [("old", 12), ("young", 1)] {
+        service.feed(uuid, Some("boom")).await;
+        let ended = Timestamp::now() - jiff::SignedDuration::from_hours(days * 24);
+        let meta = format!("{{\"finished\":\"{ended}\"}}");
+        service
+            .send("PUT", &format!("/api/v1/builds/{uuid}"), &meta)
+            .await;
+        service.verdict(uuid, "matched").await;
+    }
+    assert!(service.end().await);
+    // Three days later nothing is left but what is younger than ten days.
+    let later = Timestamp::now() + jiff::SignedDuration::from_hours(72);
+    let again = start_at(dir.path(), Arc::new(move || later), |c| {
+        c.store.retention_days = 10;
+    })
+    .await;
+    until(|| async { again.small.forgotten.lock().unwrap().is_some() }).await;
+    let limit = again.small.forgotten.lock().unwrap().unwrap();
+    assert_eq!(later.duration_since(limit).as_hours(), 240);
+    assert_eq!(again.send("GET", "/api/v1/builds/old", "").await.0, 404);
+    assert_eq!(again.build("young").await["verdict"], "matched");
+    let logs: Vec<_> = std::fs::read_dir(dir.path().join("logs"))
+        .unwrap()
+        .map(|e| e.unwrap().file_name())
+        .collect();
+    assert_eq!(logs, ["young"]);
+    assert!(again.end().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn links_lead_to_where_the_service_really_listens() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut seen = None;
+    let config = Config {
+        listen: "127.0.0.1:0".parse().unwrap(),
+        data_dir: dir.path().to_owned(),
+        ..Config::default()
+    };
+    let service = Service::open(config, |config, spool, _| {
+        seen.clone_from(&config.notes.base_url);
+        Ok(Small::new(spool))
+    });
+    let service = service.await.unwrap();
+    let address = service.address().unwrap();
+    assert_eq!(seen, Some(format!("http://{address}")));
+    assert_ne!(address.port(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -425,4 +655,15 @@ async fn reports_are_made_on_demand_and_troubles_are_told() {
     assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(text.contains("no fingerprints"));
     assert!(service.end().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_part_that_has_ended_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let service = start(dir.path(), |_| {}).await;
+    assert_eq!(service.get("/healthz").await, "ok\n");
+    service.small.broken.store(true, Ordering::SeqCst);
+    until(|| async { service.send("GET", "/healthz", "").await.0 == 503 }).await;
+    let text = service.get("/healthz").await;
+    assert_eq!(text, "re-classification has ended; restart the service\n");
 }

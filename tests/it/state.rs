@@ -10,8 +10,8 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use whorl::event::{BugRef, Build, Evidence, FieldValue, Match, Verdict};
 use whorl::state::{
-    AuditRow, BuildFilter, FingerprintStats, NewNote, NoteFilter, NoteState, State, StateError,
-    VerdictRecord,
+    Age, AuditRow, BuildFilter, FingerprintStats, NewNote, NoteFilter, NoteState, State,
+    StateError, VerdictRecord,
 };
 
 fn at(text: &str) -> Timestamp {
@@ -156,11 +156,104 @@ fn a_build_waits_once_for_each_thing_that_changed() {
     state.record_log("u1", "a", 1, Some("x")).unwrap();
     assert!(!state.complete("u1", None, None).unwrap());
     state.record_log("u1", "a", 1, Some("y")).unwrap();
-    assert!(
-        state.pending().unwrap().is_empty(),
-        "its logs are still coming"
+    assert_eq!(
+        state.pending().unwrap(),
+        ["u1"],
+        "a late log needs no second `complete`"
     );
     assert!(state.complete("u1", None, None).unwrap());
+}
+
+#[test]
+fn a_verdict_of_older_logs_is_not_kept() {
+    let (_folder, state) = open();
+    let end = at("2026-11-21T09:00:00Z");
+    state.put_build(&build("u1", "FAILURE", end)).unwrap();
+    assert!(!state.record_log("u1", "a", 1, Some("x")).unwrap());
+    assert!(state.complete("u1", None, None).unwrap());
+    let job = state.job("u1").unwrap().unwrap();
+    assert!(job.waiting && job.completed_at.is_some());
+    // Comes while a worker looks at the first log.
+    assert!(state.record_log("u1", "b", 1, Some("y")).unwrap());
+    let verdict = record("u1", Verdict::Unmatched, "v1", vec![]);
+    let notes = [note("review", "unexplained", "?")];
+    let keep = |generation| state.record_verdict_of(generation, &verdict, &notes, Age::News);
+    assert!(!keep(job.generation).unwrap());
+    assert_eq!(state.notes(&NoteFilter::default()).unwrap().total, 0);
+    let stored = state.build("u1").unwrap().unwrap();
+    assert_eq!(
+        (stored.verdict, stored.history.len()),
+        (Verdict::Pending, 0)
+    );
+    let job = state.job("u1").unwrap().unwrap();
+    assert!(keep(job.generation).unwrap());
+    assert!(!state.job("u1").unwrap().unwrap().waiting);
+    // Metadata counts too: a fingerprint may ask for the job.
+    let mut more = Build::new("u1");
+    assert!(!state.put_build(&more).unwrap());
+    more.job = Some("other".into());
+    assert!(state.put_build(&more).unwrap());
+    assert_eq!(state.pending().unwrap(), ["u1"]);
+}
+
+#[test]
+fn nobody_is_told_twice_or_of_what_is_no_longer_so() {
+    let (_folder, state) = open();
+    let now = at("2026-11-21T10:00:00Z");
+    let matched = |uuid| record(uuid, Verdict::Matched, "v1", vec![found("1", 1)]);
+    let texts = || -> Vec<String> {
+        let due = state.due_notes(now, 9).unwrap();
+        due.into_iter().map(|n| n.text).collect()
+    };
+    for uuid in ["told", "waits", "old"] {
+        state.put_build(&build(uuid, "FAILURE", now)).unwrap();
+    }
+    state
+        .record_verdict(&matched("waits"), &[note("chat", "known-bug", "wrong")])
+        .unwrap();
+    assert_eq!(texts(), ["wrong"]);
+    state
+        .record_verdict(&record("waits", Verdict::NoLog, "v2", vec![]), &[])
+        .unwrap();
+    assert!(texts().is_empty(), "the wrong one is taken back");
+    let first = note("chat", "unexplained", "first");
+    state
+        .record_verdict(&record("told", Verdict::Unmatched, "v1", vec![]), &[first])
+        .unwrap();
+    let id = state.due_notes(now, 9).unwrap()[0].id;
+    state.note_delivered(id, now).unwrap();
+    state
+        .record_verdict(&matched("told"), &[note("chat", "known-bug", "second")])
+        .unwrap();
+    assert!(texts().is_empty(), "one note for one failure");
+    let generation = state.job("old").unwrap().unwrap().generation;
+    let notes = [note("chat", "known-bug", "late")];
+    let kept = state.record_verdict_of(generation, &matched("old"), &notes, Age::OldHat);
+    assert!(kept.unwrap());
+    assert!(texts().is_empty(), "late notes are not made");
+}
+
+#[test]
+fn a_file_of_the_first_format_is_brought_up_to_date() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    let raw = rusqlite::Connection::open(&path).unwrap();
+    raw.execute_batch(include_str!("../../src/state/schema_1.sql"))
+        .unwrap();
+    raw.pragma_update(None, "user_version", 1).unwrap();
+    raw.execute_batch(
+        "INSERT INTO builds (id, uuid, meta, failed, received_at, completed_at, at)
+         VALUES (1, 'u1', '{\"uuid\":\"u1\"}', 1, 0, 0, 0);
+         INSERT INTO notes (build, target, kind, text, json, created_at, next_try)
+         VALUES (1, 'chat', 'known-bug', 'hello', '{}', 0, 0)",
+    )
+    .unwrap();
+    drop(raw);
+    let state = State::open(&path).unwrap();
+    assert_eq!(state.pending().unwrap(), ["u1"]);
+    assert!(state.job("u1").unwrap().unwrap().waiting);
+    let due = state.due_notes(Timestamp::now(), 9).unwrap();
+    assert_eq!((due.len(), due[0].taken.len()), (1, 0));
 }
 
 #[test]

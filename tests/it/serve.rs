@@ -1,0 +1,8 @@
+//! `whorl serve` as an operator runs it: the real program, a configuration file, signals, HTTP.
+
+mod bad_input;
+mod notes;
+mod program;
+mod rules;
+mod stop;
+mod telling;

@@ -283,6 +283,8 @@ async fn watch_rules(app: Arc<App>, stop: CancellationToken) {
         let (builds, version) = (now.1.len(), &now.0);
         tracing::info!(builds, version, "looking at stored builds again");
         before.clone_from(&now);
+        // Should the earlier set come back, these builds are of another one.
+        done.clear();
         let (pipeline, progress) = (app.pipeline.clone(), &app.progress);
         reclassify::again(now.1, pipeline, progress, &app.meter, &stop).await;
     }

@@ -74,7 +74,10 @@ fn a_log_larger_than_the_limit_is_partial() {
     complete(&program, "large");
     let build = program.verdict("large", "partial-log");
     let problems = build["problems"].to_string();
-    assert!(problems.contains("larger than 1048576 bytes"), "{problems}");
+    assert!(
+        problems.contains("larger than the limit of 1048576 bytes"),
+        "{problems}"
+    );
     assert_eq!(build["matches"][0]["fingerprint"], "boom");
 }
 

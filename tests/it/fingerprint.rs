@@ -22,7 +22,7 @@ fn ids(set: &FingerprintSet) -> Vec<&str> {
 fn every_real_fingerprint_loads_and_few_are_warned_about() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/conformance/fingerprints");
     if !folder.is_dir() {
-        eprintln!("SKIPPED: the recorded fingerprints are not on this machine");
+        crate::skip("the recorded fingerprints are not on this machine");
         return;
     }
     let set = FingerprintSet::load(std::slice::from_ref(&folder));
@@ -360,7 +360,7 @@ fn every_key_of_the_predecessor_is_understood_as_python_wrote_it() {
 fn every_suggestion_about_a_real_fingerprint_is_a_query_that_lint_accepts() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/conformance/fingerprints");
     if !folder.is_dir() {
-        eprintln!("SKIPPED: the recorded fingerprints are not on this machine");
+        crate::skip("the recorded fingerprints are not on this machine");
         return;
     }
     let mut tried = 0;

@@ -61,11 +61,11 @@ impl Looker for Small {
             .iter()
             .find(|f| read(f).is_ok_and(|text| text.contains("boom")));
         self.looked.lock().unwrap().push(build.uuid.clone());
-        let mut open = self.open.lock().unwrap();
-        while !*open {
-            open = self.opened.wait(open).unwrap();
-        }
-        drop(open);
+        let open = self.open.lock().unwrap();
+        // A test that fails must not leave a worker behind that waits for ever.
+        let limit = Duration::from_secs(60);
+        let waited = self.opened.wait_timeout_while(open, limit, |open| !*open);
+        drop(waited.unwrap());
         let verdict = match (&hit, files.is_empty()) {
             (_, true) => Verdict::NoLog,
             (Some(_), _) => Verdict::Matched,
@@ -399,7 +399,8 @@ async fn a_full_queue_says_come_back_and_stopping_loses_nothing() {
         .0;
     assert_eq!(repeated, StatusCode::ACCEPTED, "it has its place already");
     let url = format!("{}/api/v1/builds/u4/complete", service.base);
-    let refused = service.client.post(url).send().await.unwrap();
+    let refused = service.client.post(url).body(r#"{"result":"FAILURE"}"#);
+    let refused = refused.send().await.unwrap();
     let wait: u64 = refused.headers()["retry-after"]
         .to_str()
         .unwrap()

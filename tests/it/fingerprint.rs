@@ -174,7 +174,10 @@ async fn a_root_that_was_deleted_and_made_again_is_watched_again() {
     std::fs::create_dir(&root).unwrap();
     write(&root, "1.yaml", "query: a\n");
     let watched = Watched::new(&root);
-    std::fs::remove_dir_all(&root).unwrap();
+    // In one step: a look while file after file goes would rightly see a root without files.
+    let gone = folder.path().join("gone");
+    std::fs::rename(&root, &gone).unwrap();
+    std::fs::remove_dir_all(&gone).unwrap();
     watched.until("the root is gone", |set| {
         ids(set) == ["1"]
             && set

@@ -108,6 +108,8 @@ pub trait Engine: Looker {
     fn reload(&self);
     /// What should be said about an outcome.
     fn notes(&self, build: &Build, outcome: &Outcome) -> Vec<NewNote>;
+    /// True while a build's logs can still be read; a build without them keeps its verdict.
+    fn has_logs(&self, uuid: &str) -> bool;
     /// Makes a report.
     fn report(&self, now: Timestamp) -> Result<MadeReport, String>;
     /// Why the service cannot do its work, if it cannot.

@@ -47,7 +47,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 pub(super) async fn serve(config: Config, ready: impl FnOnce(SocketAddr)) -> anyhow::Result<bool> {
     let mut engine = None;
     let service = Service::open(config, |config, spool, state| {
-        let local = Arc::new(Local::open(config, spool, state.clone())?);
+        // Opening reads files and may ask a cluster: that blocks.
+        let local = tokio::task::block_in_place(|| Local::open(config, spool, state.clone()))?;
+        let local = Arc::new(local);
         engine = Some(local.clone());
         Ok(local)
     });

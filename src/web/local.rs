@@ -3,10 +3,10 @@
 use crate::classify::engine::{
     BrokenFile, Engine, MadeReport, Rule, Rules, SearchError, Searched, SearchedEvent,
 };
-use crate::classify::one;
 use crate::classify::pipeline::{Looker, Outcome};
 use crate::classify::spool::Spool;
-use crate::config::Config;
+use crate::classify::{cluster, one};
+use crate::config::{Config, StoreKind};
 use crate::event::{Build, Event};
 use crate::fingerprint::{Fingerprint, FingerprintSet, Library, LibraryError, Severity};
 use crate::intake::{BuildSummary, Limits, open_path, read_all};
@@ -15,6 +15,7 @@ use crate::note;
 use crate::query::{Query, Schema};
 use crate::report::{self, FingerprintInfo};
 use crate::state::{NewNote, State};
+use crate::store::elastic::ElasticStore;
 use crate::store::{
     EmbeddedStore, Filters, HealthState, LogStore, Options, SearchRequest, Selection, StoreError,
 };
@@ -55,6 +56,10 @@ pub struct Local {
     roots: Vec<PathBuf>,
     loaded: Mutex<Option<Loaded>>,
     store: Arc<dyn LogStore>,
+    /// The cluster that somebody else fills, when the logs are there.
+    cluster: Option<Arc<ElasticStore>>,
+    max_events: u64,
+    schema: Schema,
     state: Arc<State>,
     spool: Spool,
     limits: Limits,
@@ -73,13 +78,24 @@ impl fmt::Debug for Local {
 impl Local {
     /// Loads the fingerprints and opens the index.
     pub fn open(config: &Config, spool: &Spool, state: Arc<State>) -> Result<Self, LocalError> {
-        let store = EmbeddedStore::open(&config.data_dir.join("index"), Options::default())?;
+        let (store, cluster) = open_store(config)?;
+        let schema = match &cluster {
+            Some(cluster) => kinds(cluster)?,
+            None => Schema::default(),
+        };
         let base = config.notes.base_url.clone();
         Ok(Self {
-            library: Arc::new(Library::open(&config.fingerprints)?),
+            library: Arc::new(Library::open_for(&config.fingerprints, schema.clone())?),
             roots: config.fingerprints.clone(),
             loaded: Mutex::new(None),
-            store: Arc::new(store),
+            store,
+            cluster,
+            max_events: config
+                .store
+                .elasticsearch
+                .as_ref()
+                .map_or(0, |cluster| cluster.max_events),
+            schema,
             state,
             spool: spool.clone(),
             limits: Limits {
@@ -135,6 +151,33 @@ impl Local {
             }))
             .inspect(|_| drop(sender))
         })
+    }
+
+    /// Looks at a build whose events somebody else put into the cluster.
+    fn look_in(
+        &self,
+        cluster: &ElasticStore,
+        build: &Build,
+        matcher: &Matcher,
+        rules: &str,
+    ) -> Outcome {
+        let now = Timestamp::now();
+        let looked = match cluster::look(cluster, matcher, build, now, self.max_events) {
+            Ok(looked) => looked,
+            Err(error) => return Outcome::error(error, rules),
+        };
+        tracing::debug!(
+            uuid = build.uuid,
+            looked.requests,
+            "looked at in the cluster"
+        );
+        Outcome {
+            verdict: looked.verdict(),
+            detail: (!looked.problems.is_empty()).then(|| looked.problems.join("; ")),
+            matches: looked.matches,
+            rules: rules.to_owned(),
+            events: looked.events,
+        }
     }
 
     /// Reads the kept logs of builds that the index has lost with a damaged part of it; the number
@@ -204,6 +247,35 @@ impl Local {
     }
 }
 
+/// A store, and the cluster behind it when it is only read.
+type Opened = (Arc<dyn LogStore>, Option<Arc<ElasticStore>>);
+
+/// The store that the configuration names; a second time, when it only reads a cluster.
+fn open_store(config: &Config) -> Result<Opened, LocalError> {
+    let (StoreKind::Elasticsearch, Some(cluster)) =
+        (config.store.kind, &config.store.elasticsearch)
+    else {
+        let folder = config.data_dir.join("index");
+        return Ok((
+            Arc::new(EmbeddedStore::open(&folder, Options::default())?),
+            None,
+        ));
+    };
+    let options = cluster::options(cluster, Schema::default())?;
+    let store = Arc::new(ElasticStore::open(options)?);
+    let foreign = store.is_foreign().then(|| Arc::clone(&store));
+    Ok((store, foreign))
+}
+
+/// What kinds the cluster's fields have; what is odd about them is told.
+fn kinds(cluster: &ElasticStore) -> Result<Schema, StoreError> {
+    let (schema, problems) = cluster.schema()?;
+    for problem in problems {
+        tracing::warn!("{problem}");
+    }
+    Ok(schema)
+}
+
 /// Tells one state of a build and its logs from another: facts, names, sizes, times.
 fn digest(root: &Path, build: &Build) -> u64 {
     let mut hasher = DefaultHasher::new();
@@ -242,11 +314,12 @@ fn read(
 /// Looks for a query in a store.
 fn search(
     store: &dyn LogStore,
+    schema: &Schema,
     query: &str,
     limit: usize,
     now: Timestamp,
 ) -> Result<Searched, SearchError> {
-    let query = Query::parse(query, &Schema::default()).map_err(|error| SearchError::Query {
+    let query = Query::parse(query, schema).map_err(|error| SearchError::Query {
         column: query
             .char_indices()
             .take_while(|(at, _)| *at < error.offset)
@@ -313,6 +386,9 @@ fn rule(found: &Fingerprint) -> Rule {
 impl Looker for Local {
     fn look(&self, build: &Build) -> Outcome {
         let (matcher, rules) = self.loaded();
+        if let Some(cluster) = &self.cluster {
+            return self.look_in(cluster, build, &matcher, &rules.version);
+        }
         let found = match self.classify(build, &matcher) {
             Ok(found) => found,
             Err(error) => return Outcome::error(error, &rules.version),
@@ -345,6 +421,10 @@ impl Engine for Local {
         note::compose(build, outcome.verdict, &outcome.matches, &self.base_url)
     }
 
+    fn has_logs(&self, uuid: &str) -> bool {
+        self.cluster.is_some() || self.spool.root(uuid).is_dir()
+    }
+
     fn report(&self, now: Timestamp) -> Result<MadeReport, String> {
         let rules = self.rules();
         let infos = rules.fingerprints.iter().map(|r| FingerprintInfo {
@@ -368,7 +448,7 @@ impl Engine for Local {
     }
 
     fn troubles(&self) -> Vec<String> {
-        let missing = self.roots.iter().filter(|r| !r.is_dir());
+        let missing = self.roots.iter().filter(|r| !r.exists());
         let mut all: Vec<String> = missing
             .map(|r| format!("fingerprint folder {} is gone", r.display()))
             .collect();
@@ -388,7 +468,7 @@ impl Engine for Local {
     }
 
     fn search(&self, query: &str, limit: usize, now: Timestamp) -> Result<Searched, SearchError> {
-        search(&*self.store, query, limit, now)
+        search(&*self.store, &self.schema, query, limit, now)
     }
 
     fn forget(&self, limit: Timestamp) -> Result<(), String> {

@@ -293,10 +293,10 @@ async fn watch_rules(app: Arc<App>, stop: CancellationToken) {
 /// The builds whose verdict came from other fingerprints, newest first. Without their logs they keep
 /// the verdict that they have.
 async fn stale_builds(app: &App, version: &str) -> Option<Vec<String>> {
-    let (state, wanted, spool) = (app.state.clone(), version.to_owned(), app.spool.clone());
+    let (state, wanted, engine) = (app.state.clone(), version.to_owned(), app.engine.clone());
     let found = tokio::task::spawn_blocking(move || {
         let mut stale = state.stale(&wanted, BATCH)?;
-        stale.retain(|uuid| spool.root(uuid).is_dir());
+        stale.retain(|uuid| engine.has_logs(uuid));
         Ok::<_, StateError>(stale)
     })
     .await;

@@ -12,6 +12,7 @@ mod classify;
 mod demo;
 mod elastic;
 mod fingerprint;
+mod foreign;
 mod intake;
 mod lint;
 mod own_truth;

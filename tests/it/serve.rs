@@ -3,7 +3,7 @@
 mod bad_input;
 mod index;
 mod notes;
-mod program;
+pub(crate) mod program;
 mod rules;
 mod stop;
 mod telling;

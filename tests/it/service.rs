@@ -152,6 +152,10 @@ impl Engine for Small {
         self.trouble.lock().unwrap().clone()
     }
 
+    fn has_logs(&self, uuid: &str) -> bool {
+        self.spool.root(uuid).is_dir()
+    }
+
     fn search(&self, _: &str, _: usize, _: Timestamp) -> Result<Searched, SearchError> {
         Ok(Searched::default())
     }

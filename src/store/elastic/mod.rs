@@ -93,6 +93,28 @@ impl ElasticStore {
         self.client.traffic()
     }
 
+    /// What kinds the fields have, by the names that fingerprints use, and what is said of fields
+    /// whose kinds differ between indexes. For our own indexes it is what they were made with.
+    pub fn schema(&self) -> Result<(Schema, Vec<String>), StoreError> {
+        let Form::Foreign(layout) = &self.form else {
+            return Ok((self.options.schema.clone(), Vec::new()));
+        };
+        let request = Request::get(format!("{}/_mapping", self.pattern()))
+            .with("ignore_unavailable", true)
+            .with("allow_no_indices", true);
+        let (theirs, problems) = mapping::read(&self.client.call(&request)?);
+        let mut ours = theirs.clone();
+        for (name, their_name) in &layout.names {
+            ours.set(name, theirs.kind(their_name));
+        }
+        Ok((ours, problems))
+    }
+
+    /// True when somebody else fills the indexes.
+    pub fn is_foreign(&self) -> bool {
+        matches!(self.form, Form::Foreign(_))
+    }
+
     fn put_template(&self) -> Result<(), StoreError> {
         let body = json!({
             "index_patterns": [self.pattern()],

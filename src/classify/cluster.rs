@@ -6,6 +6,7 @@
 //! places of those that have some in another. Only what a cluster cannot answer (patterns, and
 //! conditions over several events) needs all events, page by page up to a limit.
 
+use super::ready::Conditions;
 use crate::config;
 use crate::event::{Build, Match, Verdict};
 use crate::fingerprint::{Condition, Fingerprint, FingerprintSet, Severity};
@@ -67,6 +68,37 @@ pub fn build_of(store: &ElasticStore, uuid: &str) -> Result<Build, StoreError> {
         }
     }
     Ok(build)
+}
+
+/// The conditions under which a log is complete, and the query for its last line.
+pub fn conditions(
+    ready: &config::Ready,
+    schema: &Schema,
+) -> Result<(Conditions, Option<Query>), StoreError> {
+    let setup = |key: &str, why: &dyn std::fmt::Display| {
+        StoreError::Setup(format!("store.elasticsearch.ready.{key}: {why}"))
+    };
+    let last_line = ready
+        .last_line
+        .as_ref()
+        .map(|text| Query::parse(text, schema));
+    let last_line = last_line.transpose().map_err(|e| setup("last-line", &e))?;
+    let files = ready.files.iter().map(|of| {
+        let glob = globset::Glob::new(&of.jobs).map_err(|e| setup("files", &e))?;
+        Ok((glob.compile_matcher(), of.names.clone()))
+    });
+    let signed = |period: config::Period| {
+        jiff::SignedDuration::try_from(period.0).unwrap_or(jiff::SignedDuration::MAX)
+    };
+    Ok((
+        Conditions {
+            last_line: last_line.is_some(),
+            files: files.collect::<Result<_, StoreError>>()?,
+            quiet: signed(ready.quiet),
+            deadline: signed(ready.deadline),
+        },
+        last_line,
+    ))
 }
 
 fn auth(config: &config::Cluster) -> Auth {

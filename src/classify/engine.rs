@@ -108,6 +108,11 @@ pub trait Engine: Looker {
     fn reload(&self);
     /// What should be said about an outcome.
     fn notes(&self, build: &Build, outcome: &Outcome) -> Vec<NewNote>;
+    /// The builds whose logs have become complete elsewhere, or for which it is too late: they should
+    /// be looked at. Called again and again.
+    fn settled(&self, _now: Timestamp) -> Vec<String> {
+        Vec::new()
+    }
     /// True while a build's logs can still be read; a build without them keeps its verdict.
     fn has_logs(&self, uuid: &str) -> bool;
     /// Makes a report.

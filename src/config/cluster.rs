@@ -34,6 +34,44 @@ pub struct Cluster {
     pub max_events: u64,
     /// How indexes are laid out that somebody else fills; without it we fill our own.
     pub layout: Option<LayoutOf>,
+    /// When a build's log is complete in indexes that somebody else fills.
+    pub ready: Ready,
+}
+
+/// When a build's log is complete.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Ready {
+    /// A query that must find an event of the build, such as the last line of its console log.
+    pub last_line: Option<String>,
+    /// Files that builds of some jobs must have.
+    pub files: Vec<ReadyFiles>,
+    /// The number of events must not grow for this long.
+    pub quiet: Period,
+    /// When a build is looked at although its log is not complete (verdict `partial-log`, or
+    /// `no-log`).
+    pub deadline: Period,
+}
+
+/// Files that builds must have.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ReadyFiles {
+    /// A glob over the name of the job.
+    pub jobs: String,
+    /// Names of files; in any folder.
+    pub names: Vec<String>,
+}
+
+impl Default for Ready {
+    fn default() -> Self {
+        Self {
+            last_line: None,
+            files: Vec::new(),
+            quiet: Period::seconds(10),
+            deadline: Period::seconds(1200),
+        }
+    }
 }
 
 /// The layout of indexes that somebody else fills.
@@ -65,6 +103,7 @@ impl Default for Cluster {
             shards: 1,
             max_events: 200_000,
             layout: None,
+            ready: Ready::default(),
         }
     }
 }

@@ -4,6 +4,7 @@ use crate::classify::engine::{
     BrokenFile, Engine, MadeReport, Rule, Rules, SearchError, Searched, SearchedEvent,
 };
 use crate::classify::pipeline::{Looker, Outcome};
+use crate::classify::ready::{self, Waiting};
 use crate::classify::spool::Spool;
 use crate::classify::{cluster, one};
 use crate::config::{Config, StoreKind};
@@ -25,11 +26,13 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Events between the reader and the index.
 const BETWEEN: usize = 1024;
 
+/// Builds that one request asks about.
+const ASKED: usize = 500;
 /// Builds of which it is remembered that the index has them; forgetting only costs work.
 const REMEMBERED: usize = 100_000;
 
@@ -60,6 +63,9 @@ pub struct Local {
     cluster: Option<Arc<ElasticStore>>,
     max_events: u64,
     schema: Schema,
+    /// The builds whose log is not complete in the cluster.
+    waiting: Mutex<Waiting>,
+    last_line: Option<Query>,
     state: Arc<State>,
     spool: Spool,
     limits: Limits,
@@ -83,6 +89,11 @@ impl Local {
             Some(cluster) => kinds(cluster)?,
             None => Schema::default(),
         };
+        let ready = config.store.elasticsearch.as_ref().map(|c| &c.ready);
+        let (conditions, last_line) = match ready {
+            Some(ready) => cluster::conditions(ready, &schema)?,
+            None => (ready::Conditions::default(), None),
+        };
         let base = config.notes.base_url.clone();
         Ok(Self {
             library: Arc::new(Library::open_for(&config.fingerprints, schema.clone())?),
@@ -96,6 +107,8 @@ impl Local {
                 .as_ref()
                 .map_or(0, |cluster| cluster.max_events),
             schema,
+            waiting: Mutex::new(Waiting::new(conditions)),
+            last_line,
             state,
             spool: spool.clone(),
             limits: Limits {
@@ -105,6 +118,10 @@ impl Local {
             base_url: base.unwrap_or_else(|| format!("http://{}", config.listen)),
             indexed: Mutex::default(),
         })
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The library, to watch it.
@@ -162,10 +179,24 @@ impl Local {
         rules: &str,
     ) -> Outcome {
         let now = Timestamp::now();
-        let looked = match cluster::look(cluster, matcher, build, now, self.max_events) {
+        let late = match self.waiting().state(build, now) {
+            ready::State::Wait => return Outcome::pending("its log is not complete yet", rules),
+            ready::State::Complete => None,
+            ready::State::Late(what) => Some(what),
+        };
+        let mut looked = match cluster::look(cluster, matcher, build, now, self.max_events) {
             Ok(looked) => looked,
+            // It will answer again; until then nothing is known of the build.
+            Err(error @ StoreError::Unavailable(_)) => {
+                tracing::warn!(uuid = build.uuid, %error, "the build waits for the cluster");
+                return Outcome::pending(error.to_string(), rules);
+            }
             Err(error) => return Outcome::error(error, rules),
         };
+        looked
+            .problems
+            .extend(late.map(|what| format!("the log is not complete in the index: {what}")));
+        self.waiting().done(&build.uuid);
         tracing::debug!(
             uuid = build.uuid,
             looked.requests,
@@ -419,6 +450,33 @@ impl Engine for Local {
 
     fn notes(&self, build: &Build, outcome: &Outcome) -> Vec<NewNote> {
         note::compose(build, outcome.verdict, &outcome.matches, &self.base_url)
+    }
+
+    fn settled(&self, now: Timestamp) -> Vec<String> {
+        let Some(cluster) = &self.cluster else {
+            return Vec::new();
+        };
+        let due = self.waiting().due(now, ASKED);
+        let seen = match cluster.presence(&due, self.last_line.as_ref()) {
+            Ok(seen) => seen,
+            Err(error) => {
+                tracing::warn!(%error, builds = due.len(), "cannot ask whether logs are complete");
+                return Vec::new();
+            }
+        };
+        let mut waiting = self.waiting();
+        let answers = due.into_iter().zip(seen);
+        let changed = answers.filter_map(|(uuid, presence)| {
+            let seen = ready::Seen {
+                events: presence.events,
+                last_line: presence.found,
+                files: presence.files,
+            };
+            waiting.answer(&uuid, &seen, now).then_some(uuid)
+        });
+        let changed = changed.collect();
+        waiting.tidy(now);
+        changed
     }
 
     fn has_logs(&self, uuid: &str) -> bool {

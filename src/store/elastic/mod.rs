@@ -11,12 +11,14 @@ mod layout;
 mod look;
 mod mapping;
 mod read;
+mod ready;
 mod request;
 mod write;
 
 pub use client::{Auth, Connection, Traffic};
 pub use layout::Layout;
 pub use look::{BuildView, Counts, Named, Page};
+pub use ready::Presence;
 
 use super::fields::day_of;
 use super::{Health, HealthState, LogStore, SearchRequest, SearchResult, Selection, StoreError};

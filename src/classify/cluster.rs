@@ -8,7 +8,7 @@
 
 use super::ready::Conditions;
 use crate::config;
-use crate::event::{Build, Match, Verdict};
+use crate::event::{Build, Event, Match, Verdict};
 use crate::fingerprint::{Condition, Fingerprint, FingerprintSet, Severity};
 use crate::matcher::{MAX_EVIDENCE, Matcher, Run};
 use crate::query::{FieldKind, Query, Schema, rename_fields};
@@ -56,10 +56,29 @@ pub fn open(config: &config::Cluster) -> Result<(ElasticStore, Schema), StoreErr
 
 /// What the events of a build say of it.
 pub fn build_of(store: &ElasticStore, uuid: &str) -> Result<Build, StoreError> {
+    let event = store.view(&Build::new(uuid)).sample()?;
+    Ok(event.map_or_else(|| Build::new(uuid), |event| described(uuid, &event)))
+}
+
+/// The builds that have events since `from`, with what these say of them, ended at their last event.
+pub fn found_since(store: &ElasticStore, from: Timestamp) -> Result<Vec<Build>, StoreError> {
+    let (found, all) = store.discover(from)?;
+    if !all {
+        tracing::warn!(
+            builds = found.len(),
+            "more builds were found than one round can take"
+        );
+    }
+    let builds = found.into_iter().map(|one| Build {
+        finished: Some(one.last),
+        ..described(&one.uuid, &one.event)
+    });
+    Ok(builds.collect())
+}
+
+/// A build as one of its events describes it.
+fn described(uuid: &str, event: &Event) -> Build {
     let mut build = Build::new(uuid);
-    let Some(event) = store.view(&Build::new(uuid)).sample()? else {
-        return Ok(build);
-    };
     for (name, value) in event.fields() {
         let ours =
             name.starts_with("build_") || matches!(name, "project" | "voting" | "node_provider");
@@ -67,7 +86,7 @@ pub fn build_of(store: &ElasticStore, uuid: &str) -> Result<Build, StoreError> {
             build.set_field(name, &value);
         }
     }
-    Ok(build)
+    build
 }
 
 /// The conditions under which a log is complete, and the query for its last line.

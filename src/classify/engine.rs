@@ -113,6 +113,10 @@ pub trait Engine: Looker {
     fn settled(&self, _now: Timestamp) -> Vec<String> {
         Vec::new()
     }
+    /// The builds that have ended elsewhere since `from`; none where builds are announced.
+    fn ended_since(&self, _from: Timestamp) -> Result<Vec<Build>, String> {
+        Ok(Vec::new())
+    }
     /// True while a build's logs can still be read; a build without them keeps its verdict.
     fn has_logs(&self, uuid: &str) -> bool;
     /// Makes a report.

@@ -36,6 +36,27 @@ pub struct Cluster {
     pub layout: Option<LayoutOf>,
     /// When a build's log is complete in indexes that somebody else fills.
     pub ready: Ready,
+    /// How often builds are looked for in these indexes; without it a CI has to announce them.
+    pub discover: Option<Discover>,
+}
+
+/// How builds are found in the indexes.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Discover {
+    /// How often.
+    pub every: Period,
+    /// How far back the first look goes.
+    pub since: Period,
+}
+
+impl Default for Discover {
+    fn default() -> Self {
+        Self {
+            every: Period::seconds(60),
+            since: Period::seconds(24 * 3600),
+        }
+    }
 }
 
 /// When a build's log is complete.
@@ -104,6 +125,7 @@ impl Default for Cluster {
             max_events: 200_000,
             layout: None,
             ready: Ready::default(),
+            discover: None,
         }
     }
 }

@@ -14,7 +14,7 @@ mod secret;
 mod store;
 mod units;
 
-pub use cluster::{Cluster, LayoutOf, Ready, ReadyFiles};
+pub use cluster::{Cluster, Discover, LayoutOf, Ready, ReadyFiles};
 pub use intake::Intake;
 pub use log::{Log, LogFormat};
 pub use notes::{Notes, Webhook};

@@ -479,6 +479,13 @@ impl Engine for Local {
         changed
     }
 
+    fn ended_since(&self, from: Timestamp) -> Result<Vec<Build>, String> {
+        let Some(cluster) = &self.cluster else {
+            return Ok(Vec::new());
+        };
+        cluster::found_since(cluster, from).map_err(|e| e.to_string())
+    }
+
     fn has_logs(&self, uuid: &str) -> bool {
         self.cluster.is_some() || self.spool.root(uuid).is_dir()
     }

@@ -6,6 +6,7 @@
 
 mod breaker;
 mod client;
+mod discover;
 mod document;
 mod layout;
 mod look;
@@ -16,6 +17,7 @@ mod request;
 mod write;
 
 pub use client::{Auth, Connection, Traffic};
+pub use discover::FoundBuild;
 pub use layout::Layout;
 pub use look::{BuildView, Counts, Named, Page};
 pub use ready::Presence;

@@ -83,13 +83,12 @@ impl Waiting {
 
     /// Says whether a build can be looked at; one that is new here begins to wait.
     pub fn state(&mut self, build: &Build, now: Timestamp) -> State {
-        let since = build.finished.filter(|ended| *ended < now).unwrap_or(now);
         let entry = self
             .builds
             .entry(build.uuid.clone())
             .or_insert_with(|| Entry {
                 job: build.job.clone().unwrap_or_default(),
-                since,
+                since: now,
                 step: FIRST,
                 next: now,
                 events: 0,

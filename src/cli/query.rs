@@ -1,5 +1,7 @@
 //! `whorl query`: asks one query or many over recorded events.
 
+mod cluster;
+
 use super::say::{say, unless_closed};
 use crate::event::Event;
 use crate::query::{Document, Query, QueryError, Schema};
@@ -21,6 +23,7 @@ Examples:
 
 Answers as JSON, one line for each query:
   {\"id\":\"…\",\"hits\":[zero-based event numbers]}
+  {\"id\":\"…\",\"events\":N,\"builds\":[uuids]} (of a cluster)
   {\"id\":\"…\",\"error\":{\"message\":\"…\",\"offset\":N}}
 
 Exit codes:
@@ -42,9 +45,12 @@ pub(super) struct Args {
     #[arg(
         long,
         value_name = "FILE.jsonl[.gz]",
-        required_unless_present = "explain"
+        required_unless_present_any = ["explain", "config"]
     )]
     events: Option<PathBuf>,
+    /// Ask the cluster that this configuration of the service names, instead of a file of events
+    #[arg(long, value_name = "FILE", conflicts_with = "events")]
+    config: Option<PathBuf>,
     /// How to answer
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -89,6 +95,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(2));
     }
     let questions = questions(args)?;
+    if let Some(config) = &args.config {
+        return cluster::run(args, &questions, config);
+    }
     let events = match &args.events {
         Some(path) => read_events(path)?,
         None => Vec::new(),

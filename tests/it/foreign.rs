@@ -162,6 +162,29 @@ fn a_build_of_an_existing_index_is_classified() {
 }
 
 #[test]
+fn a_query_is_asked_of_the_cluster() {
+    for filled in Filled::each() {
+        let home = filled.home();
+        let query = "message:\"connection refused\" AND tags:console";
+        let out = whorl(&home, &["query", query, "--format", "json"]);
+        let answer: Value = serde_json::from_slice(&out.stdout).unwrap();
+        assert_eq!(
+            answer,
+            json!({"id": "query", "events": 1, "builds": ["u1"]})
+        );
+        let out = whorl(&home, &["query", "message:refused"]);
+        let shown = text(&out.stdout);
+        assert!(shown.ends_with("3 events in 2 builds match\n"), "{shown}");
+        assert!(
+            shown.contains("u2 logs/syslog.txt:0: Connection refused"),
+            "{shown}"
+        );
+        let out = whorl(&home, &["query", "voting:yes"]);
+        assert_eq!(out.status.code(), Some(1), "{out:?}");
+    }
+}
+
+#[test]
 fn the_service_reads_the_cluster_and_keeps_no_logs() {
     for filled in Filled::each() {
         let home = filled.home();

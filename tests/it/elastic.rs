@@ -3,6 +3,13 @@
 //! `WHORL_CLUSTERS` names them: `name=url` with `,` between, as `tests/real/run` sets it. Without it
 //! these tests say that they were skipped.
 
+mod counts;
+mod faults;
+mod killed;
+mod language;
+mod nodes;
+mod secure;
+
 use crate::store::contract;
 use jiff::Timestamp;
 use std::cell::Cell;
@@ -58,14 +65,17 @@ fn every_cluster_keeps_the_contract() {
     for (name, url) in clusters() {
         println!("{name} at {url}");
         let (base, count) = (prefix("contract"), Cell::new(0));
-        contract::run_all(&|schema| {
+        let make = |schema| -> Box<dyn LogStore> {
             count.set(count.get() + 1);
             let options = Options {
                 schema,
                 ..options(&url, format!("{base}-{}", count.get()))
             };
             Box::new(ElasticStore::open(options).unwrap())
-        });
+        };
+        let server = language::server(&url);
+        println!("it says that it is {server:?}");
+        contract::run_all(&make, &|query| language::class(server, query));
     }
 }
 

@@ -11,6 +11,7 @@ mod layout;
 mod look;
 mod mapping;
 mod read;
+mod recover;
 mod request;
 mod write;
 
@@ -29,7 +30,10 @@ use request::{Form, Hidden};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long an answer on the cluster's health may take.
+const HEALTH_LIMIT: Duration = Duration::from_secs(5);
 
 /// How the store is opened.
 #[derive(Debug, Clone)]
@@ -68,6 +72,10 @@ pub struct ElasticStore {
     options: Options,
     form: Form,
     hidden: Mutex<BTreeSet<Hidden>>,
+    /// Of what is hidden the part that other processes are about to change.
+    adopted: Mutex<BTreeSet<Hidden>>,
+    /// Appends that were taken back while a request of theirs may still arrive, with their end.
+    doubtful: Mutex<Vec<(Instant, String)>>,
     known: Mutex<BTreeSet<String>>,
 }
 
@@ -79,6 +87,8 @@ impl ElasticStore {
             form: options.layout.clone().map_or(Form::Own, Form::Foreign),
             options,
             hidden: Mutex::default(),
+            adopted: Mutex::default(),
+            doubtful: Mutex::default(),
             known: Mutex::default(),
         };
         if let Form::Own = store.form {
@@ -150,6 +160,8 @@ impl ElasticStore {
     fn exchange(&self, append: &str, build: &str) {
         let mut hidden = self.hidden_set();
         hidden.remove(&Hidden::Append(append.to_owned()));
+        // What an earlier append of the build has left to clear away goes with this one.
+        hidden.retain(|h| !matches!(h, Hidden::Others { build: b, .. } if b == build));
         hidden.insert(Hidden::Others {
             build: build.to_owned(),
             append: append.to_owned(),
@@ -193,7 +205,7 @@ impl ElasticStore {
 
     fn asked_health(&self) -> Result<Health, StoreError> {
         let request =
-            Request::get(format!("_cluster/health/{}", self.pattern())).with("timeout", "5s");
+            Request::get(format!("_cluster/health/{}", self.pattern())).once(HEALTH_LIMIT);
         let answer = self.client.call(&request)?;
         let slices = self.slices()?;
         let mut problems = Vec::new();

@@ -80,11 +80,12 @@ impl Form {
     /// The query of a fingerprint.
     pub(super) fn query_string(&self, query: &Query) -> Value {
         let text = match self {
-            Self::Own => query.source().to_owned(),
+            Self::Own => query.portable(),
             Self::Foreign(layout) => {
-                let renamed = rename_fields(query.source(), |name| layout.names.get(name).cloned());
+                let text = query.portable();
+                let renamed = rename_fields(&text, |name| layout.names.get(name).cloned());
                 // A query that was read once is read again.
-                renamed.unwrap_or_else(|_| query.source().to_owned())
+                renamed.unwrap_or(text)
             }
         };
         json!({"query_string": {

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
 use whorl::classify::cluster::look;
-use whorl::event::{Build, Event};
+use whorl::event::{Build, Event, Match};
 use whorl::fingerprint::{Condition, FingerprintSet};
 use whorl::intake::{Limits, open_path, read_all};
 use whorl::matcher::Matcher;
@@ -115,9 +115,7 @@ fn recorded_builds_are_classified_as_from_disk() {
         let (mut matched, mut requests) = (0, 0);
         for (build, events) in recorded() {
             store.append(&build, &mut events.iter().cloned()).unwrap();
-            let mut run = matcher.start(&build, now);
-            events.iter().for_each(|event| run.event(event));
-            let expected = run.finish();
+            let expected = from_disk(&matcher, &build, &events, now);
             let looked = look(&store, &matcher, &build, now, 100_000).unwrap();
             assert_eq!(looked.matches, expected, "{name}: {}", build.uuid);
             assert_eq!(looked.problems, [""; 0]);
@@ -129,6 +127,15 @@ fn recorded_builds_are_classified_as_from_disk() {
         println!("{name}: {matched} builds matched in {requests} requests");
         assert!(matched > 50);
     }
+}
+
+/// What our own matcher says of the events.
+fn from_disk(matcher: &Matcher, build: &Build, events: &[Event], now: Timestamp) -> Vec<Match> {
+    let mut run = matcher.start(build, now);
+    for event in events {
+        run.event(event);
+    }
+    run.finish()
 }
 
 /// A build with more events than one answer holds: the cluster counts, and says the same.
@@ -152,9 +159,7 @@ fn a_large_build_is_counted_by_the_cluster() {
         }
         store.append(&build, &mut events.iter().cloned()).unwrap();
         let matcher = fingerprints();
-        let mut run = matcher.start(&build, now);
-        events.iter().for_each(|event| run.event(event));
-        let expected = run.finish();
+        let expected = from_disk(&matcher, &build, &events, now);
         assert!(expected.len() > 10);
         let pulled = look(&store, &matcher, &build, now, 1_000_000).unwrap();
         assert_eq!(pulled.matches, expected, "{name}");

@@ -412,12 +412,11 @@ impl Message {
                 .unwrap_or_default()
                 .to_ascii_lowercase();
             if !["content-length", "connection", "transfer-encoding"].contains(&name.as_str()) {
-                text.push_str(&format!("{header}\r\n"));
+                text.extend([header.as_str(), "\r\n"]);
             }
         }
-        text.push_str(&format!(
-            "content-length: {length}\r\nconnection: close\r\n\r\n"
-        ));
+        text.extend(["content-length: ", &length.to_string()]);
+        text.push_str("\r\nconnection: close\r\n\r\n");
         to.write_all(text.as_bytes())?;
         to.write_all(&self.body)?;
         to.flush()

@@ -212,7 +212,7 @@ impl ElasticStore {
         let state = match answer["status"].as_str() {
             Some("red") => {
                 problems.push(format!(
-                    "the cluster is red: {} shards of our indexes are not assigned",
+                    "the cluster is red: shards of our indexes without a node: {}",
                     answer["unassigned_shards"]
                 ));
                 HealthState::Degraded

@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Bytes of one bulk request, before the last document.
 const BULK_BYTES: usize = 4 << 20;
@@ -199,10 +199,16 @@ impl Append<'_> {
     /// Sends documents; those that the cluster had no room for again, those that it cannot index
     /// once more with their fields kept beside.
     fn bulk(&mut self, mut waiting: Vec<Waiting>, otherwise: Timestamp) -> Result<(), StoreError> {
+        let patience = self.store.options.connection.timeout;
+        let (begun, mut tries, mut why) = (Instant::now(), 0, String::new());
         for attempt in 0..BULK_TRIES {
             if waiting.is_empty() {
                 return Ok(());
             }
+            if begun.elapsed() > patience * 3 {
+                break;
+            }
+            tries += 1;
             if attempt > 1 {
                 std::thread::sleep(Duration::from_millis(100) * 2_u32.pow(attempt.min(6)));
             }
@@ -210,7 +216,9 @@ impl Append<'_> {
             for one in &waiting {
                 self.add(&mut body, one, otherwise);
             }
-            let request = Request::post("_bulk").lines(body);
+            // The cluster gives up before we do: so we learn why, and nothing arrives late.
+            let limit = format!("{}ms", (patience * 4 / 5).as_millis());
+            let request = Request::post("_bulk").with("timeout", limit).lines(body);
             let answer = match self.store.client.call(&request) {
                 // Something on the way takes less than we send.
                 Err(StoreError::Refused { status: 413, .. }) if waiting.len() > 1 => {
@@ -222,10 +230,10 @@ impl Append<'_> {
                     self.uncertain |= matches!(error, StoreError::Unavailable(_));
                 })?,
             };
-            waiting = self.refused(waiting, &answer)?;
+            (waiting, why) = self.refused(waiting, &answer)?;
         }
         Err(StoreError::Unavailable(format!(
-            "the cluster has no room for {} events (asked {BULK_TRIES} times)",
+            "the cluster does not take {} events (asked {tries} times): {why}",
             waiting.len()
         )))
     }
@@ -245,10 +253,14 @@ impl Append<'_> {
         }
     }
 
-    /// The documents that must be sent once more.
-    fn refused(&self, waiting: Vec<Waiting>, answer: &Value) -> Result<Vec<Waiting>, StoreError> {
+    /// The documents that must be sent once more, and why the last of them was not taken.
+    fn refused(
+        &self,
+        waiting: Vec<Waiting>,
+        answer: &Value,
+    ) -> Result<(Vec<Waiting>, String), StoreError> {
         if answer["errors"] == json!(false) {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), String::new()));
         }
         let all = items(answer);
         if all.len() != waiting.len() {
@@ -258,13 +270,17 @@ impl Append<'_> {
                 all.len()
             )));
         }
-        let mut again = Vec::new();
+        let (mut again, mut why) = (Vec::new(), String::new());
         for (mut one, item) in waiting.into_iter().zip(all) {
             match item.status {
                 200..=299 => {}
-                429 | 502..=504 => again.push(one),
+                429 | 502..=504 => {
+                    why = item.reason;
+                    again.push(one);
+                }
                 400 if !one.plain => {
                     one.plain = true;
+                    why = item.reason;
                     again.push(one);
                 }
                 _ => {
@@ -279,7 +295,7 @@ impl Append<'_> {
                 }
             }
         }
-        Ok(again)
+        Ok((again, why))
     }
 }
 

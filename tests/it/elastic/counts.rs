@@ -1,6 +1,6 @@
 //! How few requests a build takes, counted on the wire.
 
-use super::{clusters, options, prefix, recorded};
+use super::{clusters, from_disk, options, prefix, recorded};
 use crate::proxy::Proxy;
 use crate::query::conformance;
 use jiff::Timestamp;
@@ -18,7 +18,9 @@ use whorl::store::elastic::ElasticStore;
 /// As many fingerprints: those in use as far as they are at hand, and made ones.
 fn fingerprints(count: usize, folder: &Path) -> Matcher {
     let mut roots: Vec<_> = conformance().into_iter().collect();
-    roots.iter_mut().for_each(|root| root.push("fingerprints"));
+    for root in &mut roots {
+        root.push("fingerprints");
+    }
     let used = FingerprintSet::load(&roots).fingerprints.len();
     for n in used..count {
         let text = format!(
@@ -61,13 +63,11 @@ fn a_thousand_fingerprints_take_at_most_three_requests() {
         for size in [3_000, 30_000] {
             let build = Build {
                 finished: Some("2026-11-30T00:00:00Z".parse().unwrap()),
-                ..Build::new(&format!("of-{size}"))
+                ..Build::new(format!("of-{size}"))
             };
             let events = events(size);
             store.append(&build, &mut events.iter().cloned()).unwrap();
-            let mut run = matcher.start(&build, now);
-            events.iter().for_each(|event| run.event(event));
-            let expected = run.finish();
+            let expected = from_disk(&matcher, &build, &events, now);
             let before = proxy.count("");
             let start = Instant::now();
             let looked = look(&store, &matcher, &build, now, 0).unwrap();

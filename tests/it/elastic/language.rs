@@ -43,7 +43,6 @@ pub(crate) fn server(url: &Url) -> Server {
 pub(crate) fn class(server: Server, query: &str) -> Option<&'static str> {
     let any = |test: fn(&str) -> bool| expressions(query).into_iter().any(test);
     match server {
-        Server::OpenSearch2 => None,
         Server::OpenSearch3 => any(|e| e.contains('~')).then_some(COMPLEMENT),
         Server::Elasticsearch7 if any(has_class) => Some(CLASSES),
         Server::Elasticsearch8 if has_odd_edits(query) => Some(EDITS),

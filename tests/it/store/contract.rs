@@ -477,7 +477,7 @@ fn compare(
     println!("{asked_for} queries, {hits} hits compared with the cluster's");
     for (class, queries) in known {
         println!("  {} differ: {class}", queries.len());
-        queries.iter().for_each(|how| println!("    {how}"));
+        println!("    {}", queries.join("\n    "));
     }
     assert!(
         wrong.is_empty(),

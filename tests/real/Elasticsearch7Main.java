@@ -18,7 +18,7 @@ public class Elasticsearch7Main {
     static final List<String> MODULES = List.of(
         "org.elasticsearch.transport.Netty4Plugin",
         "org.elasticsearch.reindex.ReindexPlugin",
-        "org.elasticsearch.index.mapper.extras.MapperExtrasPlugin");
+        "org.elasticsearch.index.mapper.MapperExtrasPlugin");
 
     static final class OpenNode extends Node { // the constructor that takes plug-ins is protected
         OpenNode(Environment environment, List<Class<? extends Plugin>> plugins) {

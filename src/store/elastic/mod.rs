@@ -74,8 +74,8 @@ pub struct ElasticStore {
     hidden: Mutex<BTreeSet<Hidden>>,
     /// Of what is hidden the part that other processes are about to change.
     adopted: Mutex<BTreeSet<Hidden>>,
-    /// Appends that were taken back while a request of theirs may still arrive, with their end.
-    doubtful: Mutex<Vec<(Instant, String)>>,
+    /// Of what is hidden the part that this process must clear later, and since when.
+    doubtful: Mutex<Vec<(Instant, Hidden)>>,
     known: Mutex<BTreeSet<String>>,
 }
 

@@ -57,17 +57,25 @@ pub(super) fn note(build: &str, state: &str) -> Value {
 impl ElasticStore {
     /// Removes what earlier appends wrote for the build, then the note.
     pub(super) fn finish(&self, append: &str, build: &str) -> Result<(), StoreError> {
+        let notes = self.notes()?;
+        let others = notes
+            .iter()
+            .filter(|note| note.build == build && note.append != append);
+        let (written, writing): (Vec<_>, Vec<_>) = others.partition(|note| note.written);
         // Else the next start would take the older append's events for those that count.
-        for note in self.notes()? {
-            if note.written && note.build == build && note.append != append {
-                self.forget_note(&note.append)?;
-            }
+        for note in written {
+            self.forget_note(&note.append)?;
         }
         let hidden = Hidden::Others {
             build: build.to_owned(),
             append: append.to_owned(),
         };
-        self.remove(&hidden.query())?;
+        // What is being written at this moment will come in place of ours.
+        let later = writing
+            .iter()
+            .map(|note| Hidden::Append(note.append.clone()).query());
+        let later: Vec<Value> = later.collect();
+        self.remove(&json!({"bool": {"filter": [hidden.query()], "must_not": later}}))?;
         self.unhide(&hidden);
         self.forget_note(append)
     }
@@ -87,10 +95,11 @@ impl ElasticStore {
         Ok(())
     }
 
-    /// Leaves an append hidden, and its note, for a request of it may still arrive.
-    pub(super) fn doubt(&self, append: &str) {
+    /// Leaves something hidden, and the note of it, until it can be cleared: a request of a broken
+    /// append may still arrive, or clearing failed.
+    pub(super) fn doubt(&self, what: Hidden) {
         let mut doubtful = self.doubtful.lock().unwrap_or_else(PoisonError::into_inner);
-        doubtful.push((Instant::now(), append.to_owned()));
+        doubtful.push((Instant::now(), what));
     }
 
     /// Sees to what earlier appends, ours and others', have left. Best effort: what fails now is
@@ -104,9 +113,15 @@ impl ElasticStore {
             .partition(|(end, _)| end.elapsed() > patience);
         *doubtful = young;
         drop(doubtful);
-        for (_, append) in late {
-            if self.take_back(&append).is_err() {
-                self.doubt(&append);
+        for (_, what) in late {
+            let done = match &what {
+                // A later append of the build has seen to it.
+                _ if !self.hidden_set().contains(&what) => Ok(()),
+                Hidden::Append(append) => self.take_back(append),
+                Hidden::Others { build, append } => self.finish(append, build),
+            };
+            if done.is_err() {
+                self.doubt(what);
             }
         }
         let adopted = self.adopted.lock().unwrap_or_else(PoisonError::into_inner);

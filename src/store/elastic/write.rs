@@ -34,6 +34,8 @@ struct Append<'s> {
     name: String,
     build: &'s str,
     index: String,
+    /// Whether events may have been written.
+    begun: bool,
     /// Whether a request with events was given up, so that it may still arrive.
     uncertain: bool,
     done: bool,
@@ -52,9 +54,14 @@ impl Drop for Append<'_> {
         if self.done {
             return;
         }
+        if !self.begun {
+            // Nothing is there; a note that came through all the same is cleared some day.
+            self.store.unhide(&Hidden::Append(self.name.clone()));
+            return;
+        }
         // Where a request was given up it may still arrive: then more must be removed later.
         let done = if self.uncertain {
-            self.store.doubt(&self.name);
+            self.store.doubt(Hidden::Append(self.name.clone()));
             self.store.remove_append(&self.name)
         } else {
             self.store.take_back(&self.name)
@@ -63,7 +70,7 @@ impl Drop for Append<'_> {
         if let Err(error) = done {
             tracing::error!(%error, build = self.build, "a broken append was not taken back");
             if !self.uncertain {
-                self.store.doubt(&self.name);
+                self.store.doubt(Hidden::Append(self.name.clone()));
             }
         }
     }
@@ -86,10 +93,12 @@ impl ElasticStore {
             name,
             build: &build.uuid,
             index,
+            begun: false,
             uncertain: false,
             done: false,
         };
         append.note("writing")?;
+        append.begun = true;
         let count = append.write_all(events, end)?;
         self.refresh(&append.index)?;
         append.note("written")?;
@@ -99,6 +108,10 @@ impl ElasticStore {
         // note sees to it that it is done later when it fails now.
         if let Err(error) = self.finish(&append.name, append.build) {
             tracing::warn!(%error, build = append.build, "a build's old events are not cleared yet");
+            self.doubt(Hidden::Others {
+                build: append.build.to_owned(),
+                append: append.name.clone(),
+            });
         }
         Ok(count)
     }

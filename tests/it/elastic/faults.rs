@@ -297,6 +297,11 @@ fn the_breaker_opens_says_so_and_closes() {
     assert!(error.contains("it is asked again in"), "{error}");
     assert!(start.elapsed() < Duration::from_millis(200));
     assert_eq!(proxy.done(), quiet, "nothing was sent");
+    // Builds that come meanwhile are refused, and what that leaves must not weigh on searches: a
+    // query has a limit of 1,024 clauses.
+    for n in 0..1_100 {
+        append(&store, &format!("c{n}"), "word", 1).unwrap_err();
+    }
     // The one that tries meets a busy cluster: that is an answer, and must not shut the door.
     proxy.calm();
     proxy.next(5, Fault::Status(429, None));
@@ -358,6 +363,24 @@ fn what_cannot_be_cleared_now_is_hidden_and_cleared_later() {
     assert_eq!(seen(&other, "b"), is("fourth", 3));
     assert_eq!(seen(&other, "c"), is("other", 2));
     assert_eq!(other.health().documents, 5);
+}
+
+#[test]
+fn what_was_not_cleared_is_cleared_by_a_later_append() {
+    let Some(url) = one() else { return };
+    let proxy = Proxy::to(&url);
+    let mut options = through(&proxy, "retry");
+    options.connection.timeout = Duration::from_secs(1);
+    let store = ElasticStore::open(options).unwrap();
+    append(&store, "b", "first", 5).unwrap();
+    proxy.next_on("/_bulk?refresh", 1, Fault::Status(500, None));
+    append(&store, "b", "second", 4).unwrap();
+    assert_eq!(store.health().documents, 9);
+    until("the first five are cleared", || {
+        append(&store, "c", "other", 1).unwrap();
+        store.health().documents == 5
+    });
+    assert_eq!(seen(&store, "b"), is("second", 4));
 }
 
 #[test]

@@ -6,13 +6,152 @@
 //! places of those that have some in another. Only what a cluster cannot answer (patterns, and
 //! conditions over several events) needs all events, page by page up to a limit.
 
-use crate::event::{Build, Match};
-use crate::fingerprint::{Condition, Fingerprint};
+use super::ready::Conditions;
+use crate::config;
+use crate::event::{Build, Event, Match, Verdict};
+use crate::fingerprint::{Condition, Fingerprint, FingerprintSet, Severity};
 use crate::matcher::{MAX_EVIDENCE, Matcher, Run};
-use crate::store::StoreError;
-use crate::store::elastic::{BuildView, ElasticStore, Named, Page};
+use crate::query::{FieldKind, Query, Schema, rename_fields};
+use crate::store::elastic::{
+    Auth, BuildView, Connection, ElasticStore, Layout, Named, Options, Page,
+};
+use crate::store::{StoreError, keyword_of};
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How the store is opened that a configuration describes. `schema` is for indexes of our own.
+pub fn options(config: &config::Cluster, schema: Schema) -> Result<Options, StoreError> {
+    let setup = |why: String| StoreError::Setup(format!("store.elasticsearch.{why}"));
+    let ca = config.ca_file.as_ref().map(|file| {
+        let read = std::fs::read_to_string(file);
+        read.map_err(|e| setup(format!("ca-file: {}: {e}", file.display())))
+    });
+    Ok(Options {
+        connection: Connection {
+            urls: config.urls.clone(),
+            auth: auth(config),
+            ca: ca.transpose()?,
+            timeout: config.timeout.0,
+            retries: config.retries,
+        },
+        layout: config
+            .layout
+            .as_ref()
+            .map(layout)
+            .transpose()
+            .map_err(setup)?,
+        prefix: config.prefix.clone(),
+        schema,
+        shards: config.shards,
+        ..Options::default()
+    })
+}
+
+/// Opens the store that a configuration describes, with the kinds that its fields have.
+pub fn open(config: &config::Cluster) -> Result<(ElasticStore, Schema), StoreError> {
+    let store = ElasticStore::open(options(config, Schema::default())?)?;
+    let (schema, _) = store.schema()?;
+    Ok((store, schema))
+}
+
+/// What the events of a build say of it.
+pub fn build_of(store: &ElasticStore, uuid: &str) -> Result<Build, StoreError> {
+    let event = store.view(&Build::new(uuid)).sample()?;
+    Ok(event.map_or_else(|| Build::new(uuid), |event| described(uuid, &event)))
+}
+
+/// The builds that have events since `from`, with what these say of them, ended at their last event.
+pub fn found_since(store: &ElasticStore, from: Timestamp) -> Result<Vec<Build>, StoreError> {
+    let (found, all) = store.discover(from)?;
+    if !all {
+        tracing::warn!(
+            builds = found.len(),
+            "more builds were found than one round can take"
+        );
+    }
+    let builds = found.into_iter().map(|one| Build {
+        finished: Some(one.last),
+        ..described(&one.uuid, &one.event)
+    });
+    Ok(builds.collect())
+}
+
+/// A build as one of its events describes it.
+fn described(uuid: &str, event: &Event) -> Build {
+    let mut build = Build::new(uuid);
+    for (name, value) in event.fields() {
+        let ours =
+            name.starts_with("build_") || matches!(name, "project" | "voting" | "node_provider");
+        if let (true, Some(value)) = (ours && name != "build_uuid", keyword_of(value)) {
+            build.set_field(name, &value);
+        }
+    }
+    build
+}
+
+/// The conditions under which a log is complete, and the query for its last line.
+pub fn conditions(
+    ready: &config::Ready,
+    schema: &Schema,
+) -> Result<(Conditions, Option<Query>), StoreError> {
+    let setup = |key: &str, why: &dyn std::fmt::Display| {
+        StoreError::Setup(format!("store.elasticsearch.ready.{key}: {why}"))
+    };
+    let last_line = ready
+        .last_line
+        .as_ref()
+        .map(|text| Query::parse(text, schema));
+    let last_line = last_line.transpose().map_err(|e| setup("last-line", &e))?;
+    let files = ready.files.iter().map(|of| {
+        let glob = globset::Glob::new(&of.jobs).map_err(|e| setup("files", &e))?;
+        Ok((glob.compile_matcher(), of.names.clone()))
+    });
+    let signed = |period: config::Period| {
+        jiff::SignedDuration::try_from(period.0).unwrap_or(jiff::SignedDuration::MAX)
+    };
+    Ok((
+        Conditions {
+            last_line: last_line.is_some(),
+            files: files.collect::<Result<_, StoreError>>()?,
+            quiet: signed(ready.quiet),
+            deadline: signed(ready.deadline),
+        },
+        last_line,
+    ))
+}
+
+fn auth(config: &config::Cluster) -> Auth {
+    match (
+        &config.user,
+        &config.password,
+        &config.api_key,
+        &config.token,
+    ) {
+        (Some(user), Some(password), _, _) => {
+            Auth::Basic(user.clone(), password.expose().to_owned())
+        }
+        (_, _, Some(key), _) => Auth::ApiKey(key.expose().to_owned()),
+        (_, _, _, Some(token)) => Auth::Bearer(token.expose().to_owned()),
+        _ => Auth::None,
+    }
+}
+
+fn layout(of: &config::LayoutOf) -> Result<Layout, String> {
+    let mut layout = match &of.preset {
+        Some(name) => Layout::preset(name).ok_or_else(|| {
+            format!("layout.preset: {name} is not known: use `openstack` or `elastic-recheck`")
+        })?,
+        None => Layout::default(),
+    };
+    if !of.indexes.is_empty() {
+        layout.indexes.clone_from(&of.indexes);
+    }
+    layout.names.extend(of.names.clone());
+    if !of.order.is_empty() {
+        layout.order.clone_from(&of.order);
+    }
+    Ok(layout)
+}
 
 /// What was found of a build in a cluster.
 #[derive(Debug, Default)]
@@ -27,6 +166,22 @@ pub struct Looked {
     pub requests: u64,
     /// What could not be looked at, one sentence each.
     pub problems: Vec<String>,
+}
+
+impl Looked {
+    /// The verdict that follows. What could not be looked at leaves the build `partial-log`.
+    pub fn verdict(&self) -> Verdict {
+        match (
+            self.events,
+            self.problems.is_empty(),
+            self.matches.is_empty(),
+        ) {
+            (0, _, _) => Verdict::NoLog,
+            (_, false, _) => Verdict::PartialLog,
+            (_, true, false) => Verdict::Matched,
+            (_, true, true) => Verdict::Unmatched,
+        }
+    }
 }
 
 /// Looks for all fingerprints in one build. At most `max_events` events are pulled where events must
@@ -145,4 +300,97 @@ fn one_query(fingerprint: &Fingerprint) -> Option<Named<'_>> {
         Condition::Query(query) if fingerprint.none.is_empty() => Some((&fingerprint.id, query)),
         _ => None,
     }
+}
+
+/// What is doubtful about one fingerprint on one cluster.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Doubt {
+    /// Its id, or the file that cannot be read.
+    pub fingerprint: String,
+    /// True when the cluster cannot answer it; else it may answer something else than is meant.
+    pub fatal: bool,
+    /// What is doubtful, in one sentence.
+    pub message: String,
+}
+
+/// Which fingerprints use fields or forms that the cluster cannot answer, or answers otherwise than
+/// they seem to mean.
+pub fn check(
+    store: &ElasticStore,
+    schema: &Schema,
+    set: &FingerprintSet,
+) -> Result<Vec<Doubt>, StoreError> {
+    let mut doubts: Vec<Doubt> = unreadable(set);
+    for fingerprint in &set.fingerprints {
+        let fields: BTreeSet<String> = fingerprint.queries().flat_map(fields_of).collect();
+        doubts.extend(fields.iter().filter_map(|field| {
+            let message = odd_field(schema, field)?;
+            Some(Doubt {
+                fingerprint: fingerprint.id.clone(),
+                fatal: schema.kind(field) == FieldKind::Unmapped,
+                message,
+            })
+        }));
+    }
+    let names: Vec<(String, &Query)> = set
+        .fingerprints
+        .iter()
+        .flat_map(|f| {
+            let queries = f.queries().enumerate();
+            queries.map(|(n, query)| (format!("{}#{n}", f.id), query))
+        })
+        .collect();
+    let named: Vec<Named<'_>> = names.iter().map(|(n, q)| (n.as_str(), *q)).collect();
+    // A build that does not exist: the cluster reads the queries and has nothing to do.
+    let nothing = Build::new("whorl-store-check");
+    for (name, why) in store.view(&nothing).counts(&named)?.refused {
+        let id = name.rsplit_once('#').map_or(name.as_str(), |(id, _)| id);
+        doubts.push(Doubt {
+            fingerprint: id.to_owned(),
+            fatal: true,
+            message: why,
+        });
+    }
+    doubts.sort_by(|a, b| (&a.fingerprint, &a.message).cmp(&(&b.fingerprint, &b.message)));
+    doubts.dedup();
+    Ok(doubts)
+}
+
+fn unreadable(set: &FingerprintSet) -> Vec<Doubt> {
+    let errors = set.diagnostics.iter();
+    errors
+        .filter(|d| d.severity == Severity::Error)
+        .map(|d| Doubt {
+            fingerprint: format!("{}:{}:{}", d.file, d.line, d.column),
+            fatal: true,
+            message: d.message.clone(),
+        })
+        .collect()
+}
+
+/// What is odd about a field for a fingerprint that uses it.
+fn odd_field(schema: &Schema, field: &str) -> Option<String> {
+    match (field, schema.kind(field)) {
+        (_, FieldKind::Unmapped) => Some(format!("no index has the field {field}")),
+        ("message", FieldKind::Text) => None,
+        ("message", kind) => Some(format!("message is not analysed text but {kind:?}")),
+        (_, FieldKind::Text) => Some(format!(
+            "{field} is analysed text: values are compared word by word; give the layout an exact \
+             name for it, such as {field}.keyword"
+        )),
+        _ => None,
+    }
+}
+
+/// The fields that a query names, and the default field.
+fn fields_of(query: &Query) -> BTreeSet<String> {
+    let mut found = BTreeSet::from(["message".to_owned()]);
+    // What was read once is read again.
+    let _ = rename_fields(query.source(), |name| {
+        found.insert(name.to_owned());
+        None
+    });
+    // These are words of the language and no fields.
+    found.retain(|name| name != "_exists_" && name != "*");
+    found
 }

@@ -108,10 +108,25 @@ pub trait Engine: Looker {
     fn reload(&self);
     /// What should be said about an outcome.
     fn notes(&self, build: &Build, outcome: &Outcome) -> Vec<NewNote>;
+    /// The builds whose logs have become complete elsewhere, or for which it is too late: they should
+    /// be looked at. Called again and again.
+    fn settled(&self, _now: Timestamp) -> Vec<String> {
+        Vec::new()
+    }
+    /// The builds that have ended elsewhere since `from`; none where builds are announced.
+    fn ended_since(&self, _from: Timestamp) -> Result<Vec<Build>, String> {
+        Ok(Vec::new())
+    }
+    /// True while a build's logs can still be read; a build without them keeps its verdict.
+    fn has_logs(&self, uuid: &str) -> bool;
     /// Makes a report.
     fn report(&self, now: Timestamp) -> Result<MadeReport, String>;
     /// Why the service cannot do its work, if it cannot.
     fn troubles(&self) -> Vec<String>;
+    /// What went wrong although the service can do its work.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// Looks for a query in all stored events and shows at most `limit` of them.
     fn search(&self, query: &str, limit: usize, now: Timestamp) -> Result<Searched, SearchError>;
     /// Drops what is older than `limit`.

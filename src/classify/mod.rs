@@ -11,5 +11,6 @@ pub mod ledger;
 pub mod meter;
 pub mod one;
 pub mod pipeline;
+pub mod ready;
 pub mod reclassify;
 pub mod spool;

@@ -31,6 +31,14 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// The build cannot be looked at yet.
+    pub fn pending(why: impl Into<String>, rules: &str) -> Self {
+        Self {
+            verdict: Verdict::Pending,
+            ..Self::error(why.into(), rules)
+        }
+    }
+
     /// Classification itself failed.
     #[expect(clippy::needless_pass_by_value, reason = "errors and texts alike")]
     pub fn error(detail: impl ToString, rules: &str) -> Self {
@@ -398,6 +406,16 @@ fn once(shared: &Shared, uuid: &str, forced: bool) -> Result<bool, LedgerError> 
     let look = std::panic::AssertUnwindSafe(|| shared.looker.look(&job.build));
     let looked = std::panic::catch_unwind(look);
     let outcome = looked.unwrap_or_else(|_| Outcome::error("classification broke down", ""));
+    if outcome.verdict == Verdict::Pending {
+        // Nothing is recorded: it goes on waiting, and is looked at again when there is news or at
+        // the next round for builds that were left out.
+        tracing::debug!(
+            uuid,
+            why = outcome.detail,
+            "the build cannot be looked at yet"
+        );
+        return Ok(true);
+    }
     if !shared.ledger.record(&job, &outcome)? {
         return Ok(false);
     }

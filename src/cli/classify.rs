@@ -1,5 +1,6 @@
 //! `whorl classify`: the known bugs in logs, folders of logs, URLs or standard input.
 
+mod cluster;
 mod fetch;
 mod logs;
 mod markdown;
@@ -9,10 +10,11 @@ mod text;
 
 use super::say::{say, unless_closed};
 use crate::classify::one::{Outcome, classify};
-use crate::event::Build;
+use crate::event::{Build, Verdict};
 use crate::fingerprint::FingerprintSet;
 use crate::intake::{Limits, read_all};
 use crate::matcher::Matcher;
+use crate::query::Schema;
 use anyhow::{Context, bail};
 use clap::ValueEnum;
 use jiff::Timestamp;
@@ -44,8 +46,19 @@ pub(super) struct Args {
     ///
     /// Recognised by content: gzip, zstd, xz, bzip2 and tar, and the formats of Zuul, Jenkins,
     /// GitHub, GitLab, Travis, OpenStack services and syslog.
-    #[arg(value_name = "PATH|URL|-", required = true)]
+    #[arg(value_name = "PATH|URL|-", required_unless_present = "build")]
     logs: Vec<String>,
+    /// A build whose events are in the cluster that the configuration names
+    #[arg(
+        long,
+        value_name = "UUID",
+        conflicts_with = "logs",
+        requires = "config"
+    )]
+    build: Option<String>,
+    /// Configuration file of the service, for `--build`
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Folder of fingerprint files; can be given many times
     #[arg(long, value_name = "DIR", default_value = "queries")]
     queries: Vec<PathBuf>,
@@ -101,7 +114,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         say(format_args!("error: {mistake}"));
         return Ok(ExitCode::from(USAGE));
     }
-    let set = fingerprints(&args.queries)?;
+    if let (Some(uuid), Some(config)) = (&args.build, &args.config) {
+        return cluster::run(args, uuid, config);
+    }
+    let set = fingerprints(&args.queries, &Schema::default())?;
     hint_at_names(&args.fields);
     let limits = Limits::default();
     let inputs = logs::open(&args.logs, &limits)?;
@@ -114,19 +130,15 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         read_all(&inputs, &fields, &limits, sink)
     });
     let seconds = start.elapsed().as_secs_f64();
-    let mut stdout = std::io::stdout().lock();
-    let colour = stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let answer = show::Answer {
-        build: &build,
-        outcome: &outcome,
-        set_aside: known - outcome.looked_for,
-        seconds,
-    };
-    let text = show::written(&answer, args.format, colour);
-    let written = stdout
-        .write_all(text.as_bytes())
-        .and_then(|()| stdout.flush());
-    unless_closed(written).context("cannot write the answer")?;
+    print(
+        &show::Answer {
+            build: &build,
+            outcome: &outcome,
+            set_aside: known - outcome.looked_for,
+            seconds,
+        },
+        args.format,
+    )?;
     for problem in outcome.summary.all_problems() {
         say(format_args!(
             "warning: {}",
@@ -137,6 +149,17 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         say(show::stats_line(&outcome.summary, seconds));
     }
     Ok(ExitCode::from(code(&outcome)))
+}
+
+/// Writes an answer to standard output, in colour only for people who can see it.
+fn print(answer: &show::Answer<'_>, format: Format) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    let colour = stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let text = show::written(answer, format, colour);
+    let written = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
+    unless_closed(written).context("cannot write the answer")
 }
 
 /// What is wrong with the arguments beyond their form.
@@ -160,7 +183,7 @@ fn mistake(args: &Args) -> Option<String> {
 }
 
 fn code(outcome: &Outcome) -> u8 {
-    if !outcome.summary.complete() {
+    if !outcome.summary.complete() || outcome.verdict == Verdict::PartialLog {
         INCOMPLETE
     } else if outcome.matches.is_empty() {
         NOTHING
@@ -170,9 +193,9 @@ fn code(outcome: &Outcome) -> u8 {
 }
 
 /// The fingerprints that can be used; the others are told.
-fn fingerprints(dirs: &[PathBuf]) -> anyhow::Result<Arc<FingerprintSet>> {
+fn fingerprints(dirs: &[PathBuf], schema: &Schema) -> anyhow::Result<Arc<FingerprintSet>> {
     use crate::fingerprint::Severity;
-    let set = FingerprintSet::load(dirs);
+    let set = FingerprintSet::load_for(dirs, schema);
     let broken = set
         .diagnostics
         .iter()

@@ -12,6 +12,7 @@ mod lint;
 mod query;
 mod say;
 mod serve;
+mod store;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -38,6 +39,8 @@ enum Command {
     Demo(demo::Args),
     /// Check a configuration file
     Config(config::Args),
+    /// Check the cluster that keeps the logs
+    Store(store::Args),
 }
 
 /// Runs the program and gives its exit code: 2 for a usage error, 1 for any failure that a
@@ -50,6 +53,7 @@ pub fn main() -> ExitCode {
         Command::Serve(args) => serve::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Config(args) => config::run(&args),
+        Command::Store(args) => store::run(&args),
     };
     outcome.unwrap_or_else(|error| {
         say::say(format_args!("error: {error:#}"));

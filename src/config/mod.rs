@@ -4,6 +4,7 @@
 //! checked. Invariants: an unknown key is an error with its place; secrets come from `${NAME}` and
 //! never show in `Debug`; `whorl.example.yaml` documents every key and equals the defaults.
 
+mod cluster;
 mod intake;
 mod log;
 mod notes;
@@ -13,6 +14,7 @@ mod secret;
 mod store;
 mod units;
 
+pub use cluster::{Cluster, Discover, LayoutOf, Ready, ReadyFiles};
 pub use intake::Intake;
 pub use log::{Log, LogFormat};
 pub use notes::{Notes, Webhook};
@@ -136,6 +138,8 @@ impl Config {
         let hooks = self.notes.webhooks.iter_mut();
         let mut all: Vec<&mut Secret> = hooks.flat_map(|h| [&mut h.url, &mut h.secret]).collect();
         all.extend(self.intake.token.as_mut());
+        let cluster = self.store.elasticsearch.as_mut();
+        all.extend(cluster.into_iter().flat_map(Cluster::secrets));
         all
     }
 
@@ -183,14 +187,24 @@ impl Wrong {
     }
 }
 
+/// The single secrets.
+const SECRETS: [&str; 4] = [
+    "intake.token",
+    "store.elasticsearch.password",
+    "store.elasticsearch.api-key",
+    "store.elasticsearch.token",
+];
+
 /// Values in which a variable would be taken literally.
 fn variable_elsewhere(text: &str) -> Option<Wrong> {
     let found = place::leaves(text).into_iter().find(|leaf| {
         let literal = leaf.text.as_ref().is_some_and(|text| text.contains("${"));
-        let secret = leaf.path == "intake.token" || leaf.path.starts_with("notes.webhooks[");
+        let secret =
+            SECRETS.contains(&leaf.path.as_str()) || leaf.path.starts_with("notes.webhooks[");
         literal && !secret
     })?;
-    let message = "only secrets (intake.token, url and secret of a webhook) may contain ${NAME}";
+    let message =
+        "only secrets (tokens, passwords, keys, url and secret of a webhook) may contain ${NAME}";
     Some(Wrong::new(found.path, message))
 }
 

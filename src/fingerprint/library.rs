@@ -3,6 +3,7 @@
 use super::FingerprintSet;
 use super::set::{Entry, Loaded, load};
 use super::watch::Watch;
+use crate::query::Schema;
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -50,6 +51,7 @@ impl std::fmt::Debug for ReloadOutcome {
 #[derive(Debug)]
 pub struct Library {
     roots: Vec<PathBuf>,
+    schema: Schema,
     current: ArcSwap<FingerprintSet>,
     /// The last good form of every file; also makes reloads wait for each other.
     good: Mutex<BTreeMap<PathBuf, Entry>>,
@@ -58,13 +60,19 @@ pub struct Library {
 impl Library {
     /// Loads the roots. Broken files are no error here; a root that is not there is.
     pub fn open(roots: &[PathBuf]) -> Result<Self, LibraryError> {
-        let loaded = load(roots);
+        Self::open_for(roots, Schema::default())
+    }
+
+    /// The same for an index whose fields are of other kinds.
+    pub fn open_for(roots: &[PathBuf], schema: Schema) -> Result<Self, LibraryError> {
+        let loaded = load(roots, &schema);
         if let Some(root) = loaded.missing.first() {
             return Err(LibraryError::Missing(root.clone()));
         }
         let good = loaded.entries.iter().cloned().collect();
         Ok(Self {
             roots: roots.to_vec(),
+            schema,
             current: ArcSwap::from_pointee(loaded.into_set()),
             good: Mutex::new(good),
         })
@@ -79,7 +87,7 @@ impl Library {
     /// its last good form.
     pub fn reload(&self) -> ReloadOutcome {
         let mut good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut loaded = load(&self.roots);
+        let mut loaded = load(&self.roots, &self.schema);
         let kept = keep_good(&mut loaded, &good, &self.roots);
         *good = loaded.entries.iter().cloned().collect();
         let set = Arc::new(loaded.into_set());

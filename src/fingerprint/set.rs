@@ -49,7 +49,12 @@ pub(super) struct Loaded {
 impl FingerprintSet {
     /// Loads the trees below the roots. Nothing stops at a broken file; see `diagnostics`.
     pub fn load(roots: &[PathBuf]) -> Self {
-        load(roots).into_set()
+        Self::load_for(roots, &Schema::default())
+    }
+
+    /// The same for an index whose fields are of other kinds.
+    pub fn load_for(roots: &[PathBuf], schema: &Schema) -> Self {
+        load(roots, schema).into_set()
     }
 }
 
@@ -92,7 +97,7 @@ fn version(entries: &[Entry]) -> String {
 }
 
 /// Reads every file of every root.
-pub(super) fn load(roots: &[PathBuf]) -> Loaded {
+pub(super) fn load(roots: &[PathBuf], schema: &Schema) -> Loaded {
     let tree = read_roots(roots);
     let mut loaded = Loaded {
         files: tree.sources.len(),
@@ -100,10 +105,9 @@ pub(super) fn load(roots: &[PathBuf]) -> Loaded {
         missing: tree.missing,
         ..Loaded::default()
     };
-    let schema = Schema::default();
     for source in tree.sources {
         let parsed = source.text.map_err(|found| vec![found]);
-        let parsed = parsed.and_then(|text| Ok((parse_file(&source.path, &text, &schema)?, text)));
+        let parsed = parsed.and_then(|text| Ok((parse_file(&source.path, &text, schema)?, text)));
         match parsed {
             Ok((fingerprint, text)) => loaded.entries.push((
                 source.path,

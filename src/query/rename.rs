@@ -8,7 +8,7 @@ use super::lexer::{Token, TokenKind, tokens};
 /// that the query means what it meant.
 pub fn rename_fields(
     text: &str,
-    name: impl Fn(&str) -> Option<String>,
+    mut name: impl FnMut(&str) -> Option<String>,
 ) -> Result<String, QueryError> {
     let all = tokens(text)?;
     let mut out = String::with_capacity(text.len());

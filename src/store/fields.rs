@@ -6,7 +6,7 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 
 /// The text by which an exact field's value is compared; a list has none.
-pub(super) fn keyword_of(value: &FieldValue) -> Option<String> {
+pub fn keyword_of(value: &FieldValue) -> Option<String> {
     match value {
         FieldValue::Bool(value) => Some(value.to_string()),
         FieldValue::Integer(value) => Some(value.to_string()),

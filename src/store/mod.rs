@@ -10,6 +10,7 @@ pub mod embedded;
 mod fields;
 
 pub use embedded::{EmbeddedStore, Options};
+pub use fields::keyword_of;
 
 use crate::event::{Build, Event};
 use crate::query::Query;

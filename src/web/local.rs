@@ -3,10 +3,11 @@
 use crate::classify::engine::{
     BrokenFile, Engine, MadeReport, Rule, Rules, SearchError, Searched, SearchedEvent,
 };
-use crate::classify::one;
 use crate::classify::pipeline::{Looker, Outcome};
+use crate::classify::ready::{self, Waiting};
 use crate::classify::spool::Spool;
-use crate::config::Config;
+use crate::classify::{cluster, one};
+use crate::config::{Config, StoreKind};
 use crate::event::{Build, Event};
 use crate::fingerprint::{Fingerprint, FingerprintSet, Library, LibraryError, Severity};
 use crate::intake::{BuildSummary, Limits, open_path, read_all};
@@ -15,8 +16,9 @@ use crate::note;
 use crate::query::{Query, Schema};
 use crate::report::{self, FingerprintInfo};
 use crate::state::{NewNote, State};
+use crate::store::elastic::ElasticStore;
 use crate::store::{
-    EmbeddedStore, HealthState, LogStore, Options, SearchRequest, Selection, StoreError,
+    EmbeddedStore, Filters, HealthState, LogStore, Options, SearchRequest, Selection, StoreError,
 };
 use jiff::Timestamp;
 use std::collections::{BTreeSet, HashMap};
@@ -24,11 +26,13 @@ use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Events between the reader and the index.
 const BETWEEN: usize = 1024;
 
+/// Builds that one request asks about.
+const ASKED: usize = 500;
 /// Builds of which it is remembered that the index has them; forgetting only costs work.
 const REMEMBERED: usize = 100_000;
 
@@ -55,6 +59,13 @@ pub struct Local {
     roots: Vec<PathBuf>,
     loaded: Mutex<Option<Loaded>>,
     store: Arc<dyn LogStore>,
+    /// The cluster that somebody else fills, when the logs are there.
+    cluster: Option<Arc<ElasticStore>>,
+    max_events: u64,
+    schema: Schema,
+    /// The builds whose log is not complete in the cluster.
+    waiting: Mutex<Waiting>,
+    last_line: Option<Query>,
     state: Arc<State>,
     spool: Spool,
     limits: Limits,
@@ -73,13 +84,31 @@ impl fmt::Debug for Local {
 impl Local {
     /// Loads the fingerprints and opens the index.
     pub fn open(config: &Config, spool: &Spool, state: Arc<State>) -> Result<Self, LocalError> {
-        let store = EmbeddedStore::open(&config.data_dir.join("index"), Options::default())?;
+        let (store, cluster) = open_store(config)?;
+        let schema = match &cluster {
+            Some(cluster) => kinds(cluster)?,
+            None => Schema::default(),
+        };
+        let ready = config.store.elasticsearch.as_ref().map(|c| &c.ready);
+        let (conditions, last_line) = match ready {
+            Some(ready) => cluster::conditions(ready, &schema)?,
+            None => (ready::Conditions::default(), None),
+        };
         let base = config.notes.base_url.clone();
         Ok(Self {
-            library: Arc::new(Library::open(&config.fingerprints)?),
+            library: Arc::new(Library::open_for(&config.fingerprints, schema.clone())?),
             roots: config.fingerprints.clone(),
             loaded: Mutex::new(None),
-            store: Arc::new(store),
+            store,
+            cluster,
+            max_events: config
+                .store
+                .elasticsearch
+                .as_ref()
+                .map_or(0, |cluster| cluster.max_events),
+            schema,
+            waiting: Mutex::new(Waiting::new(conditions)),
+            last_line,
             state,
             spool: spool.clone(),
             limits: Limits {
@@ -89,6 +118,10 @@ impl Local {
             base_url: base.unwrap_or_else(|| format!("http://{}", config.listen)),
             indexed: Mutex::default(),
         })
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The library, to watch it.
@@ -137,6 +170,87 @@ impl Local {
         })
     }
 
+    /// Looks at a build whose events somebody else put into the cluster.
+    fn look_in(
+        &self,
+        cluster: &ElasticStore,
+        build: &Build,
+        matcher: &Matcher,
+        rules: &str,
+    ) -> Outcome {
+        let now = Timestamp::now();
+        let late = match self.waiting().state(build, now) {
+            ready::State::Wait => return Outcome::pending("its log is not complete yet", rules),
+            ready::State::Complete => None,
+            ready::State::Late(what) => Some(what),
+        };
+        let mut looked = match cluster::look(cluster, matcher, build, now, self.max_events) {
+            Ok(looked) => looked,
+            // It will answer again; until then nothing is known of the build.
+            Err(error @ StoreError::Unavailable(_)) => {
+                tracing::warn!(uuid = build.uuid, %error, "the build waits for the cluster");
+                return Outcome::pending(error.to_string(), rules);
+            }
+            Err(error) => return Outcome::error(error, rules),
+        };
+        looked
+            .problems
+            .extend(late.map(|what| format!("the log is not complete in the index: {what}")));
+        self.waiting().done(&build.uuid);
+        tracing::debug!(
+            uuid = build.uuid,
+            looked.requests,
+            "looked at in the cluster"
+        );
+        Outcome {
+            verdict: looked.verdict(),
+            detail: (!looked.problems.is_empty()).then(|| looked.problems.join("; ")),
+            matches: looked.matches,
+            rules: rules.to_owned(),
+            events: looked.events,
+        }
+    }
+
+    /// Reads the kept logs of builds that the index has lost with a damaged part of it; the number
+    /// of these builds. Does nothing while nothing is damaged.
+    pub fn repair(&self, stop: impl Fn() -> bool) -> Result<u64, String> {
+        if self.store.health().state != HealthState::Degraded {
+            return Ok(0);
+        }
+        let mut repaired = 0;
+        for uuid in self.spool.builds().map_err(|e| e.to_string())? {
+            if stop() {
+                break;
+            }
+            let stored = self.state.build(&uuid).map_err(|e| e.to_string())?;
+            let Some(stored) = stored.filter(|s| s.verdict_at.is_some()) else {
+                continue;
+            };
+            if self.has_events(&uuid)? {
+                continue;
+            }
+            let (matcher, _) = self.loaded();
+            self.classify(&stored.build, &matcher)?;
+            repaired += u64::from(self.has_events(&uuid)?);
+        }
+        Ok(repaired)
+    }
+
+    fn has_events(&self, uuid: &str) -> Result<bool, String> {
+        let request = SearchRequest {
+            selection: Selection {
+                filters: Filters {
+                    build_uuid: Some(uuid.to_owned()),
+                    ..Filters::default()
+                },
+                ..Selection::default()
+            },
+            ..SearchRequest::default()
+        };
+        let found = self.store.search(&request, Timestamp::now());
+        Ok(found.map_err(|e| e.to_string())?.total > 0)
+    }
+
     /// True when the index has the build's events as they are now: with other fingerprints they
     /// need only be read.
     fn is_indexed(&self, uuid: &str, digest: u64) -> bool {
@@ -162,6 +276,35 @@ impl Local {
             }
         }
     }
+}
+
+/// A store, and the cluster behind it when it is only read.
+type Opened = (Arc<dyn LogStore>, Option<Arc<ElasticStore>>);
+
+/// The store that the configuration names; a second time, when it only reads a cluster.
+fn open_store(config: &Config) -> Result<Opened, LocalError> {
+    let (StoreKind::Elasticsearch, Some(cluster)) =
+        (config.store.kind, &config.store.elasticsearch)
+    else {
+        let folder = config.data_dir.join("index");
+        return Ok((
+            Arc::new(EmbeddedStore::open(&folder, Options::default())?),
+            None,
+        ));
+    };
+    let options = cluster::options(cluster, Schema::default())?;
+    let store = Arc::new(ElasticStore::open(options)?);
+    let foreign = store.is_foreign().then(|| Arc::clone(&store));
+    Ok((store, foreign))
+}
+
+/// What kinds the cluster's fields have; what is odd about them is told.
+fn kinds(cluster: &ElasticStore) -> Result<Schema, StoreError> {
+    let (schema, problems) = cluster.schema()?;
+    for problem in problems {
+        tracing::warn!("{problem}");
+    }
+    Ok(schema)
 }
 
 /// Tells one state of a build and its logs from another: facts, names, sizes, times.
@@ -202,11 +345,12 @@ fn read(
 /// Looks for a query in a store.
 fn search(
     store: &dyn LogStore,
+    schema: &Schema,
     query: &str,
     limit: usize,
     now: Timestamp,
 ) -> Result<Searched, SearchError> {
-    let query = Query::parse(query, &Schema::default()).map_err(|error| SearchError::Query {
+    let query = Query::parse(query, schema).map_err(|error| SearchError::Query {
         column: query
             .char_indices()
             .take_while(|(at, _)| *at < error.offset)
@@ -273,6 +417,9 @@ fn rule(found: &Fingerprint) -> Rule {
 impl Looker for Local {
     fn look(&self, build: &Build) -> Outcome {
         let (matcher, rules) = self.loaded();
+        if let Some(cluster) = &self.cluster {
+            return self.look_in(cluster, build, &matcher, &rules.version);
+        }
         let found = match self.classify(build, &matcher) {
             Ok(found) => found,
             Err(error) => return Outcome::error(error, &rules.version),
@@ -305,6 +452,44 @@ impl Engine for Local {
         note::compose(build, outcome.verdict, &outcome.matches, &self.base_url)
     }
 
+    fn settled(&self, now: Timestamp) -> Vec<String> {
+        let Some(cluster) = &self.cluster else {
+            return Vec::new();
+        };
+        let due = self.waiting().due(now, ASKED);
+        let seen = match cluster.presence(&due, self.last_line.as_ref()) {
+            Ok(seen) => seen,
+            Err(error) => {
+                tracing::warn!(%error, builds = due.len(), "cannot ask whether logs are complete");
+                return Vec::new();
+            }
+        };
+        let mut waiting = self.waiting();
+        let answers = due.into_iter().zip(seen);
+        let changed = answers.filter_map(|(uuid, presence)| {
+            let seen = ready::Seen {
+                events: presence.events,
+                last_line: presence.found,
+                files: presence.files,
+            };
+            waiting.answer(&uuid, &seen, now).then_some(uuid)
+        });
+        let changed = changed.collect();
+        waiting.tidy(now);
+        changed
+    }
+
+    fn ended_since(&self, from: Timestamp) -> Result<Vec<Build>, String> {
+        let Some(cluster) = &self.cluster else {
+            return Ok(Vec::new());
+        };
+        cluster::found_since(cluster, from).map_err(|e| e.to_string())
+    }
+
+    fn has_logs(&self, uuid: &str) -> bool {
+        self.cluster.is_some() || self.spool.root(uuid).is_dir()
+    }
+
     fn report(&self, now: Timestamp) -> Result<MadeReport, String> {
         let rules = self.rules();
         let infos = rules.fingerprints.iter().map(|r| FingerprintInfo {
@@ -328,7 +513,7 @@ impl Engine for Local {
     }
 
     fn troubles(&self) -> Vec<String> {
-        let missing = self.roots.iter().filter(|r| !r.is_dir());
+        let missing = self.roots.iter().filter(|r| !r.exists());
         let mut all: Vec<String> = missing
             .map(|r| format!("fingerprint folder {} is gone", r.display()))
             .collect();
@@ -339,8 +524,16 @@ impl Engine for Local {
         all
     }
 
+    fn warnings(&self) -> Vec<String> {
+        let health = self.store.health();
+        match health.state {
+            HealthState::Degraded => health.problems,
+            HealthState::Ok | HealthState::Down => Vec::new(),
+        }
+    }
+
     fn search(&self, query: &str, limit: usize, now: Timestamp) -> Result<Searched, SearchError> {
-        search(&*self.store, query, limit, now)
+        search(&*self.store, &self.schema, query, limit, now)
     }
 
     fn forget(&self, limit: Timestamp) -> Result<(), String> {

@@ -1,8 +1,9 @@
 //! `whorl serve` as an operator runs it: the real program, a configuration file, signals, HTTP.
 
 mod bad_input;
+mod index;
 mod notes;
-mod program;
+pub(crate) mod program;
 mod rules;
 mod stop;
 mod telling;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 const MAX_DAYS: usize = 6;
 
 /// The indexes and fields of logs.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Layout {
     /// Names of indexes, aliases or data streams; `*` and `%Y.%m.%d` stand for what they stand for
     /// in a cluster and in Logstash.

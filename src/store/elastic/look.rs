@@ -91,6 +91,13 @@ impl BuildView<'_> {
         })
     }
 
+    /// One event of the build.
+    pub fn sample(&self) -> Result<Option<Event>, StoreError> {
+        let body = json!({"query": self.meant(), "size": 1, "track_total_hits": false});
+        let answer = self.search(&body)?;
+        Ok(self.store.form.event(&answer["hits"]["hits"][0]["_source"]))
+    }
+
     /// Counts for many queries in one request. One that the cluster does not read is found by
     /// halving, so that the others are still counted.
     pub fn counts(&self, queries: &[Named<'_>]) -> Result<Counts, StoreError> {

@@ -6,18 +6,22 @@
 
 mod breaker;
 mod client;
+mod discover;
 mod document;
 mod layout;
 mod look;
 mod mapping;
 mod read;
+mod ready;
 mod recover;
 mod request;
 mod write;
 
 pub use client::{Auth, Connection, Traffic};
+pub use discover::FoundBuild;
 pub use layout::Layout;
 pub use look::{BuildView, Counts, Named, Page};
+pub use ready::Presence;
 
 use super::fields::day_of;
 use super::{Health, HealthState, LogStore, SearchRequest, SearchResult, Selection, StoreError};
@@ -101,6 +105,28 @@ impl ElasticStore {
     /// What went over the wire since the start.
     pub fn traffic(&self) -> Traffic {
         self.client.traffic()
+    }
+
+    /// What kinds the fields have, by the names that fingerprints use, and what is said of fields
+    /// whose kinds differ between indexes. For our own indexes it is what they were made with.
+    pub fn schema(&self) -> Result<(Schema, Vec<String>), StoreError> {
+        let Form::Foreign(layout) = &self.form else {
+            return Ok((self.options.schema.clone(), Vec::new()));
+        };
+        let request = Request::get(format!("{}/_mapping", self.pattern()))
+            .with("ignore_unavailable", true)
+            .with("allow_no_indices", true);
+        let (theirs, problems) = mapping::read(&self.client.call(&request)?);
+        let mut ours = theirs.clone();
+        for (name, their_name) in &layout.names {
+            ours.set(name, theirs.kind(their_name));
+        }
+        Ok((ours, problems))
+    }
+
+    /// True when somebody else fills the indexes.
+    pub fn is_foreign(&self) -> bool {
+        matches!(self.form, Form::Foreign(_))
     }
 
     fn put_template(&self) -> Result<(), StoreError> {

@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// Shorter than the time after which left-out builds are looked for anyway.
-pub(super) const LONG: Duration = Duration::from_secs(20);
+pub(crate) const LONG: Duration = Duration::from_secs(20);
 
 /// Waits until `found` gives something.
-pub(super) fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
     let begun = Instant::now();
     loop {
         if let Some(one) = found() {
@@ -27,13 +27,13 @@ pub(super) fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
 }
 
 /// A folder with a configuration file and fingerprints.
-pub(super) struct Home {
-    pub(super) dir: TempDir,
+pub(crate) struct Home {
+    pub(crate) dir: TempDir,
 }
 
 impl Home {
     /// `more` is added to the configuration.
-    pub(super) fn new(more: &str) -> Self {
+    pub(crate) fn new(more: &str) -> Self {
         let home = Self {
             dir: tempfile::tempdir().unwrap(),
         };
@@ -43,7 +43,7 @@ impl Home {
         home
     }
 
-    pub(super) fn configure(&self, more: &str) {
+    pub(crate) fn configure(&self, more: &str) {
         let text = format!(
             "listen: 127.0.0.1:0\ndata-dir: {}\nfingerprints: [{}]\n{more}",
             self.data().display(),
@@ -52,20 +52,20 @@ impl Home {
         std::fs::write(self.config(), text).unwrap();
     }
 
-    pub(super) fn config(&self) -> PathBuf {
+    pub(crate) fn config(&self) -> PathBuf {
         self.dir.path().join("whorl.yaml")
     }
 
-    pub(super) fn data(&self) -> PathBuf {
+    pub(crate) fn data(&self) -> PathBuf {
         self.dir.path().join("data")
     }
 
-    pub(super) fn rules(&self) -> PathBuf {
+    pub(crate) fn rules(&self) -> PathBuf {
         self.dir.path().join("queries")
     }
 
     /// Writes a fingerprint beside and moves it into place, as editors and git do.
-    pub(super) fn rule(&self, id: &str, query: &str) {
+    pub(crate) fn rule(&self, id: &str, query: &str) {
         let beside = self.dir.path().join("new");
         std::fs::write(&beside, format!("title: It goes {id}\nquery: '{query}'\n")).unwrap();
         std::fs::rename(beside, self.rules().join(format!("{id}.yaml"))).unwrap();
@@ -78,11 +78,11 @@ impl Home {
     }
 
     /// Runs to its end, for a service that should not start.
-    pub(super) fn fails(&self) -> Output {
+    pub(crate) fn fails(&self) -> Output {
         self.command().output().unwrap()
     }
 
-    pub(super) fn start(&self) -> Program {
+    pub(crate) fn start(&self) -> Program {
         let mut child = self.command().stderr(Stdio::piped()).spawn().unwrap();
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (out, kept) = (BufReader::new(child.stderr.take().unwrap()), lines.clone());
@@ -117,11 +117,11 @@ fn address(line: &str) -> Option<String> {
 }
 
 /// A running service; killed when dropped.
-pub(super) struct Program {
+pub(crate) struct Program {
     child: Child,
     lines: Arc<Mutex<Vec<String>>>,
-    pub(super) base: String,
-    pub(super) client: Client,
+    pub(crate) base: String,
+    pub(crate) client: Client,
 }
 
 impl Drop for Program {
@@ -133,63 +133,63 @@ impl Drop for Program {
 }
 
 impl Program {
-    pub(super) fn pid(&self) -> u32 {
+    pub(crate) fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// What it has said so far.
-    pub(super) fn log(&self) -> Vec<String> {
+    pub(crate) fn log(&self) -> Vec<String> {
         self.lines.lock().unwrap().clone()
     }
 
-    pub(super) fn said(&self, part: &str) -> bool {
+    pub(crate) fn said(&self, part: &str) -> bool {
         self.log().iter().any(|line| line.contains(part))
     }
 
-    pub(super) fn signal(&self, signal: Signal) {
+    pub(crate) fn signal(&self, signal: Signal) {
         let id = i32::try_from(self.child.id()).unwrap();
         kill(Pid::from_raw(id), signal).unwrap();
     }
 
     /// Waits for the end and gives the exit code.
-    pub(super) fn ended(&mut self) -> Option<i32> {
+    pub(crate) fn ended(&mut self) -> Option<i32> {
         until("end", || self.child.try_wait().unwrap()).code()
     }
 
-    pub(super) fn stop(mut self) -> Option<i32> {
+    pub(crate) fn stop(mut self) -> Option<i32> {
         self.signal(Signal::SIGTERM);
         self.ended()
     }
 
-    pub(super) fn send(&self, method: &str, path: &str, body: impl Into<Vec<u8>>) -> (u16, String) {
+    pub(crate) fn send(&self, method: &str, path: &str, body: impl Into<Vec<u8>>) -> (u16, String) {
         let method = method.parse().unwrap();
         let request = self.client.request(method, format!("{}{path}", self.base));
         let answer = request.body(body.into()).send().unwrap();
         (answer.status().as_u16(), answer.text().unwrap())
     }
 
-    pub(super) fn get(&self, path: &str) -> String {
+    pub(crate) fn get(&self, path: &str) -> String {
         let (status, text) = self.send("GET", path, "");
         assert_eq!(status, 200, "{path}: {text}");
         text
     }
 
-    pub(super) fn json(&self, path: &str) -> Value {
+    pub(crate) fn json(&self, path: &str) -> Value {
         serde_json::from_str(&self.get(path)).unwrap()
     }
 
-    pub(super) fn build(&self, uuid: &str) -> Value {
+    pub(crate) fn build(&self, uuid: &str) -> Value {
         self.json(&format!("/api/v1/builds/{uuid}"))
     }
 
-    pub(super) fn log_file(&self, uuid: &str, name: &str, bytes: &[u8]) {
+    pub(crate) fn log_file(&self, uuid: &str, name: &str, bytes: &[u8]) {
         let path = format!("/api/v1/builds/{uuid}/logs/{name}");
         let (status, text) = self.send("PUT", &path, bytes);
         assert_eq!(status, 200, "{text}");
     }
 
     /// Metadata, one log, complete; the status of the last call.
-    pub(super) fn feed(&self, uuid: &str, log: &[u8]) -> u16 {
+    pub(crate) fn feed(&self, uuid: &str, log: &[u8]) -> u16 {
         let at = format!("/api/v1/builds/{uuid}");
         let meta = r#"{"job":"unit","project":"p","change":"7","patchset":"1"}"#;
         assert_eq!(self.send("PUT", &at, meta).0, 200);
@@ -199,14 +199,14 @@ impl Program {
     }
 
     /// Waits for the verdict and gives the build.
-    pub(super) fn verdict(&self, uuid: &str, wanted: &str) -> Value {
+    pub(crate) fn verdict(&self, uuid: &str, wanted: &str) -> Value {
         until(&format!("{wanted} of {uuid}"), || {
             Some(self.build(uuid)).filter(|build| build["verdict"] == wanted)
         })
     }
 
     /// The value of a metric without labels.
-    pub(super) fn metric(&self, name: &str) -> f64 {
+    pub(crate) fn metric(&self, name: &str) -> f64 {
         let text = self.get("/metrics");
         let line = text
             .lines()
@@ -218,7 +218,7 @@ impl Program {
 }
 
 /// A gzip file of these bytes.
-pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
+pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
     use std::io::Write;
     let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     out.write_all(bytes).unwrap();
@@ -226,7 +226,7 @@ pub(super) fn gzip(bytes: &[u8]) -> Vec<u8> {
 }
 
 /// All files below a folder, by name.
-pub(super) fn files(dir: &Path) -> Vec<String> {
+pub(crate) fn files(dir: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(dir).unwrap();
     let mut names: Vec<String> = entries
         .map(|e| e.unwrap().file_name().into_string().unwrap())

@@ -18,6 +18,7 @@ mod number;
 mod parser;
 mod pattern;
 mod phrase;
+mod portable;
 mod regexp;
 mod rename;
 mod schema;

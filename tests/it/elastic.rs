@@ -3,15 +3,23 @@
 //! `WHORL_CLUSTERS` names them: `name=url` with `,` between, as `tests/real/run` sets it. Without it
 //! these tests say that they were skipped.
 
+mod counts;
+mod faults;
+mod killed;
+mod language;
+mod nodes;
+mod secure;
+
 use crate::store::contract;
 use jiff::Timestamp;
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
 use whorl::classify::cluster::look;
-use whorl::event::{Build, Event};
+use whorl::event::{Build, Event, Match};
 use whorl::fingerprint::{Condition, FingerprintSet};
 use whorl::intake::{Limits, open_path, read_all};
 use whorl::matcher::Matcher;
@@ -58,14 +66,24 @@ fn every_cluster_keeps_the_contract() {
     for (name, url) in clusters() {
         println!("{name} at {url}");
         let (base, count) = (prefix("contract"), Cell::new(0));
-        contract::run_all(&|schema| {
+        let make = |schema| -> Box<dyn LogStore> {
             count.set(count.get() + 1);
             let options = Options {
                 schema,
                 ..options(&url, format!("{base}-{}", count.get()))
             };
             Box::new(ElasticStore::open(options).unwrap())
+        };
+        let server = language::server(&url);
+        println!("it says that it is {server:?}");
+        let met = RefCell::new(BTreeSet::new());
+        contract::run_all(&make, &|query| {
+            let class = language::class(server, query);
+            met.borrow_mut().extend(class);
+            class
         });
+        // A class that no query needs any more must go.
+        assert_eq!(met.into_inner(), language::classes(server), "{name}");
     }
 }
 
@@ -105,9 +123,7 @@ fn recorded_builds_are_classified_as_from_disk() {
         let (mut matched, mut requests) = (0, 0);
         for (build, events) in recorded() {
             store.append(&build, &mut events.iter().cloned()).unwrap();
-            let mut run = matcher.start(&build, now);
-            events.iter().for_each(|event| run.event(event));
-            let expected = run.finish();
+            let expected = from_disk(&matcher, &build, &events, now);
             let looked = look(&store, &matcher, &build, now, 100_000).unwrap();
             assert_eq!(looked.matches, expected, "{name}: {}", build.uuid);
             assert_eq!(looked.problems, [""; 0]);
@@ -119,6 +135,15 @@ fn recorded_builds_are_classified_as_from_disk() {
         println!("{name}: {matched} builds matched in {requests} requests");
         assert!(matched > 50);
     }
+}
+
+/// What our own matcher says of the events.
+fn from_disk(matcher: &Matcher, build: &Build, events: &[Event], now: Timestamp) -> Vec<Match> {
+    let mut run = matcher.start(build, now);
+    for event in events {
+        run.event(event);
+    }
+    run.finish()
 }
 
 /// A build with more events than one answer holds: the cluster counts, and says the same.
@@ -142,9 +167,7 @@ fn a_large_build_is_counted_by_the_cluster() {
         }
         store.append(&build, &mut events.iter().cloned()).unwrap();
         let matcher = fingerprints();
-        let mut run = matcher.start(&build, now);
-        events.iter().for_each(|event| run.event(event));
-        let expected = run.finish();
+        let expected = from_disk(&matcher, &build, &events, now);
         assert!(expected.len() > 10);
         let pulled = look(&store, &matcher, &build, now, 1_000_000).unwrap();
         assert_eq!(pulled.matches, expected, "{name}");

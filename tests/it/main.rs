@@ -17,6 +17,7 @@ mod intake;
 mod lint;
 mod own_truth;
 mod pattern;
+mod proxy;
 mod query;
 mod report;
 mod serve;

@@ -47,11 +47,14 @@ fn append(store: &EmbeddedStore, uuid: &str, day: u8, message: &str) {
 fn the_embedded_store_keeps_the_contract() {
     let root = tempfile::tempdir().unwrap();
     let count = std::cell::Cell::new(0);
-    contract::run_all(&|schema| {
-        count.set(count.get() + 1);
-        let folder = root.path().join(count.get().to_string());
-        Box::new(EmbeddedStore::open(&folder, options(schema)).unwrap())
-    });
+    contract::run_all(
+        &|schema| {
+            count.set(count.get() + 1);
+            let folder = root.path().join(count.get().to_string());
+            Box::new(EmbeddedStore::open(&folder, options(schema)).unwrap())
+        },
+        &contract::same,
+    );
 }
 
 #[test]

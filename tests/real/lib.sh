@@ -4,6 +4,7 @@
 # PARTS_CACHE  downloads, kept between runs    (default: .parts-cache of the repository)
 # PARTS_RUN    data, logs and pid files        (default: .parts-run of the repository)
 
+# shellcheck disable=SC2154 # here, the folder of the scripts, is set by each of them
 root="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 PARTS_CACHE="${PARTS_CACHE:-$root/.parts-cache}"
 PARTS_RUN="${PARTS_RUN:-$root/.parts-run}"
@@ -64,15 +65,15 @@ wait_ready() {
   say "$name is ready, pid $(live_pid "$name"), log $PARTS_RUN/$name.log"
 }
 
-# stop_part NAME: TERM, then KILL after 20 s, only the recorded process.
+# stop_part NAME [SIGNAL]: TERM or SIGNAL, then KILL after 20 s, only the recorded process.
 stop_part() {
-  local name=$1 pid deadline=$((SECONDS + 20))
+  local name=$1 signal=${2:-TERM} pid deadline=$((SECONDS + 20))
   if ! pid=$(live_pid "$name"); then
     say "$name is not running"
     rm -f "$PARTS_RUN/$name.pid"
     return
   fi
-  kill -TERM "$pid" 2>/dev/null || true
+  kill "-$signal" "$pid" 2>/dev/null || true
   while live_pid "$name" >/dev/null; do
     if ((SECONDS > deadline)); then kill -KILL "$pid" 2>/dev/null || true; break; fi
     sleep 0.2
@@ -81,27 +82,56 @@ stop_part() {
   rm -f "$PARTS_RUN/$name.pid"
 }
 
-# maven_libs DIR GROUP:ARTIFACT:VERSION: its runtime jars into DIR/lib, once.
+# maven_libs DIR GROUP:ARTIFACT:VERSION...: their runtime jars into DIR/lib, once.
 maven_libs() {
-  local dir=$1 group artifact version
+  local dir=$1 group artifact version one
+  shift
   [[ -f $dir/.ok ]] && return 0
-  need mvn
-  IFS=: read -r group artifact version <<<"$2"
+  need mvn flock
   mkdir -p "$dir"
-  cat >"$dir/pom.xml" <<POM
-<project>
-  <modelVersion>4.0.0</modelVersion>
-  <groupId>real</groupId><artifactId>libs</artifactId><version>1</version><packaging>pom</packaging>
-  <dependencies><dependency>
-    <groupId>$group</groupId><artifactId>$artifact</artifactId><version>$version</version>
-  </dependency></dependencies>
-</project>
-POM
-  say "fetching $2 into $dir"
-  if ! (cd "$dir" && mvn -q -B org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies \
-    -DoutputDirectory=lib -DincludeScope=runtime >mvn.log 2>&1); then
-    tail -n 20 "$dir/mvn.log" >&2
+  (
+    flock 9 # several servers may want the same jars at once
+    [[ -f $dir/.ok ]] && exit 0
+    rm -rf "${dir:?}/lib"
+    {
+      printf '<project><modelVersion>4.0.0</modelVersion>\n'
+      printf '<groupId>real</groupId><artifactId>libs</artifactId><version>1</version><packaging>pom</packaging>\n'
+      printf '<dependencies>\n'
+      for one in "$@"; do
+        IFS=: read -r group artifact version <<<"$one"
+        printf '<dependency><groupId>%s</groupId><artifactId>%s</artifactId><version>%s</version></dependency>\n' \
+          "$group" "$artifact" "$version"
+      done
+      printf '</dependencies></project>\n'
+    } >"$dir/pom.xml"
+    say "fetching $* into $dir"
+    if ! (cd "$dir" && mvn -q -B org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy-dependencies \
+      -DoutputDirectory=lib -DincludeScope=runtime >mvn.log 2>&1); then
+      tail -n 20 "$dir/mvn.log" >&2
+      exit 1
+    fi
+    touch "$dir/.ok"
+  ) 9>"$dir/.lock" || die "maven could not resolve $*"
+}
+
+# maven_file DIR GROUP:ARTIFACT:VERSION:TYPE: one file into DIR.
+maven_file() {
+  need mvn
+  mkdir -p "$1"
+  say "fetching $2 into $1"
+  if ! mvn -q -B org.apache.maven.plugins:maven-dependency-plugin:3.6.1:copy \
+    "-Dartifact=$2" "-DoutputDirectory=$1" >"$1/mvn.log" 2>&1; then
+    tail -n 20 "$1/mvn.log" >&2
     die "maven could not resolve $2"
   fi
-  touch "$dir/.ok"
+}
+
+# compile DIR LIBS NAME: NAME.java of this folder into DIR/classes, when it is newer.
+compile() {
+  need javac flock
+  mkdir -p "$1/classes"
+  (
+    flock 9
+    [[ $1/classes/$3.class -nt $here/$3.java ]] || javac -d "$1/classes" -cp "$2/*" "$here/$3.java"
+  ) 9>"$1/.compile-lock" || die "$3.java was not compiled"
 }

@@ -11,4 +11,9 @@ if ((${#names[@]} == 0)); then
     [[ -e $file ]] && names+=("$(basename "$file" .pid)")
   done
 fi
-for name in "${names[@]}"; do stop_part "$name"; done
+for name in "${names[@]}"; do
+  signal=TERM
+  # PostgreSQL waits for its clients on TERM.
+  [[ $name != postgresql ]] || signal=INT
+  stop_part "$name" "$signal"
+done

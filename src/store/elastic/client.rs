@@ -110,6 +110,7 @@ pub(super) struct Request {
     parameters: Vec<(&'static str, String)>,
     body: Option<Vec<u8>>,
     lines: bool,
+    once: Option<Duration>,
 }
 
 impl Request {
@@ -120,6 +121,7 @@ impl Request {
             parameters: Vec::new(),
             body: None,
             lines: false,
+            once: None,
         }
     }
 
@@ -139,13 +141,19 @@ impl Request {
         Self::new(Method::Delete, path)
     }
 
-    pub(super) fn with(mut self, name: &'static str, value: impl ToString) -> Self {
-        self.parameters.push((name, value.to_string()));
+    pub(super) fn with(mut self, name: &'static str, value: impl fmt::Display) -> Self {
+        self.parameters.push((name, format!("{value}")));
         self
     }
 
     pub(super) fn json(mut self, body: &Value) -> Self {
         self.body = Some(body.to_string().into_bytes());
+        self
+    }
+
+    /// Sent only once, with a time limit of its own: somebody waits for the answer.
+    pub(super) fn once(mut self, limit: Duration) -> Self {
+        self.once = Some(limit);
         self
     }
 
@@ -238,10 +246,7 @@ impl Client {
         match self.breaker.state(Instant::now()) {
             BreakerState::Closed => None,
             BreakerState::Trial => Some("the cluster is being tried again".into()),
-            BreakerState::Open(left, why) => Some(format!(
-                "the cluster does not answer ({why}); it is asked again in {:.0} s",
-                left.as_secs_f64().ceil()
-            )),
+            BreakerState::Open(left, why) => Some(silent(&why, left)),
         }
     }
 
@@ -254,24 +259,29 @@ impl Client {
     }
 
     async fn attempts(&self, request: &Request) -> Result<Value, StoreError> {
+        let retries = if request.once.is_some() {
+            0
+        } else {
+            self.retries
+        };
         let mut pause = FIRST_PAUSE;
         for attempt in 0.. {
             if let Err((wait, why)) = self.breaker.ask(Instant::now()) {
-                let seconds = wait.as_secs_f64().ceil();
-                return Err(StoreError::Unavailable(format!(
-                    "the cluster does not answer ({why}); it is asked again in {seconds:.0} s"
-                )));
+                return Err(StoreError::Unavailable(silent(&why, wait)));
             }
             let (why, wait) = match self.attempt(request).await {
                 Ok(value) => return Ok(value),
+                Err(Failure::Final(error)) if attempt > 0 && is_gone(request, &error) => {
+                    return Ok(Value::Null);
+                }
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Passing(why, wait)) => (why, wait),
             };
-            if attempt >= self.retries {
-                return Err(StoreError::Unavailable(format!(
-                    "{why} (asked {} times)",
-                    attempt + 1
-                )));
+            if attempt >= retries {
+                return Err(StoreError::Unavailable(match attempt {
+                    0 => why,
+                    more => format!("{why} (asked {} times)", more + 1),
+                }));
             }
             self.counters.repeated.fetch_add(1, Ordering::Relaxed);
             let wait = wait.unwrap_or_else(|| jitter(pause)).min(LONGEST_PAUSE);
@@ -283,22 +293,27 @@ impl Client {
     }
 
     async fn attempt(&self, request: &Request) -> Result<Value, Failure> {
-        let (url, transport) = self.node();
+        let node = self.next.load(Ordering::Relaxed) % self.nodes.len();
+        let (url, transport) = &self.nodes[node];
+        let limit = request.once.unwrap_or(self.timeout);
         let body_size = request.body.as_ref().map_or(0, Vec::len);
         self.counters.requests.fetch_add(1, Ordering::Relaxed);
         self.counters
             .sent
             .fetch_add(body_size as u64, Ordering::Relaxed);
-        let answer = tokio::time::timeout(self.timeout, self.exchange(transport, request)).await;
+        let answer = tokio::time::timeout(limit, self.exchange(transport, request)).await;
         let answer = match answer {
             Ok(Ok(answer)) => answer,
-            Ok(Err(why)) => return Err(self.lost(&format!("{}: {why}", shown(url)))),
+            Ok(Err(why)) => {
+                let hint = self.hint(url, &why);
+                return Err(self.lost(node, &format!("{}: {why}{hint}", shown(url))));
+            }
             Err(_) => {
-                let seconds = self.timeout.as_secs_f64();
-                return Err(self.lost(&format!("{}: no answer in {seconds} s", shown(url))));
+                let seconds = limit.as_secs_f64();
+                return Err(self.lost(node, &format!("{}: no answer in {seconds} s", shown(url))));
             }
         };
-        self.judge(url, request, answer)
+        self.judge(node, request, answer)
     }
 
     async fn exchange(&self, transport: &Transport, request: &Request) -> Result<Answer, String> {
@@ -315,7 +330,8 @@ impl Client {
             headers,
             Some(&request.parameters),
             request.body.clone(),
-            Some(self.timeout),
+            // The limit around this call is the one that counts; this one only frees the socket.
+            Some(self.timeout + Duration::from_secs(1)),
         );
         let response = sent.await.map_err(|e| causes(&e))?;
         let (status, pause) = (response.status_code(), retry_after(&response));
@@ -330,47 +346,65 @@ impl Client {
         })
     }
 
-    fn judge(&self, url: &Url, request: &Request, answer: Answer) -> Result<Value, Failure> {
+    fn judge(&self, node: usize, request: &Request, answer: Answer) -> Result<Value, Failure> {
+        let url = shown(&self.nodes[node].0);
         let Answer {
             status,
             pause,
             body,
         } = answer;
         if status.is_success() {
-            self.breaker.good();
-            return serde_json::from_slice(&body).map_err(|error| {
-                let text = format!("{}: the answer is no JSON: {error}", shown(url));
-                Failure::Passing(text, None)
-            });
+            return serde_json::from_slice(&body)
+                .inspect(|_: &Value| self.breaker.good())
+                .map_err(|error| {
+                    self.lost(node, &format!("{url}: the answer is no JSON: {error}"))
+                });
         }
-        let text = format!("{}: {} {}", shown(url), status, reason(&body));
+        let text = format!("{url}: {status} {}", reason(&body));
         match status.as_u16() {
-            // It is there and says to come back: no reason to stop asking for good.
-            429 => Err(Failure::Passing(text, pause)),
-            502..=504 => Err(match self.lost(&text) {
-                Failure::Passing(text, _) => Failure::Passing(text, pause),
-                other => other,
-            }),
+            // It is there and says to come back: no reason to stop asking, or to ask another.
+            429 => self.breaker.good(),
+            503 if misses_shards(&body) => self.breaker.good(),
+            502..=504 => drop(self.lost(node, &text)),
             code => {
                 self.breaker.good();
-                Err(Failure::Final(StoreError::Refused {
+                return Err(Failure::Final(StoreError::Refused {
                     status: code,
                     message: format!("{} {}: {text}", verb(request.method), request.path),
-                }))
+                }));
             }
+        }
+        Err(Failure::Passing(text, pause))
+    }
+
+    /// What may be wrong with the address, as long as nothing was ever heard from there.
+    fn hint(&self, url: &Url, why: &str) -> &'static str {
+        let heard = self.counters.received.load(Ordering::Relaxed) > 0;
+        let ends = [
+            "closed before message",
+            "reset by peer",
+            "handshake",
+            "corrupt message",
+        ];
+        match url.scheme() {
+            _ if heard || !ends.iter().any(|end| why.contains(end)) => "",
+            "http" => " (does it speak https there?)",
+            _ => " (does it speak plain http there?)",
         }
     }
 
     /// Notes a failure of the node, so that the next attempt goes to another one.
-    fn lost(&self, why: &str) -> Failure {
-        self.next.fetch_add(1, Ordering::Relaxed);
+    fn lost(&self, node: usize, why: &str) -> Failure {
+        let others = self.nodes.len();
+        // Several requests that a node fails at once are one reason to go on, not several.
+        let _ = self.next.compare_exchange(
+            node,
+            (node + 1) % others,
+            Ordering::Relaxed,
+            Ordering::Relaxed,
+        );
         self.breaker.bad(Instant::now(), why);
         Failure::Passing(why.to_owned(), None)
-    }
-
-    fn node(&self) -> (&Url, &Transport) {
-        let (url, transport) = &self.nodes[self.next.load(Ordering::Relaxed) % self.nodes.len()];
-        (url, transport)
     }
 }
 
@@ -400,6 +434,27 @@ fn transport(url: &Url, connection: &Connection) -> Result<Transport, StoreError
     }
     let built = builder.build();
     built.map_err(|e| StoreError::Setup(format!("{}: {e}", shown(url))))
+}
+
+fn silent(why: &str, wait: Duration) -> String {
+    let seconds = wait.as_secs_f64().ceil();
+    format!("the cluster does not answer ({why}); it is asked again in {seconds:.0} s")
+}
+
+/// True when a removal that was sent again found that the first one had been done.
+fn is_gone(request: &Request, error: &StoreError) -> bool {
+    request.method == Method::Delete && matches!(error, StoreError::Refused { status: 404, .. })
+}
+
+/// True when the node answers and says that the data is on nodes that are not there.
+fn misses_shards(body: &[u8]) -> bool {
+    let kinds = [
+        "search_phase_execution_exception",
+        "no_shard_available_action_exception",
+        "unavailable_shards_exception",
+    ];
+    let value: Value = serde_json::from_slice(body).unwrap_or_default();
+    kinds.iter().any(|kind| value["error"]["type"] == *kind)
 }
 
 /// The address without what may be secret in it.
@@ -455,8 +510,13 @@ fn reason(body: &[u8]) -> String {
 }
 
 fn cut(text: &str) -> String {
-    let end = text.floor_char_boundary(TOLD);
-    text[..end].trim().to_owned()
+    let fits = |(at, c): &(usize, char)| at + c.len_utf8() <= TOLD;
+    let fitting = text.char_indices().take_while(fits);
+    fitting
+        .map(|(_, c)| c)
+        .collect::<String>()
+        .trim()
+        .to_owned()
 }
 
 /// Between half of the pause and the whole of it, so that many that wait do not come back at once.

@@ -13,6 +13,7 @@ mod look;
 mod mapping;
 mod read;
 mod ready;
+mod recover;
 mod request;
 mod write;
 
@@ -33,7 +34,10 @@ use request::{Form, Hidden};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
+
+/// How long an answer on the cluster's health may take.
+const HEALTH_LIMIT: Duration = Duration::from_secs(5);
 
 /// How the store is opened.
 #[derive(Debug, Clone)]
@@ -72,6 +76,10 @@ pub struct ElasticStore {
     options: Options,
     form: Form,
     hidden: Mutex<BTreeSet<Hidden>>,
+    /// Of what is hidden the part that other processes are about to change.
+    adopted: Mutex<BTreeSet<Hidden>>,
+    /// Of what is hidden the part that this process must clear later, and since when.
+    doubtful: Mutex<Vec<(Instant, Hidden)>>,
     known: Mutex<BTreeSet<String>>,
 }
 
@@ -83,6 +91,8 @@ impl ElasticStore {
             form: options.layout.clone().map_or(Form::Own, Form::Foreign),
             options,
             hidden: Mutex::default(),
+            adopted: Mutex::default(),
+            doubtful: Mutex::default(),
             known: Mutex::default(),
         };
         if let Form::Own = store.form {
@@ -176,6 +186,8 @@ impl ElasticStore {
     fn exchange(&self, append: &str, build: &str) {
         let mut hidden = self.hidden_set();
         hidden.remove(&Hidden::Append(append.to_owned()));
+        // What an earlier append of the build has left to clear away goes with this one.
+        hidden.retain(|h| !matches!(h, Hidden::Others { build: b, .. } if b == build));
         hidden.insert(Hidden::Others {
             build: build.to_owned(),
             append: append.to_owned(),
@@ -219,14 +231,14 @@ impl ElasticStore {
 
     fn asked_health(&self) -> Result<Health, StoreError> {
         let request =
-            Request::get(format!("_cluster/health/{}", self.pattern())).with("timeout", "5s");
+            Request::get(format!("_cluster/health/{}", self.pattern())).once(HEALTH_LIMIT);
         let answer = self.client.call(&request)?;
         let slices = self.slices()?;
         let mut problems = Vec::new();
         let state = match answer["status"].as_str() {
             Some("red") => {
                 problems.push(format!(
-                    "the cluster is red: {} shards of our indexes are not assigned",
+                    "the cluster is red: shards of our indexes without a node: {}",
                     answer["unassigned_shards"]
                 ));
                 HealthState::Degraded

@@ -80,11 +80,12 @@ impl Form {
     /// The query of a fingerprint.
     pub(super) fn query_string(&self, query: &Query) -> Value {
         let text = match self {
-            Self::Own => query.source().to_owned(),
+            Self::Own => query.portable(),
             Self::Foreign(layout) => {
-                let renamed = rename_fields(query.source(), |name| layout.names.get(name).cloned());
+                let text = query.portable();
+                let renamed = rename_fields(&text, |name| layout.names.get(name).cloned());
                 // A query that was read once is read again.
-                renamed.unwrap_or_else(|_| query.source().to_owned())
+                renamed.unwrap_or(text)
             }
         };
         json!({"query_string": {
@@ -273,9 +274,36 @@ mod tests {
             to: None,
         };
         let hidden = [Hidden::Append("x".into())];
-        insta::assert_json_snapshot!(Form::Own.selection(&meant, &hidden), @r#""#);
-        let foreign = Form::Foreign(Layout::openstack());
-        insta::assert_json_snapshot!(foreign.selection(&meant, &[]), @r#""#);
+        let text = json!({"query_string": {
+            "query": "a OR tags:b",
+            "default_field": "message",
+            "fuzzy_max_expansions": 1000,
+            "lenient": true,
+        }});
+        let own = json!({"bool": {
+            "filter": [
+                text,
+                {"term": {"whorl.build": "u"}},
+                {"term": {"whorl.votes": true}},
+                {"term": {"tags": "console"}},
+                {"range": {"whorl.micros": {"gte": 1_767_225_600_000_000_i64}}},
+            ],
+            "must_not": [{"term": {"whorl.append": "x"}}],
+        }});
+        assert_eq!(Form::Own.selection(&meant, &hidden), own);
+        let foreign = Form::Foreign(Layout::openstack()).selection(&meant, &[]);
+        let filter = &foreign["bool"]["filter"];
+        assert_eq!(filter[0]["query_string"]["query"], "a OR tags.keyword:b");
+        assert_eq!(filter[1], json!({"term": {"build_uuid.keyword": "u"}}));
+        assert_eq!(filter[2], json!({"term": {"tags.keyword": "console"}}));
+        assert_eq!(
+            filter[3],
+            json!({"range": {"@timestamp": {"gte": "2026-01-01T00:00:00Z"}}})
+        );
+        assert_eq!(
+            foreign["bool"]["must_not"],
+            json!([{"term": {"voting": 0}}])
+        );
     }
 
     #[test]

@@ -8,6 +8,7 @@
 use super::ElasticStore;
 use super::client::Request;
 use super::document::{self, Place};
+use super::recover;
 use super::request::{Hidden, whole};
 use crate::event::{Build, Event};
 use crate::store::StoreError;
@@ -16,7 +17,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Bytes of one bulk request, before the last document.
 const BULK_BYTES: usize = 4 << 20;
@@ -33,6 +34,10 @@ struct Append<'s> {
     name: String,
     build: &'s str,
     index: String,
+    /// Whether events may have been written.
+    begun: bool,
+    /// Whether a request with events was given up, so that it may still arrive.
+    uncertain: bool,
     done: bool,
 }
 
@@ -49,9 +54,24 @@ impl Drop for Append<'_> {
         if self.done {
             return;
         }
-        // It stays hidden when this fails, and the note of it stays for the next start.
-        if let Err(error) = self.store.take_back(&self.name) {
+        if !self.begun {
+            // Nothing is there; a note that came through all the same is cleared some day.
+            self.store.unhide(&Hidden::Append(self.name.clone()));
+            return;
+        }
+        // Where a request was given up it may still arrive: then more must be removed later.
+        let done = if self.uncertain {
+            self.store.doubt(Hidden::Append(self.name.clone()));
+            self.store.remove_append(&self.name)
+        } else {
+            self.store.take_back(&self.name)
+        };
+        // It stays hidden when this fails, and the note of it stays.
+        if let Err(error) = done {
             tracing::error!(%error, build = self.build, "a broken append was not taken back");
+            if !self.uncertain {
+                self.store.doubt(Hidden::Append(self.name.clone()));
+            }
         }
     }
 }
@@ -62,6 +82,7 @@ impl ElasticStore {
         build: &Build,
         events: &mut dyn Iterator<Item = Event>,
     ) -> Result<u64, StoreError> {
+        self.look_again();
         let end = build.finished.or(build.started);
         let end = end.unwrap_or_else(Timestamp::now);
         let index = self.index_of(end)?;
@@ -72,65 +93,27 @@ impl ElasticStore {
             name,
             build: &build.uuid,
             index,
+            begun: false,
+            uncertain: false,
             done: false,
         };
         append.note("writing")?;
+        append.begun = true;
         let count = append.write_all(events, end)?;
         self.refresh(&append.index)?;
         append.note("written")?;
         self.exchange(&append.name, append.build);
         append.done = true;
-        // The new events are there: what follows only clears away.
-        self.finish(&append.name, append.build)?;
-        Ok(count)
-    }
-
-    /// Removes what earlier appends wrote for the build, then the note.
-    fn finish(&self, append: &str, build: &str) -> Result<(), StoreError> {
-        let hidden = Hidden::Others {
-            build: build.to_owned(),
-            append: append.to_owned(),
-        };
-        self.remove(&hidden.query())?;
-        self.unhide(&hidden);
-        self.forget_note(append)
-    }
-
-    fn take_back(&self, append: &str) -> Result<(), StoreError> {
-        let hidden = Hidden::Append(append.to_owned());
-        self.refresh(&self.pattern())?;
-        self.remove(&hidden.query())?;
-        self.unhide(&hidden);
-        self.forget_note(append)
-    }
-
-    /// Clears what dead processes left: notes older than `age`.
-    pub(super) fn recover(&self, age: Duration) -> Result<u64, StoreError> {
-        let limit =
-            Timestamp::now().as_millisecond() - i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
-        let notes = self.notes_index();
-        let request = Request::post(format!("{notes}/_search"))
-            .with("ignore_unavailable", true)
-            .with("allow_no_indices", true)
-            .json(&json!({"size": 1000, "query": {"range": {"begun": {"lte": limit}}}}));
-        let answer = self.client.call(&request)?;
-        whole(&answer)?;
-        let left = answer["hits"]["hits"]
-            .as_array()
-            .cloned()
-            .unwrap_or_default();
-        for note in &left {
-            let (append, source) = (note["_id"].as_str().unwrap_or_default(), &note["_source"]);
-            let build = source["build"].as_str().unwrap_or_default();
-            tracing::warn!(build, append, "clearing what a broken append left");
-            if source["state"] == "written" {
-                self.refresh(&self.pattern())?;
-                self.finish(append, build)?;
-            } else {
-                self.take_back(append)?;
-            }
+        // The new events are there and the old ones hidden: what follows only clears away, and the
+        // note sees to it that it is done later when it fails now.
+        if let Err(error) = self.finish(&append.name, append.build) {
+            tracing::warn!(%error, build = append.build, "a build's old events are not cleared yet");
+            self.doubt(Hidden::Others {
+                build: append.build.to_owned(),
+                append: append.name.clone(),
+            });
         }
-        Ok(left.len() as u64)
+        Ok(count)
     }
 
     /// Removes the documents that a query finds.
@@ -176,18 +159,6 @@ impl ElasticStore {
         whole(&answer)
     }
 
-    fn notes_index(&self) -> String {
-        format!("{}_appends", self.options.prefix)
-    }
-
-    fn forget_note(&self, append: &str) -> Result<(), StoreError> {
-        let path = format!("{}/_doc/{append}", self.notes_index());
-        match self.client.call(&Request::delete(path)) {
-            Err(StoreError::Refused { status: 404, .. }) => Ok(()),
-            other => other.map(|_| ()),
-        }
-    }
-
     /// The index of a day, made when it is not there.
     fn index_of(&self, end: Timestamp) -> Result<String, StoreError> {
         let index = format!("{}-{}", self.options.prefix, day_of(end));
@@ -208,11 +179,7 @@ impl ElasticStore {
 impl Append<'_> {
     fn note(&self, state: &str) -> Result<(), StoreError> {
         let path = format!("{}/_doc/{}", self.store.notes_index(), self.name);
-        let body = json!({
-            "build": self.build,
-            "state": state,
-            "begun": Timestamp::now().as_millisecond(),
-        });
+        let body = recover::note(self.build, state);
         let request = Request::put(path).with("refresh", true).json(&body);
         self.store.client.call(&request).map(|_| ())
     }
@@ -244,11 +211,17 @@ impl Append<'_> {
 
     /// Sends documents; those that the cluster had no room for again, those that it cannot index
     /// once more with their fields kept beside.
-    fn bulk(&self, mut waiting: Vec<Waiting>, otherwise: Timestamp) -> Result<(), StoreError> {
+    fn bulk(&mut self, mut waiting: Vec<Waiting>, otherwise: Timestamp) -> Result<(), StoreError> {
+        let patience = self.store.options.connection.timeout;
+        let (begun, mut tries, mut why) = (Instant::now(), 0, String::new());
         for attempt in 0..BULK_TRIES {
             if waiting.is_empty() {
                 return Ok(());
             }
+            if begun.elapsed() > patience * 3 {
+                break;
+            }
+            tries += 1;
             if attempt > 1 {
                 std::thread::sleep(Duration::from_millis(100) * 2_u32.pow(attempt.min(6)));
             }
@@ -256,14 +229,24 @@ impl Append<'_> {
             for one in &waiting {
                 self.add(&mut body, one, otherwise);
             }
-            let answer = self
-                .store
-                .client
-                .call(&Request::post("_bulk").lines(body))?;
-            waiting = self.refused(waiting, &answer)?;
+            // The cluster gives up before we do: so we learn why, and nothing arrives late.
+            let limit = format!("{}ms", (patience * 4 / 5).as_millis());
+            let request = Request::post("_bulk").with("timeout", limit).lines(body);
+            let answer = match self.store.client.call(&request) {
+                // Something on the way takes less than we send.
+                Err(StoreError::Refused { status: 413, .. }) if waiting.len() > 1 => {
+                    let later = waiting.split_off(waiting.len() / 2);
+                    self.bulk(waiting, otherwise)?;
+                    return self.bulk(later, otherwise);
+                }
+                answer => answer.inspect_err(|error| {
+                    self.uncertain |= matches!(error, StoreError::Unavailable(_));
+                })?,
+            };
+            (waiting, why) = self.refused(waiting, &answer)?;
         }
         Err(StoreError::Unavailable(format!(
-            "the cluster has no room for {} events (asked {BULK_TRIES} times)",
+            "the cluster does not take {} events (asked {tries} times): {why}",
             waiting.len()
         )))
     }
@@ -283,10 +266,14 @@ impl Append<'_> {
         }
     }
 
-    /// The documents that must be sent once more.
-    fn refused(&self, waiting: Vec<Waiting>, answer: &Value) -> Result<Vec<Waiting>, StoreError> {
+    /// The documents that must be sent once more, and why the last of them was not taken.
+    fn refused(
+        &self,
+        waiting: Vec<Waiting>,
+        answer: &Value,
+    ) -> Result<(Vec<Waiting>, String), StoreError> {
         if answer["errors"] == json!(false) {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), String::new()));
         }
         let all = items(answer);
         if all.len() != waiting.len() {
@@ -296,13 +283,17 @@ impl Append<'_> {
                 all.len()
             )));
         }
-        let mut again = Vec::new();
+        let (mut again, mut why) = (Vec::new(), String::new());
         for (mut one, item) in waiting.into_iter().zip(all) {
             match item.status {
                 200..=299 => {}
-                429 | 502..=504 => again.push(one),
+                429 | 502..=504 => {
+                    why = item.reason;
+                    again.push(one);
+                }
                 400 if !one.plain => {
                     one.plain = true;
+                    why = item.reason;
                     again.push(one);
                 }
                 _ => {
@@ -317,7 +308,7 @@ impl Append<'_> {
                 }
             }
         }
-        Ok(again)
+        Ok((again, why))
     }
 }
 

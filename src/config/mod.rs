@@ -10,6 +10,7 @@ mod notes;
 mod place;
 mod report;
 mod secret;
+mod state;
 mod store;
 mod units;
 
@@ -18,6 +19,7 @@ pub use log::{Log, LogFormat};
 pub use notes::{Notes, Webhook};
 pub use report::Report;
 pub use secret::Secret;
+pub use state::StatePlace;
 pub use store::{Store, StoreKind};
 pub use units::{Period, Size};
 
@@ -37,6 +39,8 @@ pub struct Config {
     pub fingerprints: Vec<PathBuf>,
     /// How long a stopping service may take to finish what it has begun.
     pub drain: Period,
+    /// Where the state is kept.
+    pub state: StatePlace,
     /// The log index.
     pub store: Store,
     /// What comes in.
@@ -56,6 +60,7 @@ impl Default for Config {
             data_dir: PathBuf::from("whorl-data"),
             fingerprints: vec![PathBuf::from("queries")],
             drain: Period::seconds(30),
+            state: StatePlace::default(),
             store: Store::default(),
             intake: Intake::default(),
             report: Report::default(),
@@ -132,10 +137,16 @@ impl Config {
         }
     }
 
+    /// Folder of received logs and reports.
+    pub fn shared_dir(&self) -> &Path {
+        self.state.shared_dir.as_deref().unwrap_or(&self.data_dir)
+    }
+
     fn secrets(&mut self) -> Vec<&mut Secret> {
         let hooks = self.notes.webhooks.iter_mut();
         let mut all: Vec<&mut Secret> = hooks.flat_map(|h| [&mut h.url, &mut h.secret]).collect();
         all.extend(self.intake.token.as_mut());
+        all.extend(self.state.url.as_mut());
         all
     }
 
@@ -146,6 +157,7 @@ impl Config {
         if self.data_dir.as_os_str().is_empty() {
             return Err(Wrong::new("data-dir", "must not be empty"));
         }
+        self.state.check()?;
         self.store.check()?;
         self.intake.check()?;
         self.report.check()?;
@@ -187,10 +199,12 @@ impl Wrong {
 fn variable_elsewhere(text: &str) -> Option<Wrong> {
     let found = place::leaves(text).into_iter().find(|leaf| {
         let literal = leaf.text.as_ref().is_some_and(|text| text.contains("${"));
-        let secret = leaf.path == "intake.token" || leaf.path.starts_with("notes.webhooks[");
+        let secret = ["intake.token", "state.url"].contains(&leaf.path.as_str())
+            || leaf.path.starts_with("notes.webhooks[");
         literal && !secret
     })?;
-    let message = "only secrets (intake.token, url and secret of a webhook) may contain ${NAME}";
+    let message =
+        "only secrets (intake.token, state.url, url and secret of a webhook) may contain ${NAME}";
     Some(Wrong::new(found.path, message))
 }
 
@@ -340,6 +354,8 @@ mod tests {
             "log: {format: yaml}",
             "listen: here",
             "drain: soon",
+            "state: {url: 'mysql://h/d'}",
+            "state: {shared-dir: /srv}",
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }

@@ -17,8 +17,8 @@ use std::time::{Duration, Instant};
 
 /// How long a lease holds when it is not renewed.
 pub(super) const LEASE: Duration = Duration::from_secs(15);
-/// By how much a process believes less in its own lease.
-const MARGIN: Duration = Duration::from_secs(2);
+/// How long a process believes in its own roles: a little less.
+const BELIEVED: Duration = Duration::from_secs(13);
 /// The server's time in microseconds.
 const NOW: &str = "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)";
 /// Name of the file that tells one folder of logs from another.
@@ -128,7 +128,7 @@ impl State {
         };
         for role in Role::ALL {
             // Before it is asked for, so that nobody believes longer than the server.
-            let until = Instant::now() + LEASE - MARGIN;
+            let until = Instant::now() + BELIEVED;
             let had = server.held().now(role);
             let has = server.write(|tx| has_role(tx, role, server.owner()))?;
             if had != has {

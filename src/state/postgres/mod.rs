@@ -181,8 +181,9 @@ fn in_the_way(error: &tokio_postgres::Error) -> bool {
 /// True when the connection is of no more use.
 fn lost(error: &tokio_postgres::Error) -> bool {
     let Some(code) = error.code() else {
-        let system = std::error::Error::source(error).is_some_and(|why| why.is::<std::io::Error>());
-        return error.is_closed() || system;
+        let cause = std::error::Error::source(error);
+        return error.is_closed()
+            || cause.is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
     };
     // 57P0x: the server goes down; 08: the connection.
     code.code().starts_with("57P0") || code.code().starts_with("08")

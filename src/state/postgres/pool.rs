@@ -16,9 +16,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long making one may take.
 const CONNECT: Duration = Duration::from_secs(10);
 /// What every connection is told first: what we do not wait for any longer the server does not go on
-/// with, and a process that hangs in the middle keeps nobody from a build for ever.
+/// with, and a process that hangs in the middle, or whose machine is gone, keeps others waiting for
+/// less time than a lease lasts.
 const SETTINGS: &str = "SET statement_timeout = '30s'; SET lock_timeout = '20s';
-    SET idle_in_transaction_session_timeout = '60s'";
+    SET idle_in_transaction_session_timeout = '10s'";
 
 /// The connections to one database.
 #[derive(Debug)]

@@ -301,9 +301,9 @@ fn what_a_killed_process_was_doing_is_done_by_the_other_and_once() {
 
     // The dead one comes back, and finds nothing to do again.
     let again = first_home.start();
-    accepted
-        .iter()
-        .for_each(|uuid| assert_eq!(again.build(uuid)["verdict"], "matched"));
+    for uuid in &accepted {
+        assert_eq!(again.build(uuid)["verdict"], "matched");
+    }
     let text = again.get("/api/v1/builds/d0/logs/console.txt");
     assert!(
         text.ends_with("boom\n"),

@@ -112,6 +112,10 @@ pub trait Engine: Looker {
     fn report(&self, now: Timestamp) -> Result<MadeReport, String>;
     /// Why the service cannot do its work, if it cannot.
     fn troubles(&self) -> Vec<String>;
+    /// What went wrong although the service can do its work.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
     /// Looks for a query in all stored events and shows at most `limit` of them.
     fn search(&self, query: &str, limit: usize, now: Timestamp) -> Result<Searched, SearchError>;
     /// Drops what is older than `limit`.

@@ -2,6 +2,7 @@
 //!
 //! A log is written beside and moved into place, so a reader never sees half of one.
 
+use jiff::Timestamp;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
@@ -94,10 +95,10 @@ impl Spool {
         Ok(names.collect())
     }
 
-    /// How long nothing was added to or taken from a build's folder.
-    pub fn age(&self, uuid: &str) -> Option<Duration> {
+    /// When something was last added to or taken from a build's folder.
+    pub fn changed(&self, uuid: &str) -> Option<Timestamp> {
         let changed = fs::metadata(self.root(uuid)).ok()?.modified().ok()?;
-        changed.elapsed().ok()
+        changed.try_into().ok()
     }
 
     /// Drops one build's logs.

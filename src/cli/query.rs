@@ -205,7 +205,13 @@ fn write_refusal(
 }
 
 fn one_line(text: &str) -> String {
-    let shown = |c: char| if c.is_control() { ' ' } else { c };
+    let shown = |c: char| {
+        if crate::event::is_deceptive(c) {
+            ' '
+        } else {
+            c
+        }
+    };
     text.chars().map(shown).collect()
 }
 

@@ -1,5 +1,6 @@
 //! `whorl serve`.
 
+use crate::classify::engine::Engine;
 use crate::config::{Config, Log, LogFormat};
 use crate::fingerprint::{ReloadOutcome, Severity};
 use crate::web::{Local, Service};
@@ -55,10 +56,25 @@ pub(super) async fn serve(config: Config, ready: impl FnOnce(SocketAddr)) -> any
     let stop = service.stopper();
     let address = service.address()?;
     engine.library().watch(stop.clone(), say)?;
-    signals(&engine, stop)?;
+    signals(&engine, stop.clone())?;
+    repair(engine, stop);
     tracing::info!(%address, "listening");
     ready(address);
     Ok(service.run().await?)
+}
+
+/// Puts back into the index what a damaged part of it has lost, beside all other work.
+fn repair(engine: Arc<Local>, stop: CancellationToken) {
+    tokio::task::spawn_blocking(move || {
+        for problem in engine.warnings() {
+            tracing::warn!("{problem}");
+        }
+        match engine.repair(|| stop.is_cancelled()) {
+            Ok(0) => {}
+            Ok(builds) => tracing::info!(builds, "put back into the index from their logs"),
+            Err(error) => tracing::error!(%error, "the index could not be repaired"),
+        }
+    });
 }
 
 fn say(outcome: &ReloadOutcome) {
@@ -132,7 +148,12 @@ pub(super) fn start_log(log: &Log) -> anyhow::Result<()> {
     started.map_err(|error| anyhow::anyhow!("log: {error}"))
 }
 
-/// Which lines are written.
+/// Which lines are written. The index warns of its own housekeeping, which no operator can use;
+/// what goes wrong in it comes back to us as an error.
 pub(super) fn level(log: &Log) -> anyhow::Result<EnvFilter> {
-    Ok(EnvFilter::try_new(&log.level)?)
+    let filter = EnvFilter::try_new(&log.level)?;
+    if log.level.contains("tantivy") {
+        return Ok(filter);
+    }
+    Ok(filter.add_directive("tantivy=error".parse()?))
 }

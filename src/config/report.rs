@@ -10,6 +10,8 @@ pub struct Report {
     pub schedule: String,
     /// How many reports are kept.
     pub keep: usize,
+    /// How long builds, verdicts and matches are kept, their logs long gone.
+    pub history_days: u32,
 }
 
 impl Default for Report {
@@ -17,6 +19,7 @@ impl Default for Report {
         Self {
             schedule: "*/30 * * * *".into(),
             keep: 500,
+            history_days: 400,
         }
     }
 }
@@ -25,6 +28,9 @@ impl Report {
     pub(super) fn check(&self) -> Result<(), super::Wrong> {
         if self.keep == 0 {
             return Err(super::Wrong::new("report.keep", "keep at least 1"));
+        }
+        if !(1..=3650).contains(&self.history_days) {
+            return Err(super::Wrong::new("report.history-days", "1 to 3650"));
         }
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use super::{FieldValue, Fields};
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// One execution of one job, with what the CI said about it. Absent facts are `None`, never `""`.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
@@ -21,8 +21,10 @@ pub struct Build {
     /// The branch (`build_branch`).
     pub branch: Option<String>,
     /// Number or name of the change (`build_change`).
+    #[serde(deserialize_with = "text_or_number")]
     pub change: Option<String>,
     /// The patchset of the change (`build_patchset`).
+    #[serde(deserialize_with = "text_or_number")]
     pub patchset: Option<String>,
     /// The commit under test (`build_newrev`).
     pub commit: Option<String>,
@@ -40,6 +42,21 @@ pub struct Build {
     pub failed_tests: Option<Vec<String>>,
     /// Anything else that queries may ask for.
     pub extra: Fields,
+}
+
+/// A text, or a number as a text: most systems write the numbers of changes as numbers.
+fn text_or_number<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Either {
+        Text(String),
+        Number(i64),
+    }
+    let given = Option::<Either>::deserialize(from)?;
+    Ok(given.map(|either| match either {
+        Either::Text(text) => text,
+        Either::Number(number) => number.to_string(),
+    }))
 }
 
 /// Why a build's metadata is refused.
@@ -174,6 +191,16 @@ mod tests {
         assert!(!with("SUCCESS").failed());
         assert!(!with("success").failed());
         assert!(!Build::new("u").failed());
+    }
+
+    #[test]
+    fn a_change_may_be_a_number() {
+        let read = |json: &str| serde_json::from_str::<Build>(json);
+        let build = read(r#"{"uuid":"u","change":1234,"patchset":"2"}"#).unwrap();
+        assert_eq!(build.change.as_deref(), Some("1234"));
+        assert_eq!(build.patchset.as_deref(), Some("2"));
+        assert_eq!(read(r#"{"change":null}"#).unwrap().change, None);
+        assert!(read(r#"{"change":[1]}"#).is_err());
     }
 
     #[test]

@@ -68,6 +68,13 @@ pub struct Location {
     pub length: u64,
 }
 
+/// True for a character that shows nothing and can make people see what is not there: control
+/// characters, and those that turn the direction of the text after them.
+pub fn is_deceptive(c: char) -> bool {
+    let turns = matches!(c, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    turns || c.is_control()
+}
+
 impl Event {
     /// Reads an event from a JSON object as clusters return them; nested objects become dotted
     /// names. A missing message is empty; one that is there but empty is kept as a field too, so

@@ -112,7 +112,7 @@ const WIDTH: usize = 160;
 
 /// Text of a file goes to a terminal, which must not obey it.
 fn printable(c: char) -> char {
-    if c.is_control() && c != '\t' {
+    if crate::event::is_deceptive(c) && c != '\t' {
         char::REPLACEMENT_CHARACTER
     } else {
         c

@@ -1,6 +1,6 @@
 //! Every sentence that notes are made of, in one place.
 
-use crate::event::{Build, Evidence, Match, Verdict};
+use crate::event::{Build, Evidence, Match, Verdict, is_deceptive};
 use crate::state::NewNote;
 use serde_json::json;
 use std::fmt::Write as _;
@@ -163,7 +163,7 @@ fn quote(place: &Evidence) -> String {
 fn one_line(text: &str) -> String {
     let plain = text.trim().chars();
     plain
-        .map(|c| if c.is_control() { ' ' } else { c })
+        .map(|c| if is_deceptive(c) { ' ' } else { c })
         .collect()
 }
 

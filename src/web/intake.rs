@@ -208,6 +208,11 @@ fn accept(app: &App, uuid: &str, said: &Completion) -> Result<(), ApiError> {
         let message = format!("no build {uuid}: PUT /api/v1/builds/{uuid} first");
         return Err(ApiError::missing(message));
     };
+    if said.result.is_none() && job.build.result.is_none() {
+        let message =
+            "say how the build ended: {\"result\": \"SUCCESS\"}, \"FAILURE\", \"TIMED_OUT\", …";
+        return Err(ApiError::bad(message));
+    }
     if said.before(&job) {
         if job.waiting {
             app.pipeline.nudge(uuid);
@@ -228,5 +233,8 @@ fn accept(app: &App, uuid: &str, said: &Completion) -> Result<(), ApiError> {
 }
 
 fn read_json<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    if !body.trim_ascii_start().starts_with(b"{") {
+        return Err(ApiError::bad("JSON body: an object is expected"));
+    }
     serde_json::from_slice(body).map_err(|error| ApiError::bad(format!("JSON body: {error}")))
 }

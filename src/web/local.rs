@@ -16,7 +16,7 @@ use crate::query::{Query, Schema};
 use crate::report::{self, FingerprintInfo};
 use crate::state::{NewNote, State};
 use crate::store::{
-    EmbeddedStore, HealthState, LogStore, Options, SearchRequest, Selection, StoreError,
+    EmbeddedStore, Filters, HealthState, LogStore, Options, SearchRequest, Selection, StoreError,
 };
 use jiff::Timestamp;
 use std::collections::{BTreeSet, HashMap};
@@ -135,6 +135,46 @@ impl Local {
             }))
             .inspect(|_| drop(sender))
         })
+    }
+
+    /// Reads the kept logs of builds that the index has lost with a damaged part of it; the number
+    /// of these builds. Does nothing while nothing is damaged.
+    pub fn repair(&self, stop: impl Fn() -> bool) -> Result<u64, String> {
+        if self.store.health().state != HealthState::Degraded {
+            return Ok(0);
+        }
+        let mut repaired = 0;
+        for uuid in self.spool.builds().map_err(|e| e.to_string())? {
+            if stop() {
+                break;
+            }
+            let stored = self.state.build(&uuid).map_err(|e| e.to_string())?;
+            let Some(stored) = stored.filter(|s| s.verdict_at.is_some()) else {
+                continue;
+            };
+            if self.has_events(&uuid)? {
+                continue;
+            }
+            let (matcher, _) = self.loaded();
+            self.classify(&stored.build, &matcher)?;
+            repaired += u64::from(self.has_events(&uuid)?);
+        }
+        Ok(repaired)
+    }
+
+    fn has_events(&self, uuid: &str) -> Result<bool, String> {
+        let request = SearchRequest {
+            selection: Selection {
+                filters: Filters {
+                    build_uuid: Some(uuid.to_owned()),
+                    ..Filters::default()
+                },
+                ..Selection::default()
+            },
+            ..SearchRequest::default()
+        };
+        let found = self.store.search(&request, Timestamp::now());
+        Ok(found.map_err(|e| e.to_string())?.total > 0)
     }
 
     /// True when the index has the build's events as they are now: with other fingerprints they
@@ -337,6 +377,14 @@ impl Engine for Local {
             all.extend(health.problems);
         }
         all
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let health = self.store.health();
+        match health.state {
+            HealthState::Degraded => health.problems,
+            HealthState::Ok | HealthState::Down => Vec::new(),
+        }
     }
 
     fn search(&self, query: &str, limit: usize, now: Timestamp) -> Result<Searched, SearchError> {

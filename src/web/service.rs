@@ -30,7 +30,7 @@ const SHARED_CHECK: Duration = Duration::from_secs(60);
 /// How long a stopping service tries to give back what it has taken.
 const GIVE_BACK: Duration = Duration::from_secs(5);
 /// Logs of a build that is not known, because a stop came between, are kept this long.
-const ORPHAN: Duration = Duration::from_secs(24 * 3600);
+const ORPHAN: SignedDuration = SignedDuration::from_hours(24);
 /// Stored builds that are asked for in one go.
 const BATCH: u64 = 1_000_000;
 
@@ -343,15 +343,23 @@ async fn watch_rules(app: Arc<App>, stop: CancellationToken) {
         let (builds, version) = (now.1.len(), &now.0);
         tracing::info!(builds, version, "looking at stored builds again");
         before.clone_from(&now);
+        // Should the earlier set come back, these builds are of another one.
+        done.clear();
         let (pipeline, progress) = (app.pipeline.clone(), &app.progress);
         reclassify::again(now.1, pipeline, progress, &app.meter, &stop).await;
     }
 }
 
-/// The builds whose verdict came from other fingerprints, newest first.
+/// The builds whose verdict came from other fingerprints, newest first. Without their logs they keep
+/// the verdict that they have.
 async fn stale_builds(app: &App, version: &str) -> Option<Vec<String>> {
-    let (state, wanted) = (app.state.clone(), version.to_owned());
-    let found = tokio::task::spawn_blocking(move || state.stale(&wanted, BATCH)).await;
+    let (state, wanted, spool) = (app.state.clone(), version.to_owned(), app.spool.clone());
+    let found = tokio::task::spawn_blocking(move || {
+        let mut stale = state.stale(&wanted, BATCH)?;
+        stale.retain(|uuid| spool.root(uuid).is_dir());
+        Ok::<_, StateError>(stale)
+    })
+    .await;
     match found {
         Ok(Ok(stale)) => return Some(stale),
         Ok(Err(error)) => tracing::error!(%error, "cannot ask for stored builds"),
@@ -411,12 +419,13 @@ async fn tidy(app: Arc<App>, stop: CancellationToken) {
     }
 }
 
+/// Drops builds when their history ends, and logs long before that.
 fn forget(app: &App) -> Result<(), String> {
-    let age = SignedDuration::from_hours(24 * i64::from(app.config.store.retention_days));
-    let limit = app.now().checked_sub(age).map_err(|e| e.to_string())?;
+    let kept = days_ago(app, app.config.store.retention_days)?;
     if !app.state.holds(Role::Keeper) {
-        return app.engine.forget(limit);
+        return app.engine.forget(kept);
     }
+    let limit = days_ago(app, app.config.report.history_days)?;
     let gone = app.state.delete_before(limit).map_err(|e| e.to_string())?;
     for uuid in &gone {
         app.spool.remove(uuid).map_err(|e| e.to_string())?;
@@ -424,18 +433,32 @@ fn forget(app: &App) -> Result<(), String> {
     if !gone.is_empty() {
         tracing::info!(builds = gone.len(), %limit, "old builds dropped");
     }
-    drop_orphans(app)?;
-    app.engine.forget(limit)
+    drop_logs(app, kept)?;
+    app.engine.forget(kept)
 }
 
-/// Drops logs that belong to no build: a stop came between dropping the build and its logs, or
-/// between a log and its record, and its sender never came back.
-fn drop_orphans(app: &App) -> Result<(), String> {
+fn days_ago(app: &App, days: u32) -> Result<Timestamp, String> {
+    let age = SignedDuration::from_hours(24 * i64::from(days));
+    app.now().checked_sub(age).map_err(|e| e.to_string())
+}
+
+/// Drops logs that have had their time, and those that belong to no build: a stop came between
+/// dropping the build and its logs, or between a log and its record, and its sender never came back.
+fn drop_logs(app: &App, limit: Timestamp) -> Result<(), String> {
+    let orphaned = app.now().checked_sub(ORPHAN).map_err(|e| e.to_string())?;
+    let mut dropped = 0;
     for uuid in app.spool.builds().map_err(|e| e.to_string())? {
-        let old = app.spool.age(&uuid).is_some_and(|age| age > ORPHAN);
-        if old && app.state.job(&uuid).map_err(|e| e.to_string())?.is_none() {
+        let Some(changed) = app.spool.changed(&uuid) else {
+            continue;
+        };
+        let nobodys = || app.state.job(&uuid).map(|job| job.is_none());
+        if changed < limit || (changed < orphaned && nobodys().map_err(|e| e.to_string())?) {
             app.spool.remove(&uuid).map_err(|e| e.to_string())?;
+            dropped += 1;
         }
+    }
+    if dropped > 0 {
+        tracing::info!(builds = dropped, %limit, "old logs dropped");
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ pub(crate) fn conformance() -> Option<PathBuf> {
     if folder.is_dir() {
         return Some(folder);
     }
-    eprintln!("SKIPPED: no conformance data at {}", folder.display());
+    crate::skip(&format!("no conformance data at {}", folder.display()));
     None
 }
 

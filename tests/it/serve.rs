@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod cluster;
+mod index;
 mod notes;
 mod program;
 mod rules;

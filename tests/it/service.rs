@@ -61,11 +61,11 @@ impl Looker for Small {
             .iter()
             .find(|f| read(f).is_ok_and(|text| text.contains("boom")));
         self.looked.lock().unwrap().push(build.uuid.clone());
-        let mut open = self.open.lock().unwrap();
-        while !*open {
-            open = self.opened.wait(open).unwrap();
-        }
-        drop(open);
+        let open = self.open.lock().unwrap();
+        // A test that fails must not leave a worker behind that waits for ever.
+        let limit = Duration::from_secs(60);
+        let waited = self.opened.wait_timeout_while(open, limit, |open| !*open);
+        drop(waited.unwrap());
         let verdict = match (&hit, files.is_empty()) {
             (_, true) => Verdict::NoLog,
             (Some(_), _) => Verdict::Matched,
@@ -399,7 +399,8 @@ async fn a_full_queue_says_come_back_and_stopping_loses_nothing() {
         .0;
     assert_eq!(repeated, StatusCode::ACCEPTED, "it has its place already");
     let url = format!("{}/api/v1/builds/u4/complete", service.base);
-    let refused = service.client.post(url).send().await.unwrap();
+    let refused = service.client.post(url).body(r#"{"result":"FAILURE"}"#);
+    let refused = refused.send().await.unwrap();
     let wait: u64 = refused.headers()["retry-after"]
         .to_str()
         .unwrap()
@@ -505,7 +506,7 @@ async fn reports_come_by_the_clock_and_the_oldest_go() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_older_than_the_retention_goes_with_its_logs() {
+async fn logs_go_after_their_time_and_builds_after_theirs() {
     let dir = tempfile::tempdir().unwrap();
     let service = start(dir.path(), |_| {}).await;
     for (uuid, days) in [("old", 12), ("young", 1)] {
@@ -518,10 +519,11 @@ async fn what_is_older_than_the_retention_goes_with_its_logs() {
         service.verdict(uuid, "matched").await;
     }
     assert!(service.end().await);
-    // Three days later nothing is left but what is younger than ten days.
-    let later = Timestamp::now() + jiff::SignedDuration::from_hours(72);
+    // Eleven days later the logs are too old, and one of the builds is older than the history.
+    let later = Timestamp::now() + jiff::SignedDuration::from_hours(11 * 24);
     let again = start_at(dir.path(), Arc::new(move || later), |c| {
         c.store.retention_days = 10;
+        c.report.history_days = 20;
     })
     .await;
     until(|| async { again.small.forgotten.lock().unwrap().is_some() }).await;
@@ -529,11 +531,19 @@ async fn what_is_older_than_the_retention_goes_with_its_logs() {
     assert_eq!(later.duration_since(limit).as_hours(), 240);
     assert_eq!(again.send("GET", "/api/v1/builds/old", "").await.0, 404);
     assert_eq!(again.build("young").await["verdict"], "matched");
-    let logs: Vec<_> = std::fs::read_dir(dir.path().join("logs"))
-        .unwrap()
-        .map(|e| e.unwrap().file_name())
-        .collect();
-    assert_eq!(logs, ["young"]);
+    let logs = std::fs::read_dir(dir.path().join("logs")).unwrap().count();
+    assert_eq!(logs, 0);
+    // Other fingerprints cannot look at a log that is gone: the verdict stays.
+    again.feed("fresh", Some("boom")).await;
+    again.verdict("fresh", "matched").await;
+    again.small.version.fetch_add(1, Ordering::SeqCst);
+    let looked = |uuid: &str| {
+        let all = again.small.looked.lock().unwrap();
+        all.iter().filter(|one| *one == uuid).count()
+    };
+    until(|| async { looked("fresh") == 2 }).await;
+    assert_eq!(looked("young"), 0);
+    assert_eq!(again.build("young").await["verdict"], "matched");
     assert!(again.end().await);
 }
 

@@ -1,12 +1,13 @@
 //! Log text is hostile: what may reach a terminal or a page.
 
+use crate::event::is_deceptive;
+
 /// The text without control characters but line ends and tabs, and without those that turn the
 /// direction of what follows.
 pub(super) fn safe(text: &str) -> String {
     let shown = |c: char| match c {
         '\n' | '\t' => c,
-        '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => '\u{fffd}',
-        c if c.is_control() => '\u{fffd}',
+        c if is_deceptive(c) => '\u{fffd}',
         c => c,
     };
     text.chars().map(shown).collect()

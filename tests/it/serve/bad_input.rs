@@ -74,7 +74,10 @@ fn a_log_larger_than_the_limit_is_partial() {
     complete(&program, "large");
     let build = program.verdict("large", "partial-log");
     let problems = build["problems"].to_string();
-    assert!(problems.contains("larger than 1048576 bytes"), "{problems}");
+    assert!(
+        problems.contains("larger than the limit of 1048576 bytes"),
+        "{problems}"
+    );
     assert_eq!(build["matches"][0]["fingerprint"], "boom");
 }
 
@@ -84,7 +87,7 @@ fn tricks_in_names_and_broken_bodies_are_refused_with_the_reason() {
     let program = home.start();
     let log = "/api/v1/builds/u/logs/";
     let long = vec![b'x'; 2000];
-    let cases: [(&str, String, &[u8], u16, &str); 10] = [
+    let cases: [(&str, String, &[u8], u16, &str); 11] = [
         ("PUT", format!("{log}..%2f..%2fx"), b"", 400, "leads out"),
         (
             "PUT",
@@ -106,6 +109,7 @@ fn tricks_in_names_and_broken_bodies_are_refused_with_the_reason() {
             "uuid",
         ),
         ("PUT", "/api/v1/builds/u".into(), b"no json", 400, "JSON"),
+        ("PUT", "/api/v1/builds/u".into(), b"[]", 400, "an object"),
         (
             "POST",
             "/api/v1/builds/u/complete".into(),

@@ -243,7 +243,7 @@ fn a_report_is_made_kept_and_served() {
 }
 
 #[test]
-fn builds_older_than_the_retention_go_at_the_next_start() {
+fn builds_older_than_the_history_go_at_the_next_start() {
     let home = Home::new("");
     let program = home.start();
     for (uuid, hours) in [("old", 72), ("young", 1)] {
@@ -261,7 +261,7 @@ fn builds_older_than_the_retention_go_at_the_next_start() {
     assert_eq!(program.stop(), Some(0));
     let slices = || files(&home.data().join("index/slices"));
     assert_eq!(slices().len(), 2, "{:?}", slices());
-    home.configure("store: {retention-days: 2}\n");
+    home.configure("store: {retention-days: 2}\nreport: {history-days: 2}\n");
     let program = home.start();
     until("it is gone", || {
         let gone = program.send("GET", "/api/v1/builds/old", "").0 == 404;

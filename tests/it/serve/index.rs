@@ -1,0 +1,57 @@
+//! The log index: what is damaged is told and mended from the kept logs.
+
+use super::program::{Home, until};
+
+#[test]
+fn a_damaged_index_is_told_and_mended_from_the_logs() {
+    let home = Home::new("");
+    let program = home.start();
+    assert_eq!(program.feed("u1", b"boom once\nquiet\n"), 202);
+    program.verdict("u1", "matched");
+    let search = "/api/v1/search?q=quiet";
+    until("it is indexed", || {
+        (program.json(search)["events"] == 1).then_some(())
+    });
+    assert_eq!(program.stop(), Some(0));
+
+    let slices = home.data().join("index/slices");
+    let slice = std::fs::read_dir(slices).unwrap().next().unwrap().unwrap();
+    std::fs::write(slice.path().join("meta.json"), "{").unwrap();
+
+    let program = home.start();
+    until("it is mended", || {
+        (program.json(search)["events"] == 1).then_some(())
+    });
+    until("it is told", || {
+        program.said("put back into the index").then_some(())
+    });
+    assert!(program.said("a damaged slice was set aside"));
+    let page = program.get("/");
+    assert!(page.contains("a damaged slice was set aside"), "{page}");
+    let (status, text) = program.send("GET", "/readyz", "");
+    assert_eq!(status, 200, "{text}");
+    program.verdict("u1", "matched");
+}
+
+#[test]
+fn new_fingerprints_do_not_write_the_index_again() {
+    let home = Home::new("");
+    let program = home.start();
+    assert_eq!(program.feed("u1", b"pump\n"), 202);
+    program.verdict("u1", "unmatched");
+    let slices = home.data().join("index/slices");
+    let files = || -> Vec<_> {
+        let slice = std::fs::read_dir(&slices).unwrap().next().unwrap().unwrap();
+        let names = std::fs::read_dir(slice.path()).unwrap();
+        let mut names: Vec<_> = names.map(|n| n.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    until("it is indexed", || {
+        (program.json("/api/v1/search?q=pump")["events"] == 1).then_some(())
+    });
+    let before = files();
+    home.rule("pump", "message:pump");
+    program.verdict("u1", "matched");
+    assert_eq!(files(), before);
+}

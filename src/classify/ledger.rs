@@ -1,14 +1,20 @@
 //! The state database as the place where verdicts are kept.
 
 use super::engine::Engine;
-use super::pipeline::{Ledger, LedgerError, Outcome};
+use super::pipeline::{Ledger, LedgerError, Outcome, SWEEP};
 use crate::state::{Age, Job, State, VerdictRecord};
 use jiff::{SignedDuration, Timestamp};
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Nobody wants to hear of a failure later than this after its logs were complete.
 const LATE: SignedDuration = SignedDuration::from_hours(1);
+
+/// Pending builds that are taken at once where others take some too.
+const SHARE: u64 = 64;
+/// How often pending builds are looked for where another process may have left some.
+const SHARED_SWEEP: Duration = Duration::from_secs(2);
 
 /// Keeps verdicts and the notes about them.
 pub struct StateLedger {
@@ -31,7 +37,20 @@ impl StateLedger {
 
 impl Ledger for StateLedger {
     fn pending(&self) -> Result<Vec<String>, LedgerError> {
-        self.state.pending().map_err(|e| LedgerError(e.to_string()))
+        let pending = self.state.take_pending(SHARE);
+        pending.map_err(|e| LedgerError(e.to_string()))
+    }
+
+    fn take(&self, uuid: &str, again: bool) -> Result<bool, LedgerError> {
+        let taken = self.state.take(uuid, again);
+        taken.map_err(|e| LedgerError(e.to_string()))
+    }
+
+    fn sweep(&self) -> Duration {
+        if self.state.shared() {
+            return SHARED_SWEEP;
+        }
+        SWEEP
     }
 
     fn job(&self, uuid: &str) -> Result<Option<Job>, LedgerError> {

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// How often builds that are pending and not in the queue are looked for.
-const SWEEP: Duration = Duration::from_secs(30);
+pub(super) const SWEEP: Duration = Duration::from_secs(30);
 
 /// What looking at one build gave.
 #[derive(Debug, Clone, PartialEq)]
@@ -65,8 +65,17 @@ pub struct LedgerError(pub String);
 
 /// Where builds and verdicts are kept; blocking.
 pub trait Ledger: Send + Sync + 'static {
-    /// The complete builds that wait for a verdict, oldest first.
+    /// Complete builds that wait for a verdict and that no other process is at, oldest first.
     fn pending(&self) -> Result<Vec<String>, LedgerError>;
+    /// True when the build may be looked at: no other process is at it. `again` when it need not wait
+    /// for a verdict.
+    fn take(&self, _uuid: &str, _again: bool) -> Result<bool, LedgerError> {
+        Ok(true)
+    }
+    /// How often pending builds are looked for.
+    fn sweep(&self) -> Duration {
+        SWEEP
+    }
     /// One build.
     fn job(&self, uuid: &str) -> Result<Option<Job>, LedgerError>;
     /// Keeps a verdict, and with it the notes that say so. False, and nothing is kept, when the build
@@ -336,6 +345,7 @@ async fn work(
 /// Puts pending builds into the queue: those of an earlier run, and those whose verdict could not
 /// be written.
 async fn sweep(shared: Arc<Shared>, sender: mpsc::Sender<String>, stop: CancellationToken) {
+    let every = shared.ledger.sweep();
     loop {
         let ledger = shared.ledger.clone();
         let found = tokio::task::spawn_blocking(move || ledger.pending()).await;
@@ -363,7 +373,7 @@ async fn sweep(shared: Arc<Shared>, sender: mpsc::Sender<String>, stop: Cancella
         tokio::select! {
             () = stop.cancelled() => return,
             () = shared.left_out.notified() => {}
-            () = tokio::time::sleep(SWEEP) => {}
+            () = tokio::time::sleep(every) => {}
         }
     }
 }
@@ -396,6 +406,13 @@ fn run(shared: &Shared, uuid: &str, forced: bool) {
 /// Looks once; false when that was in vain because the build changed meanwhile.
 fn once(shared: &Shared, uuid: &str, forced: bool) -> Result<bool, LedgerError> {
     let started = Instant::now();
+    if !shared.ledger.take(uuid, forced)? {
+        tracing::debug!(
+            uuid,
+            "nothing to do here: another process has the build, or had it"
+        );
+        return Ok(true);
+    }
     let Some(job) = shared.ledger.job(uuid)? else {
         tracing::warn!(uuid, "the build is gone");
         return Ok(true);

@@ -6,7 +6,11 @@ use jiff::Timestamp;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use tempfile::NamedTempFile;
+
+/// What nobody has written to for so long is not being received any more.
+const ABANDONED: Duration = Duration::from_secs(24 * 3600);
 
 /// The folder of all logs.
 #[derive(Debug, Clone)]
@@ -18,16 +22,32 @@ pub struct Spool {
 impl Spool {
     /// Uses `dir`, makes it when missing and drops what an earlier run left half received.
     pub fn open(dir: &Path) -> io::Result<Self> {
-        let spool = Self {
-            logs: dir.join("logs"),
-            incoming: dir.join("incoming"),
-        };
-        if spool.incoming.exists() {
-            fs::remove_dir_all(&spool.incoming)?;
+        let incoming = dir.join("incoming");
+        if incoming.exists() {
+            fs::remove_dir_all(&incoming)?;
         }
-        fs::create_dir_all(&spool.incoming)?;
-        fs::create_dir_all(&spool.logs)?;
+        Self::make(dir, incoming)
+    }
+
+    /// As [`Spool::open`], where other processes use `dir` too: what they are receiving now stays.
+    pub fn open_shared(dir: &Path) -> io::Result<Self> {
+        let spool = Self::make(dir, dir.join("incoming"))?;
+        for entry in fs::read_dir(&spool.incoming)?.flatten() {
+            let changed = entry.metadata().and_then(|facts| facts.modified());
+            let age = changed.ok().and_then(|changed| changed.elapsed().ok());
+            if age.is_some_and(|age| age > ABANDONED) {
+                // Another process may have been faster.
+                let _ = fs::remove_file(entry.path());
+            }
+        }
         Ok(spool)
+    }
+
+    fn make(dir: &Path, incoming: PathBuf) -> io::Result<Self> {
+        let logs = dir.join("logs");
+        fs::create_dir_all(&incoming)?;
+        fs::create_dir_all(&logs)?;
+        Ok(Self { logs, incoming })
     }
 
     /// A file for a log that is being received.
@@ -150,6 +170,20 @@ mod tests {
         spool.remove("u1").unwrap();
         spool.remove("u1").unwrap();
         assert!(spool.files("u1").unwrap().is_empty());
+    }
+
+    #[test]
+    fn another_process_keeps_what_it_is_receiving() {
+        let dir = tempfile::tempdir().unwrap();
+        let first = Spool::open_shared(dir.path()).unwrap();
+        let receiving = first.receive().unwrap();
+        let left = first.receive().unwrap();
+        let long_ago = std::time::SystemTime::now() - 2 * ABANDONED;
+        left.as_file().set_modified(long_ago).unwrap();
+        Spool::open_shared(dir.path()).unwrap();
+        assert!(receiving.path().exists() && !left.path().exists());
+        Spool::open(dir.path()).unwrap();
+        assert!(!receiving.path().exists(), "alone nobody else receives");
     }
 
     #[test]

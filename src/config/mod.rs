@@ -11,6 +11,7 @@ mod notes;
 mod place;
 mod report;
 mod secret;
+mod state;
 mod store;
 mod units;
 
@@ -20,6 +21,7 @@ pub use log::{Log, LogFormat};
 pub use notes::{Notes, Webhook};
 pub use report::Report;
 pub use secret::Secret;
+pub use state::StatePlace;
 pub use store::{Store, StoreKind};
 pub use units::{Period, Size};
 
@@ -39,6 +41,8 @@ pub struct Config {
     pub fingerprints: Vec<PathBuf>,
     /// How long a stopping service may take to finish what it has begun.
     pub drain: Period,
+    /// Where the state is kept.
+    pub state: StatePlace,
     /// The log index.
     pub store: Store,
     /// What comes in.
@@ -58,6 +62,7 @@ impl Default for Config {
             data_dir: PathBuf::from("whorl-data"),
             fingerprints: vec![PathBuf::from("queries")],
             drain: Period::seconds(30),
+            state: StatePlace::default(),
             store: Store::default(),
             intake: Intake::default(),
             report: Report::default(),
@@ -134,10 +139,16 @@ impl Config {
         }
     }
 
+    /// Folder of received logs and reports.
+    pub fn shared_dir(&self) -> &Path {
+        self.state.shared_dir.as_deref().unwrap_or(&self.data_dir)
+    }
+
     fn secrets(&mut self) -> Vec<&mut Secret> {
         let hooks = self.notes.webhooks.iter_mut();
         let mut all: Vec<&mut Secret> = hooks.flat_map(|h| [&mut h.url, &mut h.secret]).collect();
         all.extend(self.intake.token.as_mut());
+        all.extend(self.state.url.as_mut());
         let cluster = self.store.elasticsearch.as_mut();
         all.extend(cluster.into_iter().flat_map(Cluster::secrets));
         all
@@ -150,6 +161,7 @@ impl Config {
         if self.data_dir.as_os_str().is_empty() {
             return Err(Wrong::new("data-dir", "must not be empty"));
         }
+        self.state.check()?;
         self.store.check()?;
         self.intake.check()?;
         self.report.check()?;
@@ -188,8 +200,9 @@ impl Wrong {
 }
 
 /// The single secrets.
-const SECRETS: [&str; 4] = [
+const SECRETS: [&str; 5] = [
     "intake.token",
+    "state.url",
     "store.elasticsearch.password",
     "store.elasticsearch.api-key",
     "store.elasticsearch.token",
@@ -204,7 +217,7 @@ fn variable_elsewhere(text: &str) -> Option<Wrong> {
         literal && !secret
     })?;
     let message =
-        "only secrets (tokens, passwords, keys, url and secret of a webhook) may contain ${NAME}";
+        "only secrets (tokens, passwords, keys, state.url, url and secret of a webhook) may contain ${NAME}";
     Some(Wrong::new(found.path, message))
 }
 
@@ -354,6 +367,8 @@ mod tests {
             "log: {format: yaml}",
             "listen: here",
             "drain: soon",
+            "state: {url: 'mysql://h/d'}",
+            "state: {shared-dir: /srv}",
         ] {
             assert!(parse(bad).is_err(), "{bad}");
         }

@@ -1,6 +1,6 @@
 //! Notes to a webhook: signed, tried again until they are taken.
 
-use crate::state::{Note, State, StateError};
+use crate::state::{Note, Role, State, StateError};
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest, Sha256};
@@ -19,6 +19,8 @@ pub const DELIVERY_HEADER: &str = "X-Whorl-Delivery";
 
 /// Notes that are under way at the same time.
 const AT_ONCE: u64 = 8;
+/// How often a sender makes sure that it still is the one, while notes are under way.
+const WATCH: Duration = Duration::from_millis(200);
 /// Longest wait that a receiver can ask for.
 const LONGEST_WISH: Duration = Duration::from_secs(24 * 3600);
 /// A note that nobody tried to say for so long is not said: nobody waits for it any more.
@@ -129,7 +131,12 @@ impl Deliverer {
             return;
         };
         while !cancel.is_cancelled() {
-            match self.round(&state).await {
+            let done = if state.holds(Role::Sender) {
+                self.round(&state).await
+            } else {
+                Ok(0)
+            };
+            match done {
                 Ok(0) => {}
                 Ok(_) => continue,
                 Err(error) => tracing::error!(%error, "outbox cannot be used"),
@@ -143,7 +150,7 @@ impl Deliverer {
 
     /// Tries every note that is due now, a few at a time, and returns how many it tried.
     pub async fn round(&self, state: &Arc<State>) -> Result<usize, WebhookError> {
-        let due = blocking(state, |state| state.due_notes(Timestamp::now(), AT_ONCE)).await?;
+        let due = blocking(state, |state| state.take_notes(Timestamp::now(), AT_ONCE)).await?;
         let count = due.len();
         let mut under_way = JoinSet::new();
         for note in due {
@@ -151,7 +158,17 @@ impl Deliverer {
             under_way.spawn(async move { this.deliver(&state, note).await });
         }
         let mut first_error = None;
-        while let Some(done) = under_way.join_next().await {
+        loop {
+            let done = tokio::select! {
+                done = under_way.join_next() => done,
+                () = dismissed(state) => {
+                    // Another process says them from now on: what is not said yet is not said here.
+                    tracing::warn!("another process says the notes now");
+                    under_way.shutdown().await;
+                    None
+                }
+            };
+            let Some(done) = done else { break };
             if let Ok(Err(error)) = done {
                 first_error.get_or_insert(error);
             }
@@ -349,6 +366,13 @@ fn chain(error: &dyn std::error::Error) -> String {
         cause = one.source();
     }
     text.chars().take(KEPT_ERROR).collect()
+}
+
+/// Waits until this process may no longer say notes.
+async fn dismissed(state: &State) {
+    while state.holds(Role::Sender) {
+        tokio::time::sleep(WATCH).await;
+    }
 }
 
 async fn blocking<T: Send + 'static>(

@@ -1,15 +1,15 @@
 //! The audit log: who did what.
 
+use super::sql::values;
 use super::{AuditRow, State, StateError, micros, signed, time};
-use rusqlite::params;
 
 impl State {
     /// Adds an entry.
     pub fn audit(&self, row: &AuditRow) -> Result<(), StateError> {
         self.write(|tx| {
-            tx.execute(
+            tx.run(
                 "INSERT INTO audit (at, actor, action, subject, detail) VALUES (?1, ?2, ?3, ?4, ?5)",
-                params![micros(row.at), row.actor, row.action, row.subject, row.detail],
+                values![micros(row.at), &row.actor, &row.action, &row.subject, &row.detail],
             )?;
             Ok(())
         })
@@ -18,19 +18,19 @@ impl State {
     /// The latest entries, newest first.
     pub fn audit_log(&self, limit: u64) -> Result<Vec<AuditRow>, StateError> {
         self.read(|tx| {
-            let mut query = tx.prepare_cached(
+            tx.rows(
                 "SELECT at, actor, action, subject, detail FROM audit ORDER BY id DESC LIMIT ?1",
-            )?;
-            let rows = query.query_map([signed(limit)], |row| {
-                Ok(AuditRow {
-                    at: time(row.get(0)?),
-                    actor: row.get(1)?,
-                    action: row.get(2)?,
-                    subject: row.get(3)?,
-                    detail: row.get(4)?,
-                })
-            })?;
-            Ok(rows.collect::<Result<_, _>>()?)
+                values![signed(limit)],
+                |row| {
+                    Ok(AuditRow {
+                        at: time(row.get(0)?),
+                        actor: row.get(1)?,
+                        action: row.get(2)?,
+                        subject: row.get(3)?,
+                        detail: row.get(4)?,
+                    })
+                },
+            )
         })
     }
 }

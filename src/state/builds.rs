@@ -1,11 +1,11 @@
 //! Builds and their logs.
 
+use super::sql::{Row, Tx, values};
 use super::{
     Job, LogRow, PassedVerdict, State, StateError, StoredBuild, micros, signed, time, unsigned,
 };
 use crate::event::{BugRef, Build, Evidence, Match, Verdict};
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
 impl State {
     /// Records what is known of a build. Facts that are given replace those that were there; facts
@@ -38,20 +38,19 @@ impl State {
         Build::check_uuid(uuid)?;
         self.write(|tx| {
             let id = ensure(tx, uuid)?;
-            let same: bool = tx.query_row(
+            let same: bool = tx.value(
                 "SELECT EXISTS (SELECT 1 FROM logs WHERE build = ?1 AND name = ?2
-                 AND bytes = ?3 AND sha256 IS ?4 AND ?4 IS NOT NULL)",
-                params![id, name, signed(bytes), sha256],
-                |row| row.get(0),
+                 AND bytes = ?3 AND sha256 = ?4)",
+                values![id, name, signed(bytes), sha256],
             )?;
             if same {
                 return due(tx, id);
             }
-            tx.execute(
+            tx.run(
                 "INSERT INTO logs (build, name, bytes, sha256, received_at) VALUES (?1, ?2, ?3, ?4, ?5)
                  ON CONFLICT (build, name) DO UPDATE SET
                  bytes = excluded.bytes, sha256 = excluded.sha256, received_at = excluded.received_at",
-                params![id, name, signed(bytes), sha256, micros(Timestamp::now())],
+                values![id, name, signed(bytes), sha256, micros(Timestamp::now())],
             )?;
             changed(tx, id)?;
             due(tx, id)
@@ -67,14 +66,14 @@ impl State {
         finished: Option<Timestamp>,
     ) -> Result<bool, StateError> {
         self.write(|tx| {
-            let id = id_of(tx, uuid)?.ok_or_else(|| StateError::NoSuchBuild(uuid.to_owned()))?;
+            let id = locked(tx, uuid)?.ok_or_else(|| StateError::NoSuchBuild(uuid.to_owned()))?;
             let known = metadata(tx, id)?;
             let mut build = known.clone();
             build.result = result.map(str::to_owned).or(build.result);
             build.finished = finished.or(build.finished);
-            tx.execute(
+            tx.run(
                 "UPDATE builds SET completed_at = coalesce(completed_at, ?2) WHERE id = ?1",
-                params![id, micros(Timestamp::now())],
+                values![id, micros(Timestamp::now())],
             )?;
             save(tx, id, &build)?;
             if build != known {
@@ -90,16 +89,16 @@ impl State {
             let Some(id) = id_of(tx, uuid)? else {
                 return Ok(None);
             };
-            let build = metadata(tx, id)?;
-            let job = tx.query_row(
-                "SELECT generation, waiting, completed_at FROM builds WHERE id = ?1",
-                [id],
+            let job = tx.one(
+                "SELECT meta, generation, waiting, completed_at FROM builds WHERE id = ?1",
+                values![id],
                 |row| {
+                    let meta: String = row.get(0)?;
                     Ok(Job {
-                        build,
-                        generation: unsigned(row.get(0)?),
-                        waiting: row.get(1)?,
-                        completed_at: row.get::<_, Option<i64>>(2)?.map(time),
+                        build: serde_json::from_str(&meta)?,
+                        generation: unsigned(row.get(1)?),
+                        waiting: row.get(2)?,
+                        completed_at: row.get::<Option<i64>>(3)?.map(time),
                     })
                 },
             )?;
@@ -119,58 +118,69 @@ impl State {
     /// names so that their logs can follow.
     pub fn delete_before(&self, limit: Timestamp) -> Result<Vec<String>, StateError> {
         self.write(|tx| {
-            let names = tx
-                .prepare("SELECT uuid FROM builds WHERE at < ?1 ORDER BY at")?
-                .query_map([micros(limit)], |row| row.get(0))?
-                .collect::<Result<_, _>>()?;
-            tx.execute(
-                "UPDATE builds SET verdict_id = NULL WHERE at < ?1",
-                [micros(limit)],
+            let sql = "SELECT uuid FROM builds WHERE at < ?1 ORDER BY at";
+            let names = tx.rows(
+                &format!("{sql}{}", tx.lock()),
+                values![micros(limit)],
+                |row| row.get(0),
             )?;
-            tx.execute("DELETE FROM builds WHERE at < ?1", [micros(limit)])?;
+            tx.run(
+                "UPDATE builds SET verdict_id = NULL WHERE at < ?1",
+                values![micros(limit)],
+            )?;
+            tx.run("DELETE FROM builds WHERE at < ?1", values![micros(limit)])?;
             Ok(names)
         })
     }
 }
 
-pub(super) fn id_of(tx: &Connection, uuid: &str) -> Result<Option<i64>, StateError> {
-    Ok(tx
-        .prepare_cached("SELECT id FROM builds WHERE uuid = ?1")?
-        .query_row([uuid], |row| row.get(0))
-        .optional()?)
+pub(super) fn id_of(tx: Tx<'_>, uuid: &str) -> Result<Option<i64>, StateError> {
+    tx.maybe(
+        "SELECT id FROM builds WHERE uuid = ?1",
+        values![uuid],
+        |r| r.get(0),
+    )
+}
+
+/// As [`id_of`], and nobody else changes the build until the end of the transaction.
+pub(super) fn locked(tx: Tx<'_>, uuid: &str) -> Result<Option<i64>, StateError> {
+    let sql = format!("SELECT id FROM builds WHERE uuid = ?1{}", tx.lock());
+    tx.maybe(&sql, values![uuid], |row| row.get(0))
 }
 
 /// Something new is known: a verdict of what was known before no longer holds.
-fn changed(tx: &Connection, id: i64) -> Result<(), StateError> {
-    tx.prepare_cached("UPDATE builds SET generation = generation + 1, waiting = 1 WHERE id = ?1")?
-        .execute([id])?;
-    Ok(())
+fn changed(tx: Tx<'_>, id: i64) -> Result<(), StateError> {
+    let sql = "UPDATE builds SET generation = generation + 1, waiting = 1 WHERE id = ?1";
+    tx.run(sql, values![id]).map(|_| ())
 }
 
 /// True when the build is complete and waits for a verdict.
-fn due(tx: &Connection, id: i64) -> Result<bool, StateError> {
-    Ok(tx
-        .prepare_cached("SELECT waiting AND completed_at IS NOT NULL FROM builds WHERE id = ?1")?
-        .query_row([id], |row| row.get(0))?)
+fn due(tx: Tx<'_>, id: i64) -> Result<bool, StateError> {
+    tx.value(
+        "SELECT waiting = 1 AND completed_at IS NOT NULL FROM builds WHERE id = ?1",
+        values![id],
+    )
 }
 
-fn ensure(tx: &Connection, uuid: &str) -> Result<i64, StateError> {
-    if let Some(id) = id_of(tx, uuid)? {
+fn ensure(tx: Tx<'_>, uuid: &str) -> Result<i64, StateError> {
+    if let Some(id) = locked(tx, uuid)? {
         return Ok(id);
     }
-    let now = micros(Timestamp::now());
-    let meta = serde_json::to_string(&Build::new(uuid))?;
-    tx.execute(
-        "INSERT INTO builds (uuid, meta, failed, received_at, at) VALUES (?1, ?2, 0, ?3, ?3)",
-        params![uuid, meta, now],
+    // Another process may have made it since.
+    tx.run(
+        "INSERT INTO builds (uuid, meta, failed, received_at, at) VALUES (?1, ?2, 0, ?3, ?3)
+         ON CONFLICT (uuid) DO NOTHING",
+        values![
+            uuid,
+            serde_json::to_string(&Build::new(uuid))?,
+            micros(Timestamp::now())
+        ],
     )?;
-    Ok(tx.last_insert_rowid())
+    locked(tx, uuid)?.ok_or_else(|| StateError::NoSuchBuild(uuid.to_owned()))
 }
 
-fn metadata(tx: &Connection, id: i64) -> Result<Build, StateError> {
-    let text: String = tx
-        .prepare_cached("SELECT meta FROM builds WHERE id = ?1")?
-        .query_row([id], |row| row.get(0))?;
+fn metadata(tx: Tx<'_>, id: i64) -> Result<Build, StateError> {
+    let text: String = tx.value("SELECT meta FROM builds WHERE id = ?1", values![id])?;
     Ok(serde_json::from_str(&text)?)
 }
 
@@ -191,62 +201,58 @@ fn merge(build: &mut Build, news: &Build) {
 }
 
 /// Writes the metadata and everything that repeats it.
-fn save(tx: &Connection, id: i64, build: &Build) -> Result<(), StateError> {
-    tx.prepare_cached(
-        "UPDATE builds SET meta = :meta, job = :job, pipeline = :pipeline, project = :project,
-         branch = :branch, change = :change, result = :result, failed = :failed,
-         at = coalesce(:finished, completed_at, received_at) WHERE id = :id",
-    )?
-    .execute(named_params! {
-        ":id": id,
-        ":meta": serde_json::to_string(build)?,
-        ":job": build.job,
-        ":pipeline": build.pipeline,
-        ":project": build.project,
-        ":branch": build.branch,
-        ":change": build.change,
-        ":result": build.result,
-        ":failed": build.failed(),
-        ":finished": build.finished.map(micros),
-    })?;
-    tx.prepare_cached(
+fn save(tx: Tx<'_>, id: i64, build: &Build) -> Result<(), StateError> {
+    tx.run(
+        "UPDATE builds SET meta = ?2, job = ?3, pipeline = ?4, project = ?5, branch = ?6,
+         change = ?7, result = ?8, failed = ?9, at = coalesce(?10, completed_at, received_at)
+         WHERE id = ?1",
+        values![
+            id,
+            serde_json::to_string(build)?,
+            &build.job,
+            &build.pipeline,
+            &build.project,
+            &build.branch,
+            &build.change,
+            &build.result,
+            build.failed(),
+            build.finished.map(micros),
+        ],
+    )?;
+    tx.run(
         "UPDATE matches SET (at, failed) = (SELECT at, failed FROM builds WHERE id = ?1)
          WHERE build = ?1",
-    )?
-    .execute([id])?;
+        values![id],
+    )?;
     Ok(())
 }
 
-fn stored(tx: &Connection, id: i64) -> Result<StoredBuild, StateError> {
-    let (verdict, problems, mut stored) = tx
-        .prepare_cached(
-            "SELECT verdict, problems, verdict_at, rules_version, received_at, completed_at
-             FROM builds WHERE id = ?1",
-        )?
-        .query_row([id], |row| {
-            let head: (String, String) = (row.get(0)?, row.get(1)?);
-            Ok((head.0, head.1, stored_head(row)?))
-        })?;
-    stored.build = metadata(tx, id)?;
-    stored.verdict = word(&verdict)?;
-    stored.problems = serde_json::from_str(&problems)?;
+fn stored(tx: Tx<'_>, id: i64) -> Result<StoredBuild, StateError> {
+    let mut stored = tx.one(
+        "SELECT meta, verdict, verdict_at, rules_version, problems, received_at, completed_at
+         FROM builds WHERE id = ?1",
+        values![id],
+        stored_head,
+    )?;
     stored.logs = logs(tx, id)?;
     stored.matches = matches(tx, id)?;
     stored.history = history(tx, id)?;
     Ok(stored)
 }
 
-fn stored_head(row: &Row<'_>) -> rusqlite::Result<StoredBuild> {
+fn stored_head(row: &Row<'_>) -> Result<StoredBuild, StateError> {
+    let (meta, verdict, problems): (String, String, String) =
+        (row.get(0)?, row.get(1)?, row.get(4)?);
     Ok(StoredBuild {
-        build: Build::default(),
-        verdict: Verdict::Pending,
-        verdict_at: row.get::<_, Option<i64>>(2)?.map(time),
+        build: serde_json::from_str(&meta)?,
+        verdict: word(&verdict)?,
+        verdict_at: row.get::<Option<i64>>(2)?.map(time),
         rules_version: row.get(3)?,
-        problems: Vec::new(),
+        problems: serde_json::from_str(&problems)?,
         logs: Vec::new(),
         matches: Vec::new(),
-        received_at: time(row.get(4)?),
-        completed_at: row.get::<_, Option<i64>>(5)?.map(time),
+        received_at: time(row.get(5)?),
+        completed_at: row.get::<Option<i64>>(6)?.map(time),
         history: Vec::new(),
     })
 }
@@ -255,37 +261,37 @@ pub(super) fn word(verdict: &str) -> Result<Verdict, StateError> {
     verdict.parse().map_err(StateError::Value)
 }
 
-fn logs(tx: &Connection, id: i64) -> Result<Vec<LogRow>, StateError> {
-    let mut query = tx.prepare_cached(
+fn logs(tx: Tx<'_>, id: i64) -> Result<Vec<LogRow>, StateError> {
+    tx.rows(
         "SELECT name, bytes, sha256, received_at FROM logs WHERE build = ?1 ORDER BY name",
-    )?;
-    let rows = query.query_map([id], |row| {
-        Ok(LogRow {
-            name: row.get(0)?,
-            bytes: unsigned(row.get(1)?),
-            sha256: row.get(2)?,
-            received_at: time(row.get(3)?),
-        })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+        values![id],
+        |row| {
+            Ok(LogRow {
+                name: row.get(0)?,
+                bytes: unsigned(row.get(1)?),
+                sha256: row.get(2)?,
+                received_at: time(row.get(3)?),
+            })
+        },
+    )
 }
 
-fn matches(tx: &Connection, id: i64) -> Result<Vec<Match>, StateError> {
-    let mut query = tx.prepare_cached(
+fn matches(tx: Tx<'_>, id: i64) -> Result<Vec<Match>, StateError> {
+    let rows = tx.rows(
         "SELECT id, fingerprint, title, bug_name, bug_url, hits, advice, category, returned, quiet
          FROM matches WHERE build = ?1 ORDER BY id",
+        values![id],
+        |row| Ok((row.get(0)?, match_of(row)?)),
     )?;
-    let rows = query.query_map([id], |row| Ok((row.get(0)?, match_of(row)?)))?;
     let mut found = Vec::new();
-    for row in rows {
-        let (id, mut one): (i64, Match) = row?;
+    for (id, mut one) in rows {
         one.evidence = evidence(tx, id)?;
         found.push(one);
     }
     Ok(found)
 }
 
-fn match_of(row: &Row<'_>) -> rusqlite::Result<Match> {
+fn match_of(row: &Row<'_>) -> Result<Match, StateError> {
     Ok(Match {
         fingerprint: row.get(1)?,
         title: row.get(2)?,
@@ -302,47 +308,35 @@ fn match_of(row: &Row<'_>) -> rusqlite::Result<Match> {
     })
 }
 
-fn evidence(tx: &Connection, id: i64) -> Result<Vec<Evidence>, StateError> {
-    let mut query = tx.prepare_cached(
-        "SELECT file, line, offset, excerpt, spans FROM evidence WHERE match = ?1 ORDER BY seq",
-    )?;
-    let rows = query.query_map([id], |row| {
-        let place = Evidence {
-            file: row.get(0)?,
-            line: unsigned(row.get(1)?),
-            offset: unsigned(row.get(2)?),
-            excerpt: row.get(3)?,
-            spans: Vec::new(),
-        };
-        Ok((place, row.get::<_, String>(4)?))
-    })?;
-    let mut found = Vec::new();
-    for row in rows {
-        let (mut place, spans) = row?;
-        place.spans = serde_json::from_str(&spans)?;
-        found.push(place);
-    }
-    Ok(found)
+fn evidence(tx: Tx<'_>, id: i64) -> Result<Vec<Evidence>, StateError> {
+    tx.rows(
+        "SELECT file, line, \"offset\", excerpt, spans FROM evidence WHERE match = ?1 ORDER BY seq",
+        values![id],
+        |row| {
+            let spans: String = row.get(4)?;
+            Ok(Evidence {
+                file: row.get(0)?,
+                line: unsigned(row.get(1)?),
+                offset: unsigned(row.get(2)?),
+                excerpt: row.get(3)?,
+                spans: serde_json::from_str(&spans)?,
+            })
+        },
+    )
 }
 
-fn history(tx: &Connection, id: i64) -> Result<Vec<PassedVerdict>, StateError> {
-    let mut query = tx.prepare_cached(
+fn history(tx: Tx<'_>, id: i64) -> Result<Vec<PassedVerdict>, StateError> {
+    tx.rows(
         "SELECT verdict, rules_version, at, fingerprints FROM verdicts WHERE build = ?1 ORDER BY id",
-    )?;
-    let rows = query.query_map([id], |row| {
-        let verdict: String = row.get(0)?;
-        let fingerprints: String = row.get(3)?;
-        Ok((verdict, row.get(1)?, time(row.get(2)?), fingerprints))
-    })?;
-    let mut passed = Vec::new();
-    for row in rows {
-        let (verdict, rules_version, at, fingerprints) = row?;
-        passed.push(PassedVerdict {
-            verdict: word(&verdict)?,
-            rules_version,
-            at,
-            fingerprints: serde_json::from_str(&fingerprints)?,
-        });
-    }
-    Ok(passed)
+        values![id],
+        |row| {
+            let (verdict, fingerprints): (String, String) = (row.get(0)?, row.get(3)?);
+            Ok(PassedVerdict {
+                verdict: word(&verdict)?,
+                rules_version: row.get(1)?,
+                at: time(row.get(2)?),
+                fingerprints: serde_json::from_str(&fingerprints)?,
+            })
+        },
+    )
 }

@@ -1,13 +1,12 @@
 //! Lists of builds.
 
+use super::sql::{Tx, Value, values};
 use super::{
     BuildFilter, BuildRow, Page, RowMatch, State, StateError, builds, micros, signed, time,
     unsigned,
 };
 use crate::event::{BugRef, Build};
 use jiff::Timestamp;
-use rusqlite::types::Value;
-use rusqlite::{Connection, params_from_iter};
 
 /// Rows of a list when nothing is said.
 pub(super) const DEFAULT_LIMIT: u64 = 50;
@@ -32,12 +31,16 @@ pub(super) fn limit_of(asked: u64) -> u64 {
 #[derive(Default)]
 pub(super) struct Conditions {
     sql: Vec<&'static str>,
-    values: Vec<Value>,
+    values: Vec<Value<'static>>,
 }
 
 impl Conditions {
     /// Adds a condition; each `?` in it takes one of the values.
-    pub(super) fn add(&mut self, sql: &'static str, values: impl IntoIterator<Item = Value>) {
+    pub(super) fn add(
+        &mut self,
+        sql: &'static str,
+        values: impl IntoIterator<Item = Value<'static>>,
+    ) {
         self.sql.push(sql);
         self.values.extend(values);
     }
@@ -45,12 +48,12 @@ impl Conditions {
     /// Adds `column = value` when there is a value.
     pub(super) fn equal(&mut self, sql: &'static str, value: Option<&str>) {
         if let Some(value) = value {
-            self.add(sql, [Value::from(value.to_owned())]);
+            self.add(sql, [Value::owned(value)]);
         }
     }
 
     /// The `WHERE` clause and its values.
-    pub(super) fn finish(self) -> (String, Vec<Value>) {
+    pub(super) fn finish(self) -> (String, Vec<Value<'static>>) {
         if self.sql.is_empty() {
             return (String::new(), self.values);
         }
@@ -87,46 +90,40 @@ fn conditions(filter: &BuildFilter, until: Option<Timestamp>) -> Conditions {
             .replace('%', "\\%")
             .replace('_', "\\_");
         all.add(
-            "(uuid || ' ' || coalesce(job, '') || ' ' || coalesce(project, '') || ' ' ||
+            "lower(uuid || ' ' || coalesce(job, '') || ' ' || coalesce(project, '') || ' ' ||
               coalesce(branch, '') || ' ' || coalesce(change, '') || ' ' || coalesce(result, ''))
              LIKE ? ESCAPE '\\'",
-            [Value::from(format!("%{escaped}%"))],
+            [Value::owned(format!("%{}%", escaped.to_ascii_lowercase()))],
         );
     }
     all
 }
 
 pub(super) fn select(
-    tx: &Connection,
+    tx: Tx<'_>,
     filter: &BuildFilter,
     until: Option<Timestamp>,
 ) -> Result<Page<BuildRow>, StateError> {
     let limit = limit_of(filter.limit);
     let (clause, mut values) = conditions(filter, until).finish();
-    let total: i64 = tx
-        .prepare_cached(&format!("SELECT count(*) FROM builds {clause}"))?
-        .query_row(params_from_iter(&values), |row| row.get(0))?;
+    let total: i64 = tx.value(&format!("SELECT count(*) FROM builds {clause}"), &values)?;
     values.push(Value::from(signed(limit)));
     values.push(Value::from(signed(filter.offset)));
-    let mut query = tx.prepare_cached(&format!(
-        "SELECT id, meta, verdict, at FROM builds {clause} ORDER BY at DESC, id DESC LIMIT ? OFFSET ?"
-    ))?;
-    let rows = query.query_map(params_from_iter(&values), |row| {
-        Ok((
-            row.get(0)?,
-            row.get::<_, String>(1)?,
-            row.get::<_, String>(2)?,
-            row.get(3)?,
-        ))
-    })?;
+    let rows = tx.rows(
+        &format!(
+            "SELECT id, meta, verdict, at FROM builds {clause}
+             ORDER BY at DESC, id DESC LIMIT ? OFFSET ?"
+        ),
+        &values,
+        |row| {
+            let (meta, verdict): (String, String) = (row.get(1)?, row.get(2)?);
+            let meta = serde_json::from_str(&meta)?;
+            let item = row_of(meta, builds::word(&verdict)?, time(row.get(3)?));
+            Ok((row.get(0)?, item))
+        },
+    )?;
     let mut items = Vec::new();
-    for row in rows {
-        let (id, meta, verdict, at) = row?;
-        let mut item = row_of(
-            serde_json::from_str(&meta)?,
-            builds::word(&verdict)?,
-            time(at),
-        );
+    for (id, mut item) in rows {
         item.matches = matches(tx, id)?;
         items.push(item);
     }
@@ -156,19 +153,19 @@ fn row_of(build: Build, verdict: crate::event::Verdict, at: Timestamp) -> BuildR
     }
 }
 
-fn matches(tx: &Connection, build: i64) -> Result<Vec<RowMatch>, StateError> {
-    let mut query = tx.prepare_cached(
+fn matches(tx: Tx<'_>, build: i64) -> Result<Vec<RowMatch>, StateError> {
+    tx.rows(
         "SELECT fingerprint, title, bug_name, bug_url FROM matches WHERE build = ?1 ORDER BY id",
-    )?;
-    let rows = query.query_map([build], |row| {
-        Ok(RowMatch {
-            fingerprint: row.get(0)?,
-            title: row.get(1)?,
-            bug: BugRef {
-                name: row.get(2)?,
-                url: row.get(3)?,
-            },
-        })
-    })?;
-    Ok(rows.collect::<Result<_, _>>()?)
+        values![build],
+        |row| {
+            Ok(RowMatch {
+                fingerprint: row.get(0)?,
+                title: row.get(1)?,
+                bug: BugRef {
+                    name: row.get(2)?,
+                    url: row.get(3)?,
+                },
+            })
+        },
+    )
 }

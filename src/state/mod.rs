@@ -1,23 +1,29 @@
 //! What must survive a restart: builds, their logs' names, verdicts with matches and evidence, notes
-//! that wait to be said, reports and the audit log. One `SQLite` file.
+//! that wait to be said, reports and the audit log. One `SQLite` file, or a `PostgreSQL` database that
+//! several processes share.
 //!
 //! In: builds, verdicts and notes. Out: rows and exact counts. Invariants: a verdict, its matches,
 //! their evidence and its notes are written in one transaction; times are whole microseconds in UTC;
 //! every call is idempotent or says what it changed. Calls block: an async caller uses
-//! `spawn_blocking`.
+//! `spawn_blocking`. What is said in SQL is said once for both databases (`sql.rs`).
 
 mod audit;
 mod builds;
+mod lease;
 mod list;
 mod lock;
 mod notes;
+mod postgres;
 mod reports;
-mod schema;
+mod sql;
+mod sqlite;
 mod stats;
 mod types;
 mod verdicts;
 
+pub use lease::Role;
 pub use lock::FolderLock;
+pub use postgres::ServerError;
 pub use types::{
     Age, AuditRow, BuildFilter, BuildRow, FingerprintStats, Job, LogRow, NewNote, Note, NoteFilter,
     NoteState, Page, PassedVerdict, ReportData, ReportRow, RowMatch, StoredBuild, StoredReport,
@@ -25,15 +31,8 @@ pub use types::{
 };
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use sql::Tx;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
-
-/// How long a connection waits for another one's lock before it gives up.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-/// Reading connections that are kept open between calls.
-const KEPT_READERS: usize = 4;
 
 /// What can go wrong with the state.
 #[derive(Debug, thiserror::Error)]
@@ -41,6 +40,19 @@ pub enum StateError {
     /// The database refused.
     #[error("state database: {0}")]
     Database(#[from] rusqlite::Error),
+    /// The server refused or cannot be reached.
+    #[error("state database: {0}")]
+    Server(#[from] ServerError),
+    /// The logs in the shared folder belong to another state.
+    #[error(
+        "folder {path} does not hold the logs of the state in {place}, other whorls use another folder: give all of them the same `state.shared-dir`"
+    )]
+    OtherLogs {
+        /// The folder.
+        path: PathBuf,
+        /// The database.
+        place: String,
+    },
     /// A stored or given document is not what it should be.
     #[error("state database holds a document that cannot be read: {0}")]
     Document(#[from] serde_json::Error),
@@ -52,14 +64,14 @@ pub enum StateError {
         /// What the system says.
         source: std::io::Error,
     },
-    /// The file was written by a newer program.
+    /// The database was written by a newer program.
     #[error(
-        "state file {path} has format {found}, this program knows up to {known}: use the newer whorl that wrote it, or another folder"
+        "state {place} has format {found}, this program knows up to {known}: use the newer whorl that wrote it, or another place"
     )]
     Newer {
-        /// The file.
-        path: PathBuf,
-        /// The version in the file.
+        /// The file or database.
+        place: String,
+        /// The version that it has.
         found: i64,
         /// The newest version that this program knows.
         known: i64,
@@ -88,92 +100,72 @@ pub enum StateError {
     Value(String),
 }
 
+impl From<tokio_postgres::Error> for StateError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Server(error.into())
+    }
+}
+
 /// The state database. Share it by `Arc`; every method may be called from any thread.
 #[derive(Debug)]
 pub struct State {
-    path: PathBuf,
-    writer: Mutex<Connection>,
-    readers: Mutex<Vec<Connection>>,
+    database: Database,
+}
+
+#[derive(Debug)]
+enum Database {
+    Sqlite(sqlite::Sqlite),
+    Postgres(Box<postgres::Postgres>),
 }
 
 impl State {
-    /// Opens the database at `path`, making or migrating it as needed.
+    /// Opens the `SQLite` file at `path`, making or migrating it as needed.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StateError> {
-        let path = path.as_ref().to_owned();
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).map_err(|source| StateError::File {
-                path: folder.to_owned(),
-                source,
-            })?;
-        }
-        let mut writer = connect(&path)?;
-        schema::migrate(&mut writer, &path)?;
-        Ok(Self {
-            path,
-            writer: Mutex::new(writer),
-            readers: Mutex::new(Vec::new()),
-        })
+        let database = Database::Sqlite(sqlite::Sqlite::open(path.as_ref())?);
+        Ok(Self { database })
     }
 
-    /// The database's file.
-    pub fn path(&self) -> &Path {
-        &self.path
+    /// Connects to the `PostgreSQL` database at `url` (`postgres://user:password@host:port/name`),
+    /// making or migrating the tables as needed.
+    pub fn connect(url: &str) -> Result<Self, StateError> {
+        let database = Database::Postgres(Box::new(postgres::Postgres::connect(url)?));
+        Ok(Self { database })
+    }
+
+    /// Where the state is, without any secret.
+    pub fn place(&self) -> String {
+        match &self.database {
+            Database::Sqlite(file) => file.path().display().to_string(),
+            Database::Postgres(server) => server.place().to_owned(),
+        }
+    }
+
+    /// True when several processes may use this state at the same time.
+    pub fn shared(&self) -> bool {
+        matches!(self.database, Database::Postgres(_))
     }
 
     /// True when the database answers; for readiness checks.
     pub fn check(&self) -> Result<(), StateError> {
-        self.read(|tx| Ok(tx.query_row("SELECT 1", [], |_| Ok(()))?))
+        self.read(|tx| tx.value::<i64>("SELECT CAST(1 AS BIGINT)", &[]).map(|_| ()))
     }
 
-    /// Runs `work` in one writing transaction: all of it is kept, or nothing.
-    fn write<T>(
-        &self,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T, StateError>,
-    ) -> Result<T, StateError> {
-        let mut writer = held(&self.writer);
-        let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let done = work(&tx)?;
-        tx.commit()?;
-        Ok(done)
+    /// Runs `work` in one writing transaction: all of it is kept, or nothing. It may run more than
+    /// once, until nobody else was in its way.
+    fn write<T>(&self, work: impl Fn(Tx<'_>) -> Result<T, StateError>) -> Result<T, StateError> {
+        match &self.database {
+            Database::Sqlite(file) => file.write(work),
+            Database::Postgres(server) => server.write(work),
+        }
     }
 
     /// Runs `work` on one unchanging view of the database.
-    fn read<T>(
-        &self,
-        work: impl FnOnce(&Transaction<'_>) -> Result<T, StateError>,
-    ) -> Result<T, StateError> {
-        let kept = held(&self.readers).pop();
-        let mut reader = match kept {
-            Some(reader) => reader,
-            None => connect(&self.path)?,
-        };
-        let tx = reader.transaction()?;
-        let found = work(&tx)?;
-        tx.finish()?;
-        let mut readers = held(&self.readers);
-        if readers.len() < KEPT_READERS {
-            readers.push(reader);
+    fn read<T>(&self, work: impl Fn(Tx<'_>) -> Result<T, StateError>) -> Result<T, StateError> {
+        match &self.database {
+            Database::Sqlite(file) => file.read(work),
+            Database::Postgres(server) => server.read(work),
         }
-        Ok(found)
     }
-}
-
-/// A panic elsewhere leaves no half-done transaction behind, so a poisoned lock is still good.
-fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
-    lock.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn connect(path: &Path) -> Result<Connection, StateError> {
-    let connection = Connection::open(path)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
-    connection.pragma_update(None, "foreign_keys", true)?;
-    // What was acknowledged survives a power cut: a sender does not send it again.
-    connection.pragma_update(None, "synchronous", "FULL")?;
-    // 32 MB: the report reads every match of the window once.
-    connection.pragma_update(None, "cache_size", -32_768)?;
-    connection.set_prepared_statement_cache_capacity(64);
-    Ok(connection)
 }
 
 fn micros(time: Timestamp) -> i64 {

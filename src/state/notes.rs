@@ -1,13 +1,12 @@
 //! The outbox: what is to be said, and that it is said once.
 
 use super::list::{Conditions, limit_of};
+use super::sql::{Row, Tx, Value, values};
 use super::{
     Age, NewNote, Note, NoteFilter, NoteState, Page, State, StateError, micros, signed, time,
     unsigned,
 };
 use jiff::Timestamp;
-use rusqlite::types::Value;
-use rusqlite::{Connection, Row, params, params_from_iter};
 
 const COLUMNS: &str = "n.id, b.uuid, n.target, n.kind, n.text, n.json, n.state, n.attempts, \
      n.created_at, n.next_try, n.delivered_at, n.error, n.taken";
@@ -15,23 +14,14 @@ const COLUMNS: &str = "n.id, b.uuid, n.target, n.kind, n.text, n.json, n.state, 
 impl State {
     /// Notes that are to be tried now, the longest waiting first.
     pub fn due_notes(&self, now: Timestamp, limit: u64) -> Result<Vec<Note>, StateError> {
-        self.read(|tx| {
-            select(
-                tx,
-                "WHERE n.state = 'due' AND n.next_try <= ? ORDER BY n.next_try, n.id LIMIT ?",
-                &[Value::from(micros(now)), Value::from(signed(limit))],
-            )
-        })
+        self.read(|tx| due(tx, micros(now), signed(limit)))
     }
 
     /// When the next note is to be tried, if any waits.
     pub fn next_note_at(&self) -> Result<Option<Timestamp>, StateError> {
         self.read(|tx| {
-            let next: Option<i64> = tx.query_row(
-                "SELECT min(next_try) FROM notes WHERE state = 'due'",
-                [],
-                |row| row.get(0),
-            )?;
+            let next: Option<i64> =
+                tx.value("SELECT min(next_try) FROM notes WHERE state = 'due'", &[])?;
             Ok(next.map(time))
         })
     }
@@ -41,7 +31,7 @@ impl State {
         self.change_note(
             "UPDATE notes SET state = 'delivered', delivered_at = ?2, error = NULL WHERE id = ?1",
             id,
-            params![id, micros(at)],
+            values![id, micros(at)],
         )
     }
 
@@ -50,7 +40,7 @@ impl State {
         self.change_note(
             "UPDATE notes SET taken = ?2 WHERE id = ?1",
             id,
-            params![id, serde_json::to_string(receivers)?],
+            values![id, serde_json::to_string(receivers)?],
         )
     }
 
@@ -65,16 +55,17 @@ impl State {
         self.change_note(
             "UPDATE notes SET attempts = attempts + 1, error = ?2, next_try = ?3 WHERE id = ?1",
             id,
-            params![id, error, micros(next_try)],
+            values![id, error, micros(next_try)],
         )
     }
 
     /// Records a last try in vain: the note waits for a person.
     pub fn note_parked(&self, id: i64, error: &str) -> Result<(), StateError> {
         self.change_note(
-            "UPDATE notes SET attempts = attempts + 1, error = ?2, state = 'parked' WHERE id = ?1",
+            "UPDATE notes SET attempts = attempts + 1, error = ?2,
+             state = CASE state WHEN 'delivered' THEN state ELSE 'parked' END WHERE id = ?1",
             id,
-            params![id, error],
+            values![id, error],
         )
     }
 
@@ -84,7 +75,7 @@ impl State {
             "UPDATE notes SET state = CASE state WHEN 'parked' THEN 'due' ELSE state END,
              attempts = 0, next_try = ?2 WHERE id = ?1",
             id,
-            params![id, micros(Timestamp::now())],
+            values![id, micros(Timestamp::now())],
         )
     }
 
@@ -94,14 +85,14 @@ impl State {
         all.equal("n.state = ?", filter.state.map(NoteState::as_str));
         all.equal("n.target = ?", filter.target.as_deref());
         all.equal("b.uuid = ?", filter.build.as_deref());
-        let (clause, mut values) = all.finish();
+        let (clause, values) = all.finish();
         let limit = limit_of(filter.limit);
         self.read(|tx| {
-            let total: i64 = tx.query_row(
+            let total: i64 = tx.value(
                 &format!("SELECT count(*) FROM notes n JOIN builds b ON b.id = n.build {clause}"),
-                params_from_iter(&values),
-                |row| row.get(0),
+                &values,
             )?;
+            let mut values = values.clone();
             values.push(Value::from(signed(limit)));
             values.push(Value::from(signed(filter.offset)));
             let tail = format!("{clause} ORDER BY n.id DESC LIMIT ? OFFSET ?");
@@ -117,35 +108,38 @@ impl State {
     /// Number of notes by state.
     pub fn note_counts(&self) -> Result<Vec<(NoteState, u64)>, StateError> {
         self.read(|tx| {
-            let mut query =
-                tx.prepare_cached("SELECT state, count(*) FROM notes GROUP BY state")?;
-            let rows = query.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
-            let mut counts = Vec::new();
-            for row in rows {
-                let (state, count) = row?;
-                counts.push((NoteState::parse(&state)?, unsigned(count)));
-            }
-            Ok(counts)
+            tx.rows(
+                "SELECT state, count(*) FROM notes GROUP BY state",
+                &[],
+                |row| {
+                    let state: String = row.get(0)?;
+                    Ok((NoteState::parse(&state)?, unsigned(row.get(1)?)))
+                },
+            )
         })
     }
 
-    fn change_note(
-        &self,
-        sql: &str,
-        id: i64,
-        values: impl rusqlite::Params,
-    ) -> Result<(), StateError> {
-        self.write(|tx| match tx.prepare_cached(sql)?.execute(values)? {
+    fn change_note(&self, sql: &str, id: i64, values: &[Value<'_>]) -> Result<(), StateError> {
+        self.write(|tx| match tx.run(sql, values)? {
             0 => Err(StateError::NoSuchNote(id)),
             _ => Ok(()),
         })
     }
 }
 
+/// Notes that are to be tried at `now`, the longest waiting first.
+pub(super) fn due(tx: Tx<'_>, now: i64, limit: i64) -> Result<Vec<Note>, StateError> {
+    select(
+        tx,
+        "WHERE n.state = 'due' AND n.next_try <= ? ORDER BY n.next_try, n.id LIMIT ?",
+        values![now, limit],
+    )
+}
+
 /// Puts notes into the outbox. Those that wait and are no longer right are superseded, those that are
 /// still right are brought up to date. A target that was told of a build is not told again.
 pub(super) fn enqueue(
-    tx: &Connection,
+    tx: Tx<'_>,
     build: i64,
     notes: &[NewNote],
     age: Age,
@@ -156,17 +150,17 @@ pub(super) fn enqueue(
         if told(tx, build, &note.target)? || (age == Age::OldHat && !known(tx, build, note)?) {
             continue;
         }
-        tx.execute(
+        tx.run(
             "INSERT INTO notes (build, target, kind, text, json, created_at, next_try)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)
              ON CONFLICT (build, target, kind) DO UPDATE SET
              text = excluded.text, json = excluded.json,
-             state = CASE state WHEN 'superseded' THEN 'due' ELSE state END",
-            params![
+             state = CASE notes.state WHEN 'superseded' THEN 'due' ELSE notes.state END",
+            values![
                 build,
-                note.target,
-                note.kind,
-                note.text,
+                &note.target,
+                &note.kind,
+                &note.text,
                 serde_json::to_string(&note.json)?,
                 micros(now)
             ],
@@ -176,74 +170,67 @@ pub(super) fn enqueue(
 }
 
 /// Takes back what waits to be said and is not among `notes`.
-fn supersede(tx: &Connection, build: i64, notes: &[NewNote]) -> Result<(), StateError> {
-    let kept: Vec<_> = notes
-        .iter()
-        .map(|n| format!("{}/{}", n.target, n.kind))
-        .collect();
-    tx.execute(
-        "UPDATE notes SET state = 'superseded'
-         WHERE build = ?1 AND state IN ('due', 'parked') AND taken = '[]'
-         AND target || '/' || kind NOT IN (SELECT value FROM json_each(?2))",
-        params![build, serde_json::to_string(&kept)?],
+fn supersede(tx: Tx<'_>, build: i64, notes: &[NewNote]) -> Result<(), StateError> {
+    let waiting = tx.rows(
+        "SELECT id, target, kind FROM notes
+         WHERE build = ?1 AND state IN ('due', 'parked') AND taken = '[]'",
+        values![build],
+        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
     )?;
+    for (id, target, kind) in waiting {
+        let (id, target, kind): (i64, String, String) = (id, target, kind);
+        if notes.iter().any(|n| n.target == target && n.kind == kind) {
+            continue;
+        }
+        tx.run(
+            "UPDATE notes SET state = 'superseded'
+             WHERE id = ?1 AND state IN ('due', 'parked') AND taken = '[]'",
+            values![id],
+        )?;
+    }
     Ok(())
 }
 
 /// True when such a note was made before.
-fn known(tx: &Connection, build: i64, note: &NewNote) -> Result<bool, StateError> {
-    Ok(tx.query_row(
+fn known(tx: Tx<'_>, build: i64, note: &NewNote) -> Result<bool, StateError> {
+    tx.value(
         "SELECT EXISTS (SELECT 1 FROM notes WHERE build = ?1 AND target = ?2 AND kind = ?3)",
-        params![build, note.target, note.kind],
-        |row| row.get(0),
-    )?)
+        values![build, &note.target, &note.kind],
+    )
 }
 
 /// True when somebody behind the target has heard of the build.
-fn told(tx: &Connection, build: i64, target: &str) -> Result<bool, StateError> {
-    Ok(tx.query_row(
+fn told(tx: Tx<'_>, build: i64, target: &str) -> Result<bool, StateError> {
+    tx.value(
         "SELECT EXISTS (SELECT 1 FROM notes WHERE build = ?1 AND target = ?2
          AND (state = 'delivered' OR taken <> '[]'))",
-        params![build, target],
-        |row| row.get(0),
-    )?)
+        values![build, target],
+    )
 }
 
-fn select(tx: &Connection, tail: &str, values: &[Value]) -> Result<Vec<Note>, StateError> {
-    let mut query = tx.prepare_cached(&format!(
-        "SELECT {COLUMNS} FROM notes n JOIN builds b ON b.id = n.build {tail}"
-    ))?;
-    let rows = query.query_map(params_from_iter(values), |row| {
-        let json: String = row.get(5)?;
-        let state: String = row.get(6)?;
-        let taken: String = row.get(12)?;
-        Ok((json, state, taken, note_of(row)?))
-    })?;
-    let mut notes = Vec::new();
-    for row in rows {
-        let (json, state, taken, mut note) = row?;
-        note.json = serde_json::from_str(&json)?;
-        note.taken = serde_json::from_str(&taken)?;
-        note.state = NoteState::parse(&state)?;
-        notes.push(note);
-    }
-    Ok(notes)
+fn select(tx: Tx<'_>, tail: &str, values: &[Value<'_>]) -> Result<Vec<Note>, StateError> {
+    tx.rows(
+        &format!("SELECT {COLUMNS} FROM notes n JOIN builds b ON b.id = n.build {tail}"),
+        values,
+        note_of,
+    )
 }
 
-fn note_of(row: &Row<'_>) -> rusqlite::Result<Note> {
+fn note_of(row: &Row<'_>) -> Result<Note, StateError> {
+    let (json, state, taken): (String, String, String) = (row.get(5)?, row.get(6)?, row.get(12)?);
     Ok(Note {
         id: row.get(0)?,
         build: row.get(1)?,
         target: row.get(2)?,
         kind: row.get(3)?,
         text: row.get(4)?,
-        json: serde_json::Value::Null,
-        state: NoteState::Due,
-        attempts: row.get(7)?,
+        json: serde_json::from_str(&json)?,
+        state: NoteState::parse(&state)?,
+        attempts: u32::try_from(row.get::<i64>(7)?).unwrap_or(u32::MAX),
         created_at: time(row.get(8)?),
         next_try: time(row.get(9)?),
-        delivered_at: row.get::<_, Option<i64>>(10)?.map(time),
+        delivered_at: row.get::<Option<i64>>(10)?.map(time),
         error: row.get(11)?,
-        taken: Vec::new(),
+        taken: serde_json::from_str(&taken)?,
     })
 }

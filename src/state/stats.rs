@@ -1,12 +1,12 @@
 //! Exact counts. A match is stored once per build, so counting its rows counts distinct builds.
 
+use super::sql::{Tx, values};
 use super::{
     BuildFilter, FingerprintStats, ReportData, State, StateError, Tally, builds, list, micros,
     time, unsigned,
 };
 use crate::event::Verdict;
 use jiff::{SignedDuration, Timestamp};
-use rusqlite::{Connection, OptionalExtension, params};
 use std::collections::BTreeMap;
 
 /// The short window.
@@ -44,15 +44,14 @@ impl State {
     /// Number of builds by verdict, of all that are stored.
     pub fn verdict_counts(&self) -> Result<Vec<(Verdict, u64)>, StateError> {
         self.read(|tx| {
-            let mut query =
-                tx.prepare_cached("SELECT verdict, count(*) FROM builds GROUP BY verdict")?;
-            let rows = query.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
-            let mut counts = Vec::new();
-            for row in rows {
-                let (verdict, count) = row?;
-                counts.push((builds::word(&verdict)?, unsigned(count)));
-            }
-            Ok(counts)
+            tx.rows(
+                "SELECT verdict, count(*) FROM builds GROUP BY verdict",
+                &[],
+                |row| {
+                    let verdict: String = row.get(0)?;
+                    Ok((builds::word(&verdict)?, unsigned(row.get(1)?)))
+                },
+            )
         })
     }
 }
@@ -61,79 +60,70 @@ fn back(now: Timestamp, by: SignedDuration) -> Timestamp {
     now.checked_sub(by).unwrap_or(Timestamp::MIN)
 }
 
-fn latest_rules(tx: &Connection) -> Result<Option<String>, StateError> {
-    Ok(tx
-        .query_row(
-            "SELECT rules_version FROM verdicts ORDER BY id DESC LIMIT 1",
-            [],
-            |row| row.get(0),
-        )
-        .optional()?)
+fn latest_rules(tx: Tx<'_>) -> Result<Option<String>, StateError> {
+    tx.maybe(
+        "SELECT rules_version FROM verdicts ORDER BY id DESC LIMIT 1",
+        &[],
+        |row| row.get(0),
+    )
 }
 
-fn tallies(tx: &Connection, now: Timestamp) -> Result<Vec<Tally>, StateError> {
-    let mut query = tx.prepare_cached(
-        "SELECT project, pipeline, job, branch, verdict, count(*), sum(at >= ?2) FROM builds
+fn tallies(tx: Tx<'_>, now: Timestamp) -> Result<Vec<Tally>, StateError> {
+    tx.rows(
+        "SELECT project, pipeline, job, branch, verdict, count(*),
+                count(*) FILTER (WHERE at >= ?2) FROM builds
          WHERE failed = 1 AND at >= ?1 AND at <= ?3
          GROUP BY project, pipeline, job, branch, verdict",
-    )?;
-    let window = params![
-        micros(back(now, TEN_DAYS)),
-        micros(back(now, DAY)),
-        micros(now)
-    ];
-    let rows = query.query_map(window, |row| {
-        let tally = Tally {
-            project: row.get(0)?,
-            pipeline: row.get(1)?,
-            job: row.get(2)?,
-            branch: row.get(3)?,
-            verdict: Verdict::Pending,
-            builds_10d: unsigned(row.get(5)?),
-            builds_24h: unsigned(row.get(6)?),
-        };
-        Ok((row.get::<_, String>(4)?, tally))
-    })?;
-    let mut tallies = Vec::new();
-    for row in rows {
-        let (verdict, mut tally) = row?;
-        tally.verdict = builds::word(&verdict)?;
-        tallies.push(tally);
-    }
-    Ok(tallies)
+        values![
+            micros(back(now, TEN_DAYS)),
+            micros(back(now, DAY)),
+            micros(now)
+        ],
+        |row| {
+            let verdict: String = row.get(4)?;
+            Ok(Tally {
+                project: row.get(0)?,
+                pipeline: row.get(1)?,
+                job: row.get(2)?,
+                branch: row.get(3)?,
+                verdict: builds::word(&verdict)?,
+                builds_10d: unsigned(row.get(5)?),
+                builds_24h: unsigned(row.get(6)?),
+            })
+        },
+    )
 }
 
-fn fingerprints(tx: &Connection, now: Timestamp) -> Result<Vec<FingerprintStats>, StateError> {
-    let mut query = tx.prepare_cached(
+fn fingerprints(tx: Tx<'_>, now: Timestamp) -> Result<Vec<FingerprintStats>, StateError> {
+    let mut all = tx.rows(
         "SELECT fingerprint,
-                coalesce(sum(hits) FILTER (WHERE failed = 1 AND at >= ?2), 0),
-                coalesce(sum(hits) FILTER (WHERE failed = 1 AND at >= ?1), 0),
+                CAST(coalesce(sum(hits) FILTER (WHERE failed = 1 AND at >= ?2), 0) AS BIGINT),
+                CAST(coalesce(sum(hits) FILTER (WHERE failed = 1 AND at >= ?1), 0) AS BIGINT),
                 count(*) FILTER (WHERE failed = 1 AND at >= ?2),
                 count(*) FILTER (WHERE failed = 1 AND at >= ?1),
                 count(*) FILTER (WHERE failed = 0 AND at >= ?1),
                 min(at) FILTER (WHERE failed = 1),
                 max(at) FILTER (WHERE failed = 1)
          FROM matches WHERE at <= ?3 GROUP BY fingerprint ORDER BY fingerprint",
+        values![
+            micros(back(now, TEN_DAYS)),
+            micros(back(now, DAY)),
+            micros(now)
+        ],
+        |row| {
+            Ok(FingerprintStats {
+                fingerprint: row.get(0)?,
+                hits_24h: unsigned(row.get(1)?),
+                hits_10d: unsigned(row.get(2)?),
+                builds_24h: unsigned(row.get(3)?),
+                builds_10d: unsigned(row.get(4)?),
+                passing_builds_10d: unsigned(row.get(5)?),
+                first_seen: row.get::<Option<i64>>(6)?.map(time),
+                last_seen: row.get::<Option<i64>>(7)?.map(time),
+                histogram: Vec::new(),
+            })
+        },
     )?;
-    let window = params![
-        micros(back(now, TEN_DAYS)),
-        micros(back(now, DAY)),
-        micros(now)
-    ];
-    let rows = query.query_map(window, |row| {
-        Ok(FingerprintStats {
-            fingerprint: row.get(0)?,
-            hits_24h: unsigned(row.get(1)?),
-            hits_10d: unsigned(row.get(2)?),
-            builds_24h: unsigned(row.get(3)?),
-            builds_10d: unsigned(row.get(4)?),
-            passing_builds_10d: unsigned(row.get(5)?),
-            first_seen: row.get::<_, Option<i64>>(6)?.map(time),
-            last_seen: row.get::<_, Option<i64>>(7)?.map(time),
-            histogram: Vec::new(),
-        })
-    })?;
-    let mut all = rows.collect::<Result<Vec<_>, _>>()?;
     let mut hours = hours(tx, now)?;
     for one in &mut all {
         one.histogram = hours.remove(&one.fingerprint).unwrap_or_default();
@@ -143,20 +133,19 @@ fn fingerprints(tx: &Connection, now: Timestamp) -> Result<Vec<FingerprintStats>
 
 type Hours = BTreeMap<String, Vec<(Timestamp, u64)>>;
 
-fn hours(tx: &Connection, now: Timestamp) -> Result<Hours, StateError> {
-    let mut query = tx.prepare_cached(
+fn hours(tx: Tx<'_>, now: Timestamp) -> Result<Hours, StateError> {
+    let rows = tx.rows(
         "SELECT fingerprint, at / ?3 AS hour, count(*) FROM matches
          WHERE failed = 1 AND at >= ?1 AND at <= ?2 GROUP BY fingerprint, hour
          ORDER BY fingerprint, hour",
+        values![micros(back(now, TEN_DAYS)), micros(now), HOUR],
+        |row| {
+            let hour: i64 = row.get(1)?;
+            Ok((row.get(0)?, time(hour * HOUR), unsigned(row.get(2)?)))
+        },
     )?;
-    let window = params![micros(back(now, TEN_DAYS)), micros(now), HOUR];
-    let rows = query.query_map(window, |row| {
-        let hour: i64 = row.get(1)?;
-        Ok((row.get(0)?, time(hour * HOUR), unsigned(row.get(2)?)))
-    })?;
     let mut hours = Hours::new();
-    for row in rows {
-        let (fingerprint, hour, count) = row?;
+    for (fingerprint, hour, count) in rows {
         hours.entry(fingerprint).or_default().push((hour, count));
     }
     Ok(hours)

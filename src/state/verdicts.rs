@@ -1,9 +1,9 @@
 //! Verdicts: recorded whole, with matches, evidence and notes, and what still waits for one.
 
+use super::sql::{Tx, Value, values};
 use super::types::ids;
 use super::{Age, NewNote, State, StateError, VerdictRecord, builds, micros, notes, signed};
 use crate::event::{Match, Verdict};
-use rusqlite::{Connection, params};
 
 impl State {
     /// Records a verdict with its matches and their evidence, and puts the notes into the outbox,
@@ -14,12 +14,10 @@ impl State {
         notes: &[NewNote],
     ) -> Result<Verdict, StateError> {
         self.write(|tx| {
-            let id = builds::id_of(tx, &record.uuid)?
+            let id = builds::locked(tx, &record.uuid)?
                 .ok_or_else(|| StateError::NoSuchBuild(record.uuid.clone()))?;
             let before: String =
-                tx.query_row("SELECT verdict FROM builds WHERE id = ?1", [id], |row| {
-                    row.get(0)
-                })?;
+                tx.value("SELECT verdict FROM builds WHERE id = ?1", values![id])?;
             keep(tx, id, record, notes, Age::News)?;
             builds::word(&before)
         })
@@ -27,7 +25,8 @@ impl State {
 
     /// Records a verdict as [`State::record_verdict`] does, if what it was reached with is still all
     /// that is known of the build; false, and nothing is changed, when it is not: then the build is to
-    /// be looked at once more.
+    /// be looked at once more. Where several processes share the state, the build must have been taken
+    /// by [`State::take`] and not be lost since.
     pub fn record_verdict_of(
         &self,
         generation: u64,
@@ -36,13 +35,10 @@ impl State {
         age: Age,
     ) -> Result<bool, StateError> {
         self.write(|tx| {
-            let id = builds::id_of(tx, &record.uuid)?
+            let id = builds::locked(tx, &record.uuid)?
                 .ok_or_else(|| StateError::NoSuchBuild(record.uuid.clone()))?;
-            let now: i64 =
-                tx.query_row("SELECT generation FROM builds WHERE id = ?1", [id], |row| {
-                    row.get(0)
-                })?;
-            if now != signed(generation) {
+            let now: i64 = tx.value("SELECT generation FROM builds WHERE id = ?1", values![id])?;
+            if now != signed(generation) || !self.give_back(tx, id)? {
                 return Ok(false);
             }
             keep(tx, id, record, notes, age)?;
@@ -58,7 +54,7 @@ impl State {
                 tx,
                 "SELECT uuid FROM builds WHERE waiting = 1 AND completed_at IS NOT NULL
                  ORDER BY completed_at, id",
-                [],
+                &[],
             )
         })
     }
@@ -72,7 +68,7 @@ impl State {
                 "SELECT uuid FROM builds WHERE waiting = 0
                  AND (rules_version < ?1 OR rules_version > ?1 OR rules_version IS NULL)
                  ORDER BY at DESC, id DESC LIMIT ?2",
-                params![rules_version, signed(limit)],
+                values![rules_version, signed(limit)],
             )
         })
     }
@@ -80,11 +76,10 @@ impl State {
     /// How many builds [`State::stale`] would list without a limit.
     pub fn stale_count(&self, rules_version: &str) -> Result<u64, StateError> {
         self.read(|tx| {
-            let count: i64 = tx.query_row(
+            let count: i64 = tx.value(
                 "SELECT count(*) FROM builds WHERE waiting = 0
                  AND (rules_version < ?1 OR rules_version > ?1 OR rules_version IS NULL)",
-                [rules_version],
-                |row| row.get(0),
+                values![rules_version],
             )?;
             Ok(super::unsigned(count))
         })
@@ -93,14 +88,14 @@ impl State {
 
 /// Writes a verdict with all that belongs to it.
 fn keep(
-    tx: &Connection,
+    tx: Tx<'_>,
     id: i64,
     record: &VerdictRecord,
     notes: &[NewNote],
     age: Age,
 ) -> Result<(), StateError> {
     point(tx, id, record)?;
-    tx.execute("DELETE FROM matches WHERE build = ?1", [id])?;
+    tx.run("DELETE FROM matches WHERE build = ?1", values![id])?;
     for one in &record.matches {
         insert_match(tx, id, one)?;
     }
@@ -108,78 +103,72 @@ fn keep(
 }
 
 /// Adds to the history and makes the build point to it.
-fn point(tx: &Connection, id: i64, record: &VerdictRecord) -> Result<(), StateError> {
+fn point(tx: Tx<'_>, id: i64, record: &VerdictRecord) -> Result<(), StateError> {
     let problems = serde_json::to_string(&record.problems)?;
-    tx.prepare_cached(
+    let entry: i64 = tx.value(
         "INSERT INTO verdicts (build, verdict, rules_version, at, problems, fingerprints)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-    )?
-    .execute(params![
-        id,
-        record.verdict.as_str(),
-        record.rules_version,
-        micros(record.at),
-        problems,
-        serde_json::to_string(&ids(&record.matches))?,
-    ])?;
-    tx.prepare_cached(
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6) RETURNING id",
+        values![
+            id,
+            record.verdict.as_str(),
+            &record.rules_version,
+            micros(record.at),
+            &problems,
+            serde_json::to_string(&ids(&record.matches))?,
+        ],
+    )?;
+    tx.run(
         "UPDATE builds SET verdict = ?2, rules_version = ?3, verdict_at = ?4, problems = ?5,
          verdict_id = ?6, waiting = 0 WHERE id = ?1",
-    )?
-    .execute(params![
-        id,
-        record.verdict.as_str(),
-        record.rules_version,
-        micros(record.at),
-        problems,
-        tx.last_insert_rowid(),
-    ])?;
+        values![
+            id,
+            record.verdict.as_str(),
+            &record.rules_version,
+            micros(record.at),
+            &problems,
+            entry,
+        ],
+    )?;
     Ok(())
 }
 
-fn insert_match(tx: &Connection, build: i64, one: &Match) -> Result<(), StateError> {
-    tx.prepare_cached(
+fn insert_match(tx: Tx<'_>, build: i64, one: &Match) -> Result<(), StateError> {
+    let id: i64 = tx.value(
         "INSERT INTO matches (build, fingerprint, at, failed, hits, title, bug_name, bug_url,
          advice, category, returned, quiet)
-         SELECT id, ?2, at, failed, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10 FROM builds WHERE id = ?1",
-    )?
-    .execute(params![
-        build,
-        one.fingerprint,
-        signed(one.hits),
-        one.title,
-        one.bug.name,
-        one.bug.url,
-        one.advice,
-        one.category,
-        one.returned,
-        one.quiet,
-    ])?;
-    let id = tx.last_insert_rowid();
-    let mut insert = tx.prepare_cached(
-        "INSERT INTO evidence (match, seq, file, line, offset, excerpt, spans)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+         SELECT id, ?2, at, failed, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10 FROM builds WHERE id = ?1
+         RETURNING id",
+        values![
+            build,
+            &one.fingerprint,
+            signed(one.hits),
+            &one.title,
+            &one.bug.name,
+            &one.bug.url,
+            &one.advice,
+            &one.category,
+            one.returned,
+            one.quiet,
+        ],
     )?;
     for (seq, place) in (0_i64..).zip(&one.evidence) {
-        insert.execute(params![
-            id,
-            seq,
-            place.file,
-            signed(place.line),
-            signed(place.offset),
-            place.excerpt,
-            serde_json::to_string(&place.spans)?,
-        ])?;
+        tx.run(
+            "INSERT INTO evidence (match, seq, file, line, \"offset\", excerpt, spans)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            values![
+                id,
+                seq,
+                &place.file,
+                signed(place.line),
+                signed(place.offset),
+                &place.excerpt,
+                serde_json::to_string(&place.spans)?,
+            ],
+        )?;
     }
     Ok(())
 }
 
-fn names(
-    tx: &Connection,
-    sql: &str,
-    values: impl rusqlite::Params,
-) -> Result<Vec<String>, StateError> {
-    let mut query = tx.prepare_cached(sql)?;
-    let rows = query.query_map(values, |row| row.get(0))?;
-    Ok(rows.collect::<Result<_, _>>()?)
+fn names(tx: Tx<'_>, sql: &str, values: &[Value<'_>]) -> Result<Vec<String>, StateError> {
+    tx.rows(sql, values, |row| row.get(0))
 }

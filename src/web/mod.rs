@@ -94,7 +94,7 @@ impl App {
     }
 
     fn report_dir(&self) -> PathBuf {
-        self.config.data_dir.join("reports")
+        self.config.shared_dir().join("reports")
     }
 }
 

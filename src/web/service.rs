@@ -11,7 +11,7 @@ use crate::classify::spool::Spool;
 use crate::config::Config;
 use crate::note::webhook::{Deliverer, Settings};
 use crate::report::Schedule;
-use crate::state::{FolderLock, State, StateError};
+use crate::state::{FolderLock, Role, State, StateError};
 use jiff::{SignedDuration, Timestamp};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use std::net::SocketAddr;
@@ -25,6 +25,10 @@ use tokio_util::task::TaskTracker;
 const TICK: Duration = Duration::from_secs(1);
 /// How often old builds are dropped.
 const TIDY: Duration = Duration::from_secs(3600);
+/// How often it is looked for verdicts of other fingerprints where other processes give some.
+const SHARED_CHECK: Duration = Duration::from_secs(60);
+/// How long a stopping service tries to give back what it has taken.
+const GIVE_BACK: Duration = Duration::from_secs(5);
 /// Logs of a build that is not known, because a stop came between, are kept this long.
 const ORPHAN: SignedDuration = SignedDuration::from_hours(24);
 /// Stored builds that are asked for in one go.
@@ -102,9 +106,7 @@ impl Service {
         config.listen = listener.local_addr().map_err(io("address"))?;
         let base = config.notes.base_url.take();
         config.notes.base_url = Some(base.unwrap_or_else(|| own_url(config.listen)));
-        let state = Arc::new(State::open(config.data_dir.join("state.db"))?);
-        let spool =
-            Spool::open(&config.data_dir).map_err(io(config.data_dir.display().to_string()))?;
+        let (state, spool) = open_state(&config).await?;
         let engine: Arc<dyn Engine> = engine(&config, &spool, &state)?;
         let recorder = PrometheusBuilder::new().build_recorder();
         let meter = Arc::new(Meter::new(&recorder));
@@ -152,6 +154,9 @@ impl Service {
         let tasks = TaskTracker::new();
         let (app, stop) = (&self.app, &self.stop);
         let deliverer = deliverer(&app.config)?;
+        // Until the last build is done, which is later than `stop`.
+        let done = CancellationToken::new();
+        let leases = tokio::spawn(renew(app.state.clone(), done.clone()));
         background(
             &tasks,
             app,
@@ -195,8 +200,55 @@ impl Service {
         tasks.close();
         let rest = tokio::time::timeout(left, tasks.wait());
         let (clean, rest) = tokio::join!(self.app.pipeline.drain(left), rest);
+        done.cancel();
+        let given_back = tokio::time::timeout(GIVE_BACK, leases).await;
+        if given_back.is_err() {
+            tracing::warn!("leases could not be given back in time");
+        }
         tracing::info!(clean, "stopped");
         Ok(clean && rest.is_ok())
+    }
+}
+
+/// The state, and the logs that belong to it.
+async fn open_state(config: &Config) -> Result<(Arc<State>, Spool), ServiceError> {
+    let config = config.clone();
+    let opened = tokio::task::spawn_blocking(move || {
+        let state = match &config.state.url {
+            None => State::open(config.data_dir.join("state.db"))?,
+            Some(url) => State::connect(url.expose())?,
+        };
+        let folder = config.shared_dir();
+        state.own_logs(folder)?;
+        let spool = if state.shared() {
+            Spool::open_shared(folder)
+        } else {
+            Spool::open(folder)
+        };
+        let spool = spool.map_err(io(folder.display().to_string()))?;
+        Ok((Arc::new(state), spool))
+    });
+    let failed = |error: tokio::task::JoinError| io("state")(error.into());
+    opened.await.map_err(failed)?
+}
+
+/// Renews what this process has taken of a state that several share, until `stop`; then gives it back.
+async fn renew(state: Arc<State>, stop: CancellationToken) {
+    let Some(every) = state.renewal() else {
+        return;
+    };
+    loop {
+        let state = state.clone();
+        let renewed = tokio::task::spawn_blocking(move || state.renew()).await;
+        if let Ok(Err(error)) = renewed {
+            tracing::warn!(%error, "leases could not be renewed; others may take over");
+        }
+        if wait(&stop, every).await {
+            break;
+        }
+    }
+    if let Ok(Err(error)) = tokio::task::spawn_blocking(move || state.resign()).await {
+        tracing::warn!(%error, "leases could not be given back; others take over when they end");
     }
 }
 
@@ -258,11 +310,19 @@ pub(super) fn stale(text: &str, last: Timestamp, now: Timestamp) -> bool {
 /// looked at with others.
 async fn watch_rules(app: Arc<App>, stop: CancellationToken) {
     let (mut done, mut before) = (String::new(), (String::new(), Vec::new()));
+    let mut checked = Instant::now();
     while !wait(&stop, TICK).await {
-        let version = app.engine.rules().version.clone();
-        if version == done {
+        if !app.state.holds(Role::Keeper) {
+            done.clear();
             continue;
         }
+        let version = app.engine.rules().version.clone();
+        // Another process may have given verdicts with what it had then.
+        let others = app.state.shared() && checked.elapsed() > SHARED_CHECK;
+        if version == done && !others {
+            continue;
+        }
+        checked = Instant::now();
         // A worker that had begun before the change may still record a verdict of the old set.
         let busy = app.pipeline.busy();
         let Some(stale) = stale_builds(&app, &version).await else {
@@ -310,8 +370,16 @@ async fn stale_builds(app: &App, version: &str) -> Option<Vec<String>> {
 
 async fn make_reports(app: Arc<App>, stop: CancellationToken) {
     let text = app.config.report.schedule.clone();
-    let mut next = Some(app.now());
+    let (mut next, mut took_over) = (Some(app.now()), !app.state.shared());
     while !wait(&stop, TICK).await {
+        if !app.state.holds(Role::Keeper) {
+            took_over = false;
+            continue;
+        }
+        if !took_over {
+            next = after_last(&app, &text).await;
+            took_over = true;
+        }
         let now = app.now();
         if next.is_none_or(|at| at > now) {
             continue;
@@ -324,6 +392,16 @@ async fn make_reports(app: Arc<App>, stop: CancellationToken) {
             Ok(Err(error)) => tracing::error!(%error, "no report"),
             Err(error) => tracing::error!(%error, "no report"),
         }
+    }
+}
+
+/// When a process that takes over makes its first report: when the next one after the last is due.
+async fn after_last(app: &Arc<App>, schedule: &str) -> Option<Timestamp> {
+    let state = app.state.clone();
+    let last = tokio::task::spawn_blocking(move || state.latest_report()).await;
+    match last {
+        Ok(Ok(Some(report))) => next_run(schedule, report.at),
+        _ => Some(app.now()),
     }
 }
 
@@ -343,6 +421,10 @@ async fn tidy(app: Arc<App>, stop: CancellationToken) {
 
 /// Drops builds when their history ends, and logs long before that.
 fn forget(app: &App) -> Result<(), String> {
+    let kept = days_ago(app, app.config.store.retention_days)?;
+    if !app.state.holds(Role::Keeper) {
+        return app.engine.forget(kept);
+    }
     let limit = days_ago(app, app.config.report.history_days)?;
     let gone = app.state.delete_before(limit).map_err(|e| e.to_string())?;
     for uuid in &gone {
@@ -351,9 +433,8 @@ fn forget(app: &App) -> Result<(), String> {
     if !gone.is_empty() {
         tracing::info!(builds = gone.len(), %limit, "old builds dropped");
     }
-    let limit = days_ago(app, app.config.store.retention_days)?;
-    drop_logs(app, limit)?;
-    app.engine.forget(limit)
+    drop_logs(app, kept)?;
+    app.engine.forget(kept)
 }
 
 fn days_ago(app: &App, days: u32) -> Result<Timestamp, String> {

@@ -1,11 +1,17 @@
-//! The state: idempotent, whole after a restart, and exact.
+//! The state: idempotent, whole after a restart, and exact. One suite for both databases: each test of
+//! it runs on `SQLite`, and on `PostgreSQL` when `WHORL_POSTGRES` names a server.
 
 #![allow(
     clippy::unwrap_used,
     reason = "helpers of tests fail the test that calls them"
 )]
 
+mod file;
+pub(crate) mod place;
+mod server;
+
 use jiff::{SignedDuration, Timestamp};
+use place::Place;
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 use whorl::event::{BugRef, Build, Evidence, FieldValue, Match, Verdict};
@@ -14,14 +20,40 @@ use whorl::state::{
     StateError, VerdictRecord,
 };
 
-fn at(text: &str) -> Timestamp {
-    text.parse().unwrap()
+/// Every test of the suite, once for each database.
+macro_rules! suite {
+    ($($test:ident),* $(,)?) => {
+        mod on_sqlite {
+            $(#[test] fn $test() { super::$test(&super::Place::file()); })*
+        }
+        mod on_postgres {
+            $(#[test] fn $test() {
+                if let Some(place) = super::Place::server() {
+                    super::$test(&place);
+                }
+            })*
+        }
+    };
 }
 
-fn open() -> (tempfile::TempDir, State) {
-    let folder = tempfile::tempdir().unwrap();
-    let state = State::open(folder.path().join("state.db")).unwrap();
-    (folder, state)
+suite!(
+    everything_survives_a_restart_whole,
+    metadata_is_merged_and_repeating_it_changes_nothing,
+    a_build_waits_once_for_each_thing_that_changed,
+    a_verdict_of_older_logs_is_not_kept,
+    nobody_is_told_twice_or_of_what_is_no_longer_so,
+    a_new_verdict_replaces_matches_and_keeps_history,
+    a_verdict_is_recorded_whole_or_not_at_all,
+    a_note_is_said_once,
+    lists_are_filtered_and_paged,
+    old_builds_go_with_all_that_belongs_to_them,
+    reports_and_audit_are_kept,
+    threads_share_one_state,
+    counts_equal_a_plain_count,
+);
+
+fn at(text: &str) -> Timestamp {
+    text.parse().unwrap()
 }
 
 fn build(uuid: &str, result: &str, finished: Timestamp) -> Build {
@@ -77,9 +109,8 @@ fn note(target: &str, kind: &str, text: &str) -> NewNote {
     }
 }
 
-#[test]
-fn everything_survives_a_restart_whole() {
-    let (folder, state) = open();
+fn everything_survives_a_restart_whole(place: &Place) {
+    let state = place.open();
     let end = at("2026-11-21T09:00:00.123456Z");
     state.put_build(&build("u1", "FAILURE", end)).unwrap();
     state
@@ -98,7 +129,7 @@ fn everything_survives_a_restart_whole() {
     assert_eq!(before, Verdict::Pending);
     drop(state);
 
-    let state = State::open(folder.path().join("state.db")).unwrap();
+    let state = place.open();
     let stored = state.build("u1").unwrap().unwrap();
     assert_eq!(stored.build.finished, Some(end));
     assert_eq!(stored.verdict, Verdict::Matched);
@@ -114,9 +145,8 @@ fn everything_survives_a_restart_whole() {
     assert!(state.build("u2").unwrap().is_none());
 }
 
-#[test]
-fn metadata_is_merged_and_repeating_it_changes_nothing() {
-    let (_folder, state) = open();
+fn metadata_is_merged_and_repeating_it_changes_nothing(place: &Place) {
+    let state = place.open();
     let end = at("2026-11-21T09:00:00Z");
     state.put_build(&build("u1", "FAILURE", end)).unwrap();
     let mut more = Build::new("u1");
@@ -133,9 +163,8 @@ fn metadata_is_merged_and_repeating_it_changes_nothing() {
     assert!(matches!(error, StateError::Build(_)), "{error}");
 }
 
-#[test]
-fn a_build_waits_once_for_each_thing_that_changed() {
-    let (_folder, state) = open();
+fn a_build_waits_once_for_each_thing_that_changed(place: &Place) {
+    let state = place.open();
     let end = at("2026-11-21T09:00:00Z");
     assert!(matches!(
         state.complete("u1", None, None),
@@ -164,9 +193,8 @@ fn a_build_waits_once_for_each_thing_that_changed() {
     assert!(state.complete("u1", None, None).unwrap());
 }
 
-#[test]
-fn a_verdict_of_older_logs_is_not_kept() {
-    let (_folder, state) = open();
+fn a_verdict_of_older_logs_is_not_kept(place: &Place) {
+    let state = place.open();
     let end = at("2026-11-21T09:00:00Z");
     state.put_build(&build("u1", "FAILURE", end)).unwrap();
     assert!(!state.record_log("u1", "a", 1, Some("x")).unwrap());
@@ -177,7 +205,10 @@ fn a_verdict_of_older_logs_is_not_kept() {
     assert!(state.record_log("u1", "b", 1, Some("y")).unwrap());
     let verdict = record("u1", Verdict::Unmatched, "v1", vec![]);
     let notes = [note("review", "unexplained", "?")];
-    let keep = |generation| state.record_verdict_of(generation, &verdict, &notes, Age::News);
+    let keep = |generation| {
+        assert!(state.take("u1", false).unwrap());
+        state.record_verdict_of(generation, &verdict, &notes, Age::News)
+    };
     assert!(!keep(job.generation).unwrap());
     assert_eq!(state.notes(&NoteFilter::default()).unwrap().total, 0);
     let stored = state.build("u1").unwrap().unwrap();
@@ -196,9 +227,8 @@ fn a_verdict_of_older_logs_is_not_kept() {
     assert_eq!(state.pending().unwrap(), ["u1"]);
 }
 
-#[test]
-fn nobody_is_told_twice_or_of_what_is_no_longer_so() {
-    let (_folder, state) = open();
+fn nobody_is_told_twice_or_of_what_is_no_longer_so(place: &Place) {
+    let state = place.open();
     let now = at("2026-11-21T10:00:00Z");
     let matched = |uuid| record(uuid, Verdict::Matched, "v1", vec![found("1", 1)]);
     let texts = || -> Vec<String> {
@@ -228,37 +258,14 @@ fn nobody_is_told_twice_or_of_what_is_no_longer_so() {
     assert!(texts().is_empty(), "one note for one failure");
     let generation = state.job("old").unwrap().unwrap().generation;
     let notes = [note("chat", "known-bug", "late")];
+    assert!(state.take("old", true).unwrap());
     let kept = state.record_verdict_of(generation, &matched("old"), &notes, Age::OldHat);
     assert!(kept.unwrap());
     assert!(texts().is_empty(), "late notes are not made");
 }
 
-#[test]
-fn a_file_of_the_first_format_is_brought_up_to_date() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("state.db");
-    let raw = rusqlite::Connection::open(&path).unwrap();
-    raw.execute_batch(include_str!("../../src/state/schema_1.sql"))
-        .unwrap();
-    raw.pragma_update(None, "user_version", 1).unwrap();
-    raw.execute_batch(
-        "INSERT INTO builds (id, uuid, meta, failed, received_at, completed_at, at)
-         VALUES (1, 'u1', '{\"uuid\":\"u1\"}', 1, 0, 0, 0);
-         INSERT INTO notes (build, target, kind, text, json, created_at, next_try)
-         VALUES (1, 'chat', 'known-bug', 'hello', '{}', 0, 0)",
-    )
-    .unwrap();
-    drop(raw);
-    let state = State::open(&path).unwrap();
-    assert_eq!(state.pending().unwrap(), ["u1"]);
-    assert!(state.job("u1").unwrap().unwrap().waiting);
-    let due = state.due_notes(Timestamp::now(), 9).unwrap();
-    assert_eq!((due.len(), due[0].taken.len()), (1, 0));
-}
-
-#[test]
-fn a_new_verdict_replaces_matches_and_keeps_history() {
-    let (_folder, state) = open();
+fn a_new_verdict_replaces_matches_and_keeps_history(place: &Place) {
+    let state = place.open();
     let end = at("2026-11-21T09:00:00Z");
     for uuid in ["old", "new"] {
         state.put_build(&build(uuid, "FAILURE", end)).unwrap();
@@ -284,9 +291,8 @@ fn a_new_verdict_replaces_matches_and_keeps_history() {
     assert_eq!(history, [(Verdict::Matched, 1), (Verdict::Unmatched, 0)]);
 }
 
-#[test]
-fn a_verdict_is_recorded_whole_or_not_at_all() {
-    let (_folder, state) = open();
+fn a_verdict_is_recorded_whole_or_not_at_all(place: &Place) {
+    let state = place.open();
     state
         .put_build(&build("u1", "FAILURE", at("2026-11-21T09:00:00Z")))
         .unwrap();
@@ -307,9 +313,8 @@ fn a_verdict_is_recorded_whole_or_not_at_all() {
     assert_eq!(state.notes(&NoteFilter::default()).unwrap().total, 0);
 }
 
-#[test]
-fn a_note_is_said_once() {
-    let (_folder, state) = open();
+fn a_note_is_said_once(place: &Place) {
+    let state = place.open();
     let now = at("2026-11-21T10:00:00Z");
     state.put_build(&build("u1", "FAILURE", now)).unwrap();
     let unmatched = record("u1", Verdict::Unmatched, "v1", vec![]);
@@ -351,9 +356,8 @@ fn a_note_is_said_once() {
     ));
 }
 
-#[test]
-fn lists_are_filtered_and_paged() {
-    let (_folder, state) = open();
+fn lists_are_filtered_and_paged(place: &Place) {
+    let state = place.open();
     let start = at("2026-11-21T00:00:00Z");
     for n in 0..10 {
         let result = if n % 2 == 0 { "FAILURE" } else { "SUCCESS" };
@@ -394,9 +398,8 @@ fn lists_are_filtered_and_paged() {
     assert_eq!(uuids(since), (2, vec!["u_9".into(), "u_8".into()]));
 }
 
-#[test]
-fn old_builds_go_with_all_that_belongs_to_them() {
-    let (_folder, state) = open();
+fn old_builds_go_with_all_that_belongs_to_them(place: &Place) {
+    let state = place.open();
     for (uuid, end) in [
         ("old", "2026-01-01T00:00:00Z"),
         ("new", "2026-11-01T00:00:00Z"),
@@ -416,29 +419,8 @@ fn old_builds_go_with_all_that_belongs_to_them() {
     assert!(state.build("old").unwrap().is_none());
 }
 
-#[test]
-fn a_file_of_a_newer_program_is_refused() {
-    let (folder, state) = open();
-    drop(state);
-    let path = folder.path().join("state.db");
-    let raw = rusqlite::Connection::open(&path).unwrap();
-    raw.pragma_update(None, "user_version", 999).unwrap();
-    let error = State::open(&path).unwrap_err();
-    assert!(matches!(error, StateError::Newer { found: 999, .. }));
-    assert!(error.to_string().contains("use the newer whorl"), "{error}");
-}
-
-#[test]
-fn a_file_that_is_no_database_is_an_error() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("state.db");
-    std::fs::write(&path, "this is no database, but it is long enough to look").unwrap();
-    assert!(State::open(&path).is_err());
-}
-
-#[test]
-fn reports_and_audit_are_kept() {
-    let (_folder, state) = open();
+fn reports_and_audit_are_kept(place: &Place) {
+    let state = place.open();
     let (first, second) = (at("2026-11-21T10:00:00Z"), at("2026-11-21T10:30:00Z"));
     let id = state.put_report(first, "one", "{}").unwrap();
     state.put_report(second, "two", "{}").unwrap();
@@ -457,9 +439,8 @@ fn reports_and_audit_are_kept() {
     assert_eq!(state.audit_log(9).unwrap(), [row]);
 }
 
-#[test]
-fn threads_share_one_state() {
-    let (_folder, state) = open();
+fn threads_share_one_state(place: &Place) {
+    let state = place.open();
     std::thread::scope(|scope| {
         for thread in 0..4 {
             let state = &state;
@@ -531,26 +512,39 @@ fn count(one: &mut FingerprintStats, back: i64, failed: bool, hits: u64, end: Ti
     }
 }
 
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(24))]
-
-    #[test]
-    fn counts_equal_a_plain_count(builds in drawn()) {
-        let (_folder, state) = open();
-        let now = at("2026-11-21T12:34:00Z");
-        for (n, (back, failed, matches)) in builds.iter().enumerate() {
-            let uuid = format!("u{n}");
-            let end = now - SignedDuration::from_mins(*back);
-            let result = if *failed { "FAILURE" } else { "SUCCESS" };
-            // The verdict may come before the end is known.
-            state.put_build(&Build::new(&uuid)).unwrap();
-            let matches = matches.iter().map(|(id, hits)| found(&id.to_string(), *hits)).collect();
-            let verdict = record(&uuid, Verdict::Matched, "v", matches);
-            for _ in 0..=n % 2 {
-                state.record_verdict(&verdict, &[]).unwrap();
-            }
-            state.put_build(&build(&uuid, result, end)).unwrap();
+/// Puts the drawn builds into a new state and compares the counts.
+fn check_counts(state: &State, builds: &[Drawn]) {
+    let now = at("2026-11-21T12:34:00Z");
+    for (n, (back, failed, matches)) in builds.iter().enumerate() {
+        let uuid = format!("u{n}");
+        let end = now - SignedDuration::from_mins(*back);
+        let result = if *failed { "FAILURE" } else { "SUCCESS" };
+        // The verdict may come before the end is known.
+        state.put_build(&Build::new(&uuid)).unwrap();
+        let matches = matches
+            .iter()
+            .map(|(id, hits)| found(&id.to_string(), *hits))
+            .collect();
+        let verdict = record(&uuid, Verdict::Matched, "v", matches);
+        for _ in 0..=n % 2 {
+            state.record_verdict(&verdict, &[]).unwrap();
         }
-        prop_assert_eq!(state.fingerprint_stats(now).unwrap(), brute_force(&builds, now));
+        state.put_build(&build(&uuid, result, end)).unwrap();
     }
+    assert_eq!(
+        state.fingerprint_stats(now).unwrap(),
+        brute_force(builds, now)
+    );
+}
+
+fn counts_equal_a_plain_count(place: &Place) {
+    let config = ProptestConfig {
+        failure_persistence: None,
+        ..ProptestConfig::with_cases(24)
+    };
+    let run = proptest::test_runner::TestRunner::new(config).run(&drawn(), |builds| {
+        check_counts(&place.another().open(), &builds);
+        Ok(())
+    });
+    run.unwrap();
 }

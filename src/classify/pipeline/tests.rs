@@ -13,6 +13,8 @@ struct Fake {
     gate: Mutex<bool>,
     opened: Condvar,
     looks: Mutex<usize>,
+    /// Builds that another process has.
+    others: Mutex<Vec<String>>,
 }
 
 impl Fake {
@@ -35,6 +37,15 @@ impl Fake {
 impl Ledger for Fake {
     fn pending(&self) -> Result<Vec<String>, LedgerError> {
         Ok(self.pending.lock().unwrap().clone())
+    }
+
+    fn take(&self, uuid: &str, _again: bool) -> Result<bool, LedgerError> {
+        Ok(!self
+            .others
+            .lock()
+            .unwrap()
+            .iter()
+            .any(|other| other == uuid))
     }
 
     fn job(&self, uuid: &str) -> Result<Option<Job>, LedgerError> {
@@ -177,6 +188,20 @@ async fn a_change_that_finds_no_place_is_picked_up_later() {
     until(|| fake.seen().len() == 2).await;
     assert!(pipeline.drain(LONG).await);
     assert_eq!(fake.seen(), ["a unmatched of 1", "late unmatched of 1"]);
+}
+
+#[tokio::test]
+async fn what_another_process_has_is_left_to_it() {
+    let fake = Arc::new(Fake::default());
+    fake.others.lock().unwrap().push("theirs".into());
+    fake.open();
+    let pipeline = start(&fake, 8);
+    for uuid in ["theirs", "ours"] {
+        pipeline.reserve().unwrap().enter(uuid);
+    }
+    assert!(pipeline.drain(LONG).await);
+    assert_eq!(fake.seen(), ["ours unmatched of 1"]);
+    assert_eq!(*fake.looks.lock().unwrap(), 1);
 }
 
 #[tokio::test]

@@ -216,8 +216,7 @@ fn variable_elsewhere(text: &str) -> Option<Wrong> {
             SECRETS.contains(&leaf.path.as_str()) || leaf.path.starts_with("notes.webhooks[");
         literal && !secret
     })?;
-    let message =
-        "only secrets (tokens, passwords, keys, state.url, url and secret of a webhook) may contain ${NAME}";
+    let message = "only secrets (tokens, passwords, keys, state.url, url and secret of a webhook) may contain ${NAME}";
     Some(Wrong::new(found.path, message))
 }
 

@@ -5,6 +5,7 @@
 //! blocking threads.
 
 mod api;
+mod elsewhere;
 mod error;
 mod guard;
 mod health;

@@ -1,7 +1,7 @@
 //! The running service: opening, background tasks, stopping.
 
 use super::patient::Patient;
-use super::{App, held, reports, router};
+use super::{App, elsewhere, held, reports, router};
 use crate::classify::engine::Engine;
 use crate::classify::ledger::StateLedger;
 use crate::classify::meter::Meter;
@@ -170,6 +170,12 @@ impl Service {
             make_reports(app.clone(), stop.clone()),
         );
         background(&tasks, app, "retention", tidy(app.clone(), stop.clone()));
+        background(
+            &tasks,
+            app,
+            "logs elsewhere",
+            elsewhere::watch(app.clone(), stop.clone()),
+        );
         background(
             &tasks,
             app,
@@ -464,7 +470,7 @@ fn drop_logs(app: &App, limit: Timestamp) -> Result<(), String> {
 }
 
 /// Waits; true when the service stops.
-async fn wait(stop: &CancellationToken, time: Duration) -> bool {
+pub(super) async fn wait(stop: &CancellationToken, time: Duration) -> bool {
     tokio::select! {
         () = stop.cancelled() => true,
         () = tokio::time::sleep(time) => false,

@@ -66,9 +66,13 @@ impl Filled {
 
     /// A configuration that reads these indexes.
     fn home(&self) -> Home {
+        self.home_with("ready: {quiet: 0s, deadline: 3s}")
+    }
+
+    fn home_with(&self, more: &str) -> Home {
         let home = Home::new(&format!(
             "store:\n  kind: elasticsearch\n  elasticsearch:\n    urls: ['{}']\n    layout:\n      \
-             preset: openstack\n      indexes: ['{}-%Y.%m.%d']\n",
+             preset: openstack\n      indexes: ['{}-%Y.%m.%d']\n    {more}\n",
             self.url, self.prefix
         ));
         home.rule("mirror", "message:\"connection refused\" AND tags:console");
@@ -198,6 +202,7 @@ fn the_service_reads_the_cluster_and_keeps_no_logs() {
             program.verdict(uuid, wanted);
         }
         let build = program.build("u1");
+        assert_eq!(build["problems"], json!([]), "{build}");
         assert_eq!(build["matches"][0]["fingerprint"], "exact", "{build}");
         let found = program.json("/api/v1/search?q=tags:console");
         assert_eq!(found["events"], 4, "{found}");
@@ -206,5 +211,32 @@ fn the_service_reads_the_cluster_and_keeps_no_logs() {
             (program.build("u3")["verdict"] == "matched").then_some(())
         });
         assert!(!home.data().join("index").exists());
+    }
+}
+
+#[test]
+fn builds_are_found_in_the_index_and_looked_at_when_their_log_is_complete() {
+    for filled in Filled::each() {
+        let home = filled.home_with(
+            "ready: {quiet: 0s, deadline: 4s, last-line: 'message:\"connection refused\"'}\n    \
+             discover: {every: 1s, since: 20000h}",
+        );
+        let program = home.start();
+        for uuid in ["u1", "u2", "u3"] {
+            let at = format!("/api/v1/builds/{uuid}");
+            until("it is found", || {
+                (program.send("GET", &at, "").0 == 200).then_some(())
+            });
+        }
+        program.verdict("u1", "matched");
+        // Its last line never comes; what is there is looked at after the deadline.
+        let late = program.verdict("u3", "partial-log");
+        assert!(
+            late["problems"][0].as_str().unwrap().contains("last line"),
+            "{late}"
+        );
+        assert_eq!(late["build"]["job"], "tempest", "{late}");
+        assert_eq!(late["build"]["result"], "FAILURE");
+        program.verdict("u2", "unmatched");
     }
 }

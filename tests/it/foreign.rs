@@ -51,7 +51,13 @@ impl Filled {
                 "project": "nova", "voting": 1, "filename": file, "tags": tags,
                 "message": message,
             });
-            body += &format!("{}\n{line}\n", json!({"index": {"_index": index}}));
+            let action = json!({"index": {"_index": index}});
+            body.extend([
+                action.to_string(),
+                "\n".into(),
+                line.to_string(),
+                "\n".into(),
+            ]);
         }
         let client = reqwest::blocking::Client::new();
         let answer = client

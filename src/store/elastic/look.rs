@@ -11,7 +11,10 @@ use std::cell::Cell;
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
 
-/// Events of one answer: what a cluster's default window allows.
+/// Events of the first answer. Most builds have no more; of a larger one they are moved in vain when
+/// the cluster then counts.
+const FIRST_PAGE: usize = 4_000;
+/// Events of every further answer: what a cluster's default window allows.
 const PAGE: usize = 10_000;
 /// Queries of one request. A cluster reads thousands, but a body must stay within its limit.
 const QUERIES: usize = 1_000;
@@ -69,7 +72,7 @@ impl BuildView<'_> {
     pub fn page(&self, before: Option<&Page>) -> Result<Page, StoreError> {
         let mut body = json!({
             "query": self.meant(),
-            "size": PAGE,
+            "size": if before.is_some() { PAGE } else { FIRST_PAGE },
             "sort": self.store.form.log_order(),
             "track_total_hits": true,
         });

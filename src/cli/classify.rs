@@ -130,15 +130,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         read_all(&inputs, &fields, &limits, sink)
     });
     let seconds = start.elapsed().as_secs_f64();
-    print(
-        &show::Answer {
-            build: &build,
-            outcome: &outcome,
-            set_aside: known - outcome.looked_for,
-            seconds,
-        },
-        args.format,
-    )?;
+    print(&build, &outcome, known, seconds, args.format)?;
     for problem in outcome.summary.all_problems() {
         say(format_args!(
             "warning: {}",
@@ -151,11 +143,24 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(code(&outcome)))
 }
 
-/// Writes an answer to standard output, in colour only for people who can see it.
-fn print(answer: &show::Answer<'_>, format: Format) -> anyhow::Result<()> {
+/// Writes an answer to standard output, in colour only for people who can see it; `known` is the
+/// number of fingerprints.
+fn print(
+    build: &Build,
+    outcome: &Outcome,
+    known: usize,
+    seconds: f64,
+    format: Format,
+) -> anyhow::Result<()> {
+    let answer = show::Answer {
+        build,
+        outcome,
+        set_aside: known - outcome.looked_for,
+        seconds,
+    };
     let mut stdout = std::io::stdout().lock();
     let colour = stdout.is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let text = show::written(answer, format, colour);
+    let text = show::written(&answer, format, colour);
     let written = stdout
         .write_all(text.as_bytes())
         .and_then(|()| stdout.flush());

@@ -36,6 +36,12 @@ impl Default for Store {
 }
 
 impl Store {
+    /// The cluster whose indexes somebody else fills, when the logs are there.
+    pub fn elsewhere(&self) -> Option<&Cluster> {
+        let cluster = self.elasticsearch.as_ref();
+        cluster.filter(|c| self.kind == StoreKind::Elasticsearch && c.layout.is_some())
+    }
+
     pub(super) fn check(&self) -> Result<(), Wrong> {
         if !(1..=3650).contains(&self.retention_days) {
             return Err(Wrong::new("store.retention-days", "give 1 to 3650 days"));

@@ -1,6 +1,7 @@
 //! Builds whose logs are elsewhere: when they are complete, and which there are.
 
 use super::App;
+use crate::config::Discover;
 use crate::event::Build;
 use crate::state::{Role, StateError};
 use jiff::{SignedDuration, Timestamp};
@@ -14,13 +15,7 @@ const TICK: Duration = Duration::from_secs(1);
 const OVERLAP: SignedDuration = SignedDuration::from_mins(15);
 
 /// Has builds looked at whose logs have become complete, and takes in builds that nobody announced.
-pub(super) async fn watch(app: Arc<App>, stop: CancellationToken) {
-    let discover = app
-        .config
-        .store
-        .elasticsearch
-        .as_ref()
-        .and_then(|cluster| cluster.discover.clone());
+pub(super) async fn watch(app: Arc<App>, discover: Option<Discover>, stop: CancellationToken) {
     let signed = |time: Duration| SignedDuration::try_from(time).unwrap_or(SignedDuration::MAX);
     let mut from = discover
         .as_ref()

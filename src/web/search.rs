@@ -66,8 +66,8 @@ pub(super) async fn api(
 fn failed(app: &App, searched: &Searched) -> Result<usize, ApiError> {
     let mut count = 0;
     for uuid in searched.builds.iter().take(JUDGED) {
-        let stored = app.state.build(uuid).map_err(ApiError::internal)?;
-        count += usize::from(stored.is_some_and(|s| s.build.failed()));
+        let job = app.state.job(uuid).map_err(ApiError::internal)?;
+        count += usize::from(job.is_some_and(|job| job.build.failed()));
     }
     Ok(count)
 }

@@ -170,12 +170,10 @@ impl Service {
             make_reports(app.clone(), stop.clone()),
         );
         background(&tasks, app, "retention", tidy(app.clone(), stop.clone()));
-        background(
-            &tasks,
-            app,
-            "logs elsewhere",
-            elsewhere::watch(app.clone(), stop.clone()),
-        );
+        if let Some(cluster) = app.config.store.elsewhere() {
+            let watch = elsewhere::watch(app.clone(), cluster.discover.clone(), stop.clone());
+            background(&tasks, app, "logs elsewhere", watch);
+        }
         background(
             &tasks,
             app,

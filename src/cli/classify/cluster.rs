@@ -1,6 +1,5 @@
 //! A build whose events are in a cluster.
 
-use super::show::Answer;
 use super::{Args, code, fingerprints, print, safe, say};
 use crate::classify::cluster::{build_of, look, open};
 use crate::classify::one::Outcome;
@@ -41,15 +40,7 @@ pub(super) fn run(args: &Args, uuid: &str, config: &Path) -> anyhow::Result<Exit
         summary: BuildSummary::default(),
     };
     let seconds = start.elapsed().as_secs_f64();
-    print(
-        &Answer {
-            build: &build,
-            outcome: &outcome,
-            set_aside: known - outcome.looked_for,
-            seconds,
-        },
-        args.format,
-    )?;
+    print(&build, &outcome, known, seconds, args.format)?;
     for problem in &looked.problems {
         say(format_args!("warning: {}", safe::one_line(problem)));
     }

@@ -193,8 +193,9 @@ fn a_search_finds_what_the_fingerprint_found(demo: &Demo, builds: &BTreeMap<Stri
         page.contains("<mark>Address already in use</mark>"),
         "{page}"
     );
+    // As it was understood: its words in lower case.
     assert!(
-        page.contains("+message:&#34;") || page.contains("message:&#34;"),
+        page.contains("<code>message:&#34;address already in use&#34;</code>"),
         "{page}"
     );
     let wrong = demo.text("/search?q=%22open");

@@ -4,7 +4,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use reqwest::blocking::Client;
 use serde_json::Value;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::{Arc, Mutex};
@@ -218,8 +218,22 @@ impl Program {
 }
 
 /// A gzip file of these bytes.
+/// A log of that many lines and one more, which tells.
+pub(crate) fn log_of(lines: usize) -> Vec<u8> {
+    let mut log = Vec::new();
+    for n in 0..lines {
+        let node = n % 7;
+        writeln!(
+            log,
+            "2026-11-21 10:00:00 | step {n} went well on node-{node}"
+        )
+        .unwrap();
+    }
+    log.extend_from_slice(b"boom\n");
+    log
+}
+
 pub(crate) fn gzip(bytes: &[u8]) -> Vec<u8> {
-    use std::io::Write;
     let mut out = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
     out.write_all(bytes).unwrap();
     out.finish().unwrap()

@@ -1,25 +1,10 @@
 //! Stopping, and what must be there after it.
 
-use super::program::{Home, LONG, Program, until};
+use super::program::{Home, LONG, Program, log_of, until};
 use nix::sys::signal::Signal;
 use std::io::Write;
 use std::net::TcpStream;
 use std::time::Instant;
-
-/// Long enough that a worker needs some time for it.
-fn long_log() -> Vec<u8> {
-    let mut log = Vec::new();
-    for n in 0..4000 {
-        writeln!(
-            log,
-            "2026-11-21 10:00:00 | step {n} went well on node-{}",
-            n % 7
-        )
-        .unwrap();
-    }
-    log.extend_from_slice(b"boom\n");
-    log
-}
 
 /// Sends builds until the service is gone; the names of those that it has accepted.
 fn send_until_gone(program: &Program, log: &[u8], signal: Signal) -> Vec<String> {
@@ -46,7 +31,8 @@ fn send_until_gone(program: &Program, log: &[u8], signal: Signal) -> Vec<String>
 
 fn nothing_is_lost(signal: Signal) {
     let home = Home::new("drain: 1ms\nintake: {workers: 1}\n");
-    let log = long_log();
+    // Long enough that a worker needs some time for it.
+    let log = log_of(4000);
     let mut program = home.start();
     let begun = Instant::now();
     let accepted = send_until_gone(&program, &log, signal);
@@ -84,7 +70,8 @@ fn sigkill_in_the_middle_loses_nothing_that_was_accepted() {
 fn sigterm_finishes_what_waits() {
     let home = Home::new("drain: 30s\nintake: {workers: 1}\n");
     let program = home.start();
-    let log = long_log();
+    // Long enough that a worker needs some time for it.
+    let log = log_of(4000);
     for n in 0..5 {
         assert_eq!(program.feed(&format!("b{n}"), &log), 202);
     }

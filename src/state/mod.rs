@@ -18,12 +18,14 @@ mod reports;
 mod sql;
 mod sqlite;
 mod stats;
+mod survey;
 mod types;
 mod verdicts;
 
 pub use lease::Role;
 pub use lock::FolderLock;
 pub use postgres::ServerError;
+pub use survey::{ClusterBuild, ClusterCounts, ClusterRow, Mark, Surveyed};
 pub use types::{
     Age, AuditRow, BuildFilter, BuildRow, FingerprintStats, Job, LogRow, NewNote, Note, NoteFilter,
     NoteState, Page, PassedVerdict, ReportData, ReportRow, RowMatch, StoredBuild, StoredReport,

@@ -6,6 +6,7 @@ use crate::classify::engine::{
 use crate::classify::pipeline::{Looker, Outcome};
 use crate::classify::ready::{self, Waiting};
 use crate::classify::spool::Spool;
+use crate::classify::survey::{self, Asked};
 use crate::classify::{cluster, one};
 use crate::config::{Config, StoreKind};
 use crate::event::{Build, Event};
@@ -14,7 +15,7 @@ use crate::intake::{BuildSummary, Limits, open_path, read_all};
 use crate::matcher::{Matcher, evidence};
 use crate::note;
 use crate::query::{Query, Schema};
-use crate::report::{self, FingerprintInfo};
+use crate::report::{self, ClusterPart, Cost, FingerprintInfo};
 use crate::state::{NewNote, State};
 use crate::store::elastic::ElasticStore;
 use crate::store::{
@@ -27,9 +28,12 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Events between the reader and the index.
 const BETWEEN: usize = 1024;
+/// How long a report may ask the cluster; what is left is asked by the next one.
+const SURVEY: Duration = Duration::from_secs(120);
 
 /// Builds that one request asks about.
 const ASKED: usize = 500;
@@ -117,6 +121,19 @@ impl Local {
             },
             base_url: base.unwrap_or_else(|| format!("http://{}", config.listen)),
             indexed: Mutex::default(),
+        })
+    }
+
+    /// Asks the cluster for what reports have not heard of yet.
+    fn survey(&self, cluster: &ElasticStore, now: Timestamp) -> Asked {
+        let (set, budget) = (self.library.current(), SURVEY);
+        let asked = survey::ask(cluster, &self.schema, &set, &self.state, now, budget);
+        asked.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the cluster could not be asked for the report");
+            Asked {
+                problems: vec![error.to_string()],
+                ..Asked::default()
+            }
         })
     }
 
@@ -414,6 +431,26 @@ fn rule(found: &Fingerprint) -> Rule {
     }
 }
 
+/// What is known of the cluster, and what it has cost to learn it.
+fn surveyed(
+    state: &State,
+    infos: &[FingerprintInfo],
+    now: Timestamp,
+    asked: Asked,
+) -> Result<Option<ClusterPart>, String> {
+    let part = report::cluster_part(state, infos, now).map_err(|e| e.to_string())?;
+    let slowest = asked.effort.slowest.as_millis();
+    Ok(part.map(|part| ClusterPart {
+        cost: Cost {
+            requests: asked.effort.requests,
+            slowest_ms: u64::try_from(slowest).unwrap_or(u64::MAX),
+        },
+        not_counted: asked.not_counted,
+        problems: asked.problems,
+        ..part
+    }))
+}
+
 impl Looker for Local {
     fn look(&self, build: &Build) -> Outcome {
         let (matcher, rules) = self.loaded();
@@ -500,7 +537,11 @@ impl Engine for Local {
             category: r.category.clone(),
         });
         let infos: Vec<FingerprintInfo> = infos.collect();
-        let made = report::build_report(&self.state, &infos, now).map_err(|e| e.to_string())?;
+        let mut made = report::build_report(&self.state, &infos, now).map_err(|e| e.to_string())?;
+        if let Some(cluster) = &self.cluster {
+            let asked = self.survey(cluster, now);
+            made.cluster = surveyed(&self.state, &infos, now, asked)?;
+        }
         let counts = &made.all.windows.ten_days;
         Ok(MadeReport {
             summary: format!(

@@ -16,7 +16,7 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use whorl::event::{BugRef, Build, Evidence, FieldValue, Match, Verdict};
 use whorl::state::{
-    Age, AuditRow, BuildFilter, FingerprintStats, NewNote, NoteFilter, NoteState, State,
+    Age, AuditRow, BuildFilter, FingerprintStats, Mark, NewNote, NoteFilter, NoteState, State,
     StateError, VerdictRecord,
 };
 
@@ -50,6 +50,7 @@ suite!(
     reports_and_audit_are_kept,
     threads_share_one_state,
     counts_equal_a_plain_count,
+    a_survey_goes_on_where_it_was,
 );
 
 fn at(text: &str) -> Timestamp {
@@ -107,6 +108,80 @@ fn note(target: &str, kind: &str, text: &str) -> NewNote {
         text: text.into(),
         json: serde_json::json!({"kind": kind}),
     }
+}
+
+fn a_survey_goes_on_where_it_was(place: &Place) {
+    let state = place.open();
+    let now = at("2026-11-21T12:00:00Z");
+    let hours = |n: i64| now - SignedDuration::from_hours(n);
+    let wanted = |all: &[(&str, &str)]| -> Vec<(String, String)> {
+        let owned = all.iter().map(|(id, of)| ((*id).into(), (*of).into()));
+        owned.collect()
+    };
+    let upto = |marks: Vec<Mark>| -> Vec<Timestamp> { marks.iter().map(|m| m.upto).collect() };
+    assert_eq!(state.surveyed(now, 10).unwrap(), None, "it was never asked");
+    let marks = state.survey_marks(&wanted(&[("a", "1"), ("b", "1")]), hours(240));
+    assert_eq!(upto(marks.unwrap()), [hours(240), hours(240)]);
+    let builds = [
+        build("old", "FAILURE", hours(239)),
+        build("new", "FAILURE", hours(3)),
+        build("alone", "FAILURE", hours(2)),
+        build("passed", "SUCCESS", hours(2)),
+    ];
+    let hits = [("a", "old"), ("a", "new"), ("a", "passed"), ("b", "new")];
+    let both = ["a".to_owned(), "b".to_owned()];
+    state.survey_keep(&builds, &hits, &both, hours(1)).unwrap();
+    // The same again changes nothing; a build that goes on has its later end.
+    let later = [build("new", "FAILURE", hours(1))];
+    state.survey_keep(&later, &hits[1..2], &both, now).unwrap();
+    let known = state.surveyed(now, 10).unwrap().unwrap();
+    assert_eq!(
+        (known.upto, known.ten_days.failed, known.ten_days.explained),
+        (now, 3, 2)
+    );
+    assert_eq!(
+        (known.day.failed, known.day.explained, known.day.passing),
+        (2, 1, 1)
+    );
+    let rows: Vec<_> = known
+        .fingerprints
+        .iter()
+        .map(|row| {
+            (
+                &*row.fingerprint,
+                row.builds_24h,
+                row.builds_10d,
+                row.passing_builds_10d,
+            )
+        })
+        .collect();
+    assert_eq!(rows, [("a", 1, 2, 1), ("b", 1, 1, 0)]);
+    let left: Vec<_> = known.unexplained.iter().map(|b| &*b.uuid).collect();
+    assert_eq!(left, ["alone"]);
+    // What a verdict explains is not unexplained.
+    state.put_build(&builds[2]).unwrap();
+    let verdict = record("alone", Verdict::Matched, "r", vec![found("pattern", 1)]);
+    state.record_verdict(&verdict, &[]).unwrap();
+    assert!(
+        state
+            .surveyed(now, 10)
+            .unwrap()
+            .unwrap()
+            .unexplained
+            .is_empty()
+    );
+    // `a` means something else now, `b` is gone, `c` is new, two hours have passed.
+    let marks = state.survey_marks(&wanted(&[("a", "2"), ("c", "1")]), hours(238));
+    assert_eq!(upto(marks.unwrap()), [hours(238), hours(238)]);
+    let known = state.surveyed(now, 10).unwrap().unwrap();
+    assert!(known.fingerprints.is_empty());
+    assert_eq!((known.ten_days.failed, known.ten_days.explained), (2, 0));
+    let marks = state.survey_marks(&wanted(&[("c", "1")]), hours(100));
+    assert_eq!(
+        upto(marks.unwrap()),
+        [hours(100)],
+        "never further back than asked"
+    );
 }
 
 fn everything_survives_a_restart_whole(place: &Place) {

@@ -4,7 +4,9 @@
 //! Invariants: every sentence stands in `wording.rs`; nothing is said of builds that passed; a note
 //! keeps its number over all tries, so that a receiver can tell a repetition.
 
+mod target;
 pub mod webhook;
 mod wording;
 
+pub use target::{Refusal, Said, Saying, Target, Then};
 pub use wording::compose;

@@ -290,6 +290,12 @@ pub struct Note {
     pub build: String,
     /// To whom.
     pub target: String,
+    /// What it is about: there is one note for each topic and target.
+    pub topic: String,
+    /// How often what it should say has changed, from 1.
+    pub generation: u64,
+    /// What the target calls what it was told last, if anything.
+    pub remote: Option<String>,
     /// What about.
     pub kind: String,
     /// The words.

@@ -1,5 +1,6 @@
 //! The engine of one machine: fingerprints from folders, logs from the spool, the embedded index.
 
+use super::tell;
 use crate::classify::engine::{
     BrokenFile, Engine, MadeReport, Rule, Rules, SearchError, Searched, SearchedEvent,
 };
@@ -13,10 +14,10 @@ use crate::event::{Build, Event};
 use crate::fingerprint::{Fingerprint, FingerprintSet, Library, LibraryError, Severity};
 use crate::intake::{BuildSummary, Limits, open_path, read_all};
 use crate::matcher::{Matcher, evidence};
-use crate::note;
+use crate::note::{Speaker, WordingError};
 use crate::query::{Query, Schema};
 use crate::report::{self, ClusterPart, Cost, FingerprintInfo};
-use crate::state::{NewNote, State};
+use crate::state::{NewNote, State, Surroundings};
 use crate::store::elastic::ElasticStore;
 use crate::store::{
     EmbeddedStore, Filters, HealthState, LogStore, Options, SearchRequest, Selection, StoreError,
@@ -49,6 +50,9 @@ pub enum LocalError {
     /// The index.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The templates of notes.
+    #[error("notes.templates: {0}")]
+    Wording(#[from] WordingError),
 }
 
 /// What is computed once for a set.
@@ -73,7 +77,7 @@ pub struct Local {
     state: Arc<State>,
     spool: Spool,
     limits: Limits,
-    base_url: String,
+    speaker: Speaker,
     indexed: Mutex<HashMap<String, u64>>,
 }
 
@@ -98,7 +102,6 @@ impl Local {
             Some(ready) => cluster::conditions(ready, &schema)?,
             None => (ready::Conditions::default(), None),
         };
-        let base = config.notes.base_url.clone();
         Ok(Self {
             library: Arc::new(Library::open_for(&config.fingerprints, schema.clone())?),
             roots: config.fingerprints.clone(),
@@ -119,7 +122,7 @@ impl Local {
                 max_bytes: config.intake.max_log.0,
                 ..Limits::default()
             },
-            base_url: base.unwrap_or_else(|| format!("http://{}", config.listen)),
+            speaker: tell::speaker(config)?,
             indexed: Mutex::default(),
         })
     }
@@ -485,8 +488,9 @@ impl Engine for Local {
         self.library.reload();
     }
 
-    fn notes(&self, build: &Build, outcome: &Outcome) -> Vec<NewNote> {
-        note::compose(build, outcome.verdict, &outcome.matches, &self.base_url)
+    fn notes(&self, build: &Build, outcome: &Outcome, around: &Surroundings) -> Vec<NewNote> {
+        self.speaker
+            .notes(build, outcome.verdict, &outcome.matches, around)
     }
 
     fn settled(&self, now: Timestamp) -> Vec<String> {

@@ -18,6 +18,7 @@ use crate::store::elastic::{
 use crate::store::{StoreError, keyword_of};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// How the store is opened that a configuration describes. `schema` is for indexes of our own.
 pub fn options(config: &config::Cluster, schema: Schema) -> Result<Options, StoreError> {
@@ -47,9 +48,12 @@ pub fn options(config: &config::Cluster, schema: Schema) -> Result<Options, Stor
     })
 }
 
-/// Opens the store that a configuration describes, with the kinds that its fields have.
+/// Opens the store that a configuration describes, to read only, with the kinds that its fields have.
 pub fn open(config: &config::Cluster) -> Result<(ElasticStore, Schema), StoreError> {
-    let store = ElasticStore::open(options(config, Schema::default())?)?;
+    let store = ElasticStore::open(Options {
+        read_only: true,
+        ..options(config, Schema::default())?
+    })?;
     let (schema, _) = store.schema()?;
     Ok((store, schema))
 }
@@ -89,19 +93,22 @@ fn described(uuid: &str, event: &Event) -> Build {
     build
 }
 
-/// The conditions under which a log is complete, and the query for its last line.
-pub fn conditions(
-    ready: &config::Ready,
-    schema: &Schema,
-) -> Result<(Conditions, Option<Query>), StoreError> {
-    let setup = |key: &str, why: &dyn std::fmt::Display| {
-        StoreError::Setup(format!("store.elasticsearch.ready.{key}: {why}"))
-    };
-    let last_line = ready
+/// The query for a log's last line.
+pub fn last_line(ready: &config::Ready, schema: &Schema) -> Result<Option<Query>, StoreError> {
+    let parsed = ready
         .last_line
         .as_ref()
         .map(|text| Query::parse(text, schema));
-    let last_line = last_line.transpose().map_err(|e| setup("last-line", &e))?;
+    parsed
+        .transpose()
+        .map_err(|e| StoreError::Setup(format!("store.elasticsearch.ready.last-line: {e}")))
+}
+
+/// The conditions under which a log is complete.
+pub fn conditions(ready: &config::Ready) -> Result<Conditions, StoreError> {
+    let setup = |key: &str, why: &dyn std::fmt::Display| {
+        StoreError::Setup(format!("store.elasticsearch.ready.{key}: {why}"))
+    };
     let files = ready.files.iter().map(|of| {
         let glob = globset::Glob::new(&of.jobs).map_err(|e| setup("files", &e))?;
         Ok((glob.compile_matcher(), of.names.clone()))
@@ -109,15 +116,12 @@ pub fn conditions(
     let signed = |period: config::Period| {
         jiff::SignedDuration::try_from(period.0).unwrap_or(jiff::SignedDuration::MAX)
     };
-    Ok((
-        Conditions {
-            last_line: last_line.is_some(),
-            files: files.collect::<Result<_, StoreError>>()?,
-            quiet: signed(ready.quiet),
-            deadline: signed(ready.deadline),
-        },
-        last_line,
-    ))
+    Ok(Conditions {
+        last_line: ready.last_line.is_some(),
+        files: files.collect::<Result<_, StoreError>>()?,
+        quiet: signed(ready.quiet),
+        deadline: signed(ready.deadline),
+    })
 }
 
 fn auth(config: &config::Cluster) -> Auth {
@@ -164,6 +168,10 @@ pub struct Looked {
     pub events: u64,
     /// Requests that it took, repetitions not counted.
     pub requests: u64,
+    /// Among them pages of events after the first.
+    pub extra_pages: u64,
+    /// Among them those that became necessary because one request could not hold all queries.
+    pub splits: u64,
     /// What could not be looked at, one sentence each.
     pub problems: Vec<String>,
 }
@@ -199,6 +207,8 @@ pub fn look(
         build,
         now,
         problems: Vec::new(),
+        extra_pages: 0,
+        splits: 0,
     };
     let run = matcher.start(build, now);
     let looked_for = run.applicable();
@@ -208,6 +218,8 @@ pub fn look(
         looked_for,
         events,
         requests: looking.view.requests(),
+        extra_pages: looking.extra_pages,
+        splits: looking.splits,
         problems: looking.problems,
     })
 }
@@ -218,6 +230,8 @@ struct Looking<'a> {
     build: &'a Build,
     now: Timestamp,
     problems: Vec<String>,
+    extra_pages: u64,
+    splits: u64,
 }
 
 impl<'a> Looking<'a> {
@@ -257,6 +271,7 @@ impl<'a> Looking<'a> {
                 break;
             }
             page = self.view.page(Some(&page))?;
+            self.extra_pages += 1;
         }
         if seen < total {
             // Events of one moment can stand on both sides of a page's end.
@@ -271,12 +286,16 @@ impl<'a> Looking<'a> {
     /// Lets the cluster count, then asks for the places.
     fn count_and_show(&mut self, mut run: Run<'_>) -> Result<Vec<Match>, StoreError> {
         let queries: Vec<Named<'_>> = self.applying().into_iter().filter_map(one_query).collect();
+        let before = self.view.requests();
         let counts = self.view.counts(&queries)?;
+        let counted_in = self.view.requests() - before;
         let has_hits = |(id, _): &&Named<'_>| counts.hits.get(*id).is_some_and(|n| *n > 0);
         let hit: Vec<Named<'_>> = queries.iter().filter(has_hits).copied().collect();
         for event in self.view.places(&hit, MAX_EVIDENCE)? {
             run.event(&event);
         }
+        let shown_in = self.view.requests() - before - counted_in;
+        self.splits += counted_in.saturating_sub(1) + shown_in.saturating_sub(1);
         for (id, why) in counts.refused {
             self.problems
                 .push(format!("the cluster cannot answer fingerprint {id}: {why}"));
@@ -351,9 +370,32 @@ pub fn check(
             message: why,
         });
     }
+    doubts.extend(complements(store, set)?);
     doubts.sort_by(|a, b| (&a.fingerprint, &a.message).cmp(&(&b.fingerprint, &b.message)));
     doubts.dedup();
     Ok(doubts)
+}
+
+/// The fingerprints with a complement in an expression, unless the cluster knows it.
+fn complements(store: &ElasticStore, set: &FingerprintSet) -> Result<Vec<Doubt>, StoreError> {
+    let has = |f: &&Arc<Fingerprint>| f.queries().any(Query::has_complement);
+    let with: Vec<&Arc<Fingerprint>> = set.fingerprints.iter().filter(has).collect();
+    if with.is_empty() {
+        return Ok(Vec::new());
+    }
+    let why = match store.knows_complement()? {
+        Some(true) => return Ok(Vec::new()),
+        Some(false) => "this cluster takes the complement `~` in an expression for a letter",
+        None => "there is no event by which to learn whether this cluster knows the complement `~`",
+    };
+    let doubt = |f: &Arc<Fingerprint>| Doubt {
+        fingerprint: f.id.clone(),
+        fatal: false,
+        message: format!(
+            "{why}: large builds and searches may be answered otherwise than is meant"
+        ),
+    };
+    Ok(with.into_iter().map(doubt).collect())
 }
 
 fn unreadable(set: &FingerprintSet) -> Vec<Doubt> {

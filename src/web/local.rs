@@ -1,14 +1,15 @@
 //! The engine of one machine: fingerprints from folders, logs from the spool, the embedded index.
 
+use super::remote::Remote;
 use crate::classify::engine::{
-    BrokenFile, Engine, MadeReport, Rule, Rules, SearchError, Searched, SearchedEvent,
+    BrokenFile, ClusterStatus, Engine, MadeReport, Rule, Rules, SearchError, Searched,
+    SearchedEvent,
 };
 use crate::classify::pipeline::{Looker, Outcome};
-use crate::classify::ready::{self, Waiting};
 use crate::classify::spool::Spool;
 use crate::classify::{cluster, one};
 use crate::config::{Config, StoreKind};
-use crate::event::{Build, Event};
+use crate::event::{Build, Event, Verdict};
 use crate::fingerprint::{Fingerprint, FingerprintSet, Library, LibraryError, Severity};
 use crate::intake::{BuildSummary, Limits, open_path, read_all};
 use crate::matcher::{Matcher, evidence};
@@ -16,23 +17,21 @@ use crate::note;
 use crate::query::{Query, Schema};
 use crate::report::{self, FingerprintInfo};
 use crate::state::{NewNote, State};
-use crate::store::elastic::ElasticStore;
 use crate::store::{
-    EmbeddedStore, Filters, HealthState, LogStore, Options, SearchRequest, Selection, StoreError,
+    EmbeddedStore, Filters, Health, HealthState, LogStore, Options, SearchRequest, Selection,
+    StoreError,
 };
 use jiff::Timestamp;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// Events between the reader and the index.
 const BETWEEN: usize = 1024;
-
-/// Builds that one request asks about.
-const ASKED: usize = 500;
 /// Builds of which it is remembered that the index has them; forgetting only costs work.
 const REMEMBERED: usize = 100_000;
 
@@ -59,13 +58,10 @@ pub struct Local {
     roots: Vec<PathBuf>,
     loaded: Mutex<Option<Loaded>>,
     store: Arc<dyn LogStore>,
-    /// The cluster that somebody else fills, when the logs are there.
-    cluster: Option<Arc<ElasticStore>>,
-    max_events: u64,
-    schema: Schema,
-    /// The builds whose log is not complete in the cluster.
-    waiting: Mutex<Waiting>,
-    last_line: Option<Query>,
+    /// The cluster, when it keeps the logs.
+    remote: Option<Remote>,
+    /// Whether it was looked for builds whose events the cluster never got.
+    compared: AtomicBool,
     state: Arc<State>,
     spool: Spool,
     limits: Limits,
@@ -84,31 +80,23 @@ impl fmt::Debug for Local {
 impl Local {
     /// Loads the fingerprints and opens the index.
     pub fn open(config: &Config, spool: &Spool, state: Arc<State>) -> Result<Self, LocalError> {
-        let (store, cluster) = open_store(config)?;
-        let schema = match &cluster {
-            Some(cluster) => kinds(cluster)?,
-            None => Schema::default(),
+        let remote = remote(config)?;
+        let store: Arc<dyn LogStore> = match &remote {
+            Some(remote) => remote.store().clone(),
+            None => {
+                let folder = config.data_dir.join("index");
+                Arc::new(EmbeddedStore::open(&folder, Options::default())?)
+            }
         };
-        let ready = config.store.elasticsearch.as_ref().map(|c| &c.ready);
-        let (conditions, last_line) = match ready {
-            Some(ready) => cluster::conditions(ready, &schema)?,
-            None => (ready::Conditions::default(), None),
-        };
+        let schema = remote.as_ref().map(Remote::schema).unwrap_or_default();
         let base = config.notes.base_url.clone();
         Ok(Self {
-            library: Arc::new(Library::open_for(&config.fingerprints, schema.clone())?),
+            library: Arc::new(Library::open_for(&config.fingerprints, schema)?),
             roots: config.fingerprints.clone(),
             loaded: Mutex::new(None),
             store,
-            cluster,
-            max_events: config
-                .store
-                .elasticsearch
-                .as_ref()
-                .map_or(0, |cluster| cluster.max_events),
-            schema,
-            waiting: Mutex::new(Waiting::new(conditions)),
-            last_line,
+            remote,
+            compared: AtomicBool::new(false),
             state,
             spool: spool.clone(),
             limits: Limits {
@@ -120,8 +108,16 @@ impl Local {
         })
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The cluster, when somebody else keeps the logs there.
+    fn elsewhere(&self) -> Option<&Remote> {
+        self.remote.as_ref().filter(|remote| remote.is_foreign())
+    }
+
+    fn health(&self) -> Health {
+        match &self.remote {
+            Some(remote) => remote.health(),
+            None => self.store.health(),
+        }
     }
 
     /// The library, to watch it.
@@ -170,51 +166,11 @@ impl Local {
         })
     }
 
-    /// Looks at a build whose events somebody else put into the cluster.
-    fn look_in(
-        &self,
-        cluster: &ElasticStore,
-        build: &Build,
-        matcher: &Matcher,
-        rules: &str,
-    ) -> Outcome {
-        let now = Timestamp::now();
-        let late = match self.waiting().state(build, now) {
-            ready::State::Wait => return Outcome::pending("its log is not complete yet", rules),
-            ready::State::Complete => None,
-            ready::State::Late(what) => Some(what),
-        };
-        let mut looked = match cluster::look(cluster, matcher, build, now, self.max_events) {
-            Ok(looked) => looked,
-            // It will answer again; until then nothing is known of the build.
-            Err(error @ StoreError::Unavailable(_)) => {
-                tracing::warn!(uuid = build.uuid, %error, "the build waits for the cluster");
-                return Outcome::pending(error.to_string(), rules);
-            }
-            Err(error) => return Outcome::error(error, rules),
-        };
-        looked
-            .problems
-            .extend(late.map(|what| format!("the log is not complete in the index: {what}")));
-        self.waiting().done(&build.uuid);
-        tracing::debug!(
-            uuid = build.uuid,
-            looked.requests,
-            "looked at in the cluster"
-        );
-        Outcome {
-            verdict: looked.verdict(),
-            detail: (!looked.problems.is_empty()).then(|| looked.problems.join("; ")),
-            matches: looked.matches,
-            rules: rules.to_owned(),
-            events: looked.events,
-        }
-    }
-
     /// Reads the kept logs of builds that the index has lost with a damaged part of it; the number
     /// of these builds. Does nothing while nothing is damaged.
     pub fn repair(&self, stop: impl Fn() -> bool) -> Result<u64, String> {
-        if self.store.health().state != HealthState::Degraded {
+        // A cluster is filled again by `tend`.
+        if self.remote.is_some() || self.store.health().state != HealthState::Degraded {
             return Ok(0);
         }
         let mut repaired = 0;
@@ -234,6 +190,50 @@ impl Local {
             repaired += u64::from(self.has_events(&uuid)?);
         }
         Ok(repaired)
+    }
+
+    /// Notes the builds with a verdict whose events an index of our own in a cluster does not have: an
+    /// earlier run could not write them.
+    fn compare(&self, remote: &Remote) -> Result<(), String> {
+        let found = self
+            .store
+            .distinct_builds(&Selection::default(), Timestamp::now());
+        let there: HashSet<String> = found.map_err(|e| e.to_string())?.into_iter().collect();
+        for uuid in self.spool.builds().map_err(|e| e.to_string())? {
+            if there.contains(&uuid) {
+                continue;
+            }
+            let stored = self.state.build(&uuid).map_err(|e| e.to_string())?;
+            // Others are indexed when they are looked at.
+            if stored.is_some_and(|s| s.verdict_at.is_some() && s.verdict != Verdict::NoLog) {
+                remote.note_indexed(&uuid, false);
+            }
+        }
+        Ok(())
+    }
+
+    /// Indexes what could not be indexed when it came, as long as the cluster answers.
+    fn catch_up(&self, remote: &Remote) -> Result<(), String> {
+        if !self.compared.load(Ordering::Acquire) {
+            self.compare(remote)?;
+            self.compared.store(true, Ordering::Release);
+        }
+        let (mut after, mut builds) = (String::new(), 0);
+        while let Some(uuid) = remote.next_unindexed(&after).filter(|_| remote.answers()) {
+            after.clone_from(&uuid);
+            let stored = self.state.build(&uuid).map_err(|e| e.to_string())?;
+            let Some(stored) = stored.filter(|_| self.spool.root(&uuid).is_dir()) else {
+                // Its logs have had their time.
+                remote.note_indexed(&uuid, true);
+                continue;
+            };
+            self.classify(&stored.build, &self.loaded().0)?;
+            builds += 1;
+        }
+        if builds > 0 {
+            tracing::info!(builds, "indexed from their logs");
+        }
+        Ok(())
     }
 
     fn has_events(&self, uuid: &str) -> Result<bool, String> {
@@ -260,8 +260,18 @@ impl Local {
 
     /// The index is a cache: when it fails the verdict stands, and the readiness check tells.
     fn index(&self, build: &Build, digest: u64, events: Receiver<Event>) {
+        if let Some(remote) = &self.remote
+            && !remote.answers()
+        {
+            // No verdict waits for it: the logs are kept, and read again when it is there.
+            remote.note_indexed(&build.uuid, false);
+            return;
+        }
         let mut events = events.into_iter();
         let appended = self.store.append(build, &mut events);
+        if let Some(remote) = &self.remote {
+            remote.note_indexed(&build.uuid, appended.is_ok());
+        }
         let mut indexed = self.indexed.lock().unwrap_or_else(PoisonError::into_inner);
         match appended {
             Ok(_) => {
@@ -278,33 +288,11 @@ impl Local {
     }
 }
 
-/// A store, and the cluster behind it when it is only read.
-type Opened = (Arc<dyn LogStore>, Option<Arc<ElasticStore>>);
-
-/// The store that the configuration names; a second time, when it only reads a cluster.
-fn open_store(config: &Config) -> Result<Opened, LocalError> {
-    let (StoreKind::Elasticsearch, Some(cluster)) =
-        (config.store.kind, &config.store.elasticsearch)
-    else {
-        let folder = config.data_dir.join("index");
-        return Ok((
-            Arc::new(EmbeddedStore::open(&folder, Options::default())?),
-            None,
-        ));
-    };
-    let options = cluster::options(cluster, Schema::default())?;
-    let store = Arc::new(ElasticStore::open(options)?);
-    let foreign = store.is_foreign().then(|| Arc::clone(&store));
-    Ok((store, foreign))
-}
-
-/// What kinds the cluster's fields have; what is odd about them is told.
-fn kinds(cluster: &ElasticStore) -> Result<Schema, StoreError> {
-    let (schema, problems) = cluster.schema()?;
-    for problem in problems {
-        tracing::warn!("{problem}");
-    }
-    Ok(schema)
+/// The cluster that the configuration names as the store.
+fn remote(config: &Config) -> Result<Option<Remote>, StoreError> {
+    let cluster = config.store.elasticsearch.as_ref();
+    let cluster = cluster.filter(|_| config.store.kind == StoreKind::Elasticsearch);
+    cluster.map(Remote::open).transpose()
 }
 
 /// Tells one state of a build and its logs from another: facts, names, sizes, times.
@@ -417,8 +405,8 @@ fn rule(found: &Fingerprint) -> Rule {
 impl Looker for Local {
     fn look(&self, build: &Build) -> Outcome {
         let (matcher, rules) = self.loaded();
-        if let Some(cluster) = &self.cluster {
-            return self.look_in(cluster, build, &matcher, &rules.version);
+        if let Some(remote) = self.elsewhere() {
+            return remote.look(build, &matcher, &rules.version);
         }
         let found = match self.classify(build, &matcher) {
             Ok(found) => found,
@@ -453,41 +441,53 @@ impl Engine for Local {
     }
 
     fn settled(&self, now: Timestamp) -> Vec<String> {
-        let Some(cluster) = &self.cluster else {
-            return Vec::new();
-        };
-        let due = self.waiting().due(now, ASKED);
-        let seen = match cluster.presence(&due, self.last_line.as_ref()) {
-            Ok(seen) => seen,
-            Err(error) => {
-                tracing::warn!(%error, builds = due.len(), "cannot ask whether logs are complete");
-                return Vec::new();
-            }
-        };
-        let mut waiting = self.waiting();
-        let answers = due.into_iter().zip(seen);
-        let changed = answers.filter_map(|(uuid, presence)| {
-            let seen = ready::Seen {
-                events: presence.events,
-                last_line: presence.found,
-                files: presence.files,
-            };
-            waiting.answer(&uuid, &seen, now).then_some(uuid)
-        });
-        let changed = changed.collect();
-        waiting.tidy(now);
-        changed
+        self.elsewhere()
+            .map_or_else(Vec::new, |remote| remote.settled(now))
     }
 
     fn ended_since(&self, from: Timestamp) -> Result<Vec<Build>, String> {
-        let Some(cluster) = &self.cluster else {
+        let Some(remote) = self.elsewhere() else {
             return Ok(Vec::new());
         };
-        cluster::found_since(cluster, from).map_err(|e| e.to_string())
+        if let Some(why) = remote.absence() {
+            return Err(why);
+        }
+        cluster::found_since(remote.store(), from).map_err(|e| e.to_string())
+    }
+
+    fn tend(&self) {
+        let Some(remote) = &self.remote else { return };
+        if !remote.is_reached() {
+            if !remote.try_again() {
+                return;
+            }
+            if remote.is_foreign() {
+                let read = self.library.reload_for(remote.schema());
+                tracing::info!(
+                    fingerprints = read.set.fingerprints.len(),
+                    "read for the cluster's fields"
+                );
+            }
+            remote.arrived();
+        }
+        if remote.is_foreign() || !remote.answers() {
+            return;
+        }
+        if let Err(error) = self.catch_up(remote) {
+            tracing::warn!(error, "what is not indexed yet could not be seen to");
+        }
+    }
+
+    fn cluster(&self) -> Option<ClusterStatus> {
+        self.remote.as_ref().map(Remote::status)
+    }
+
+    fn can_look(&self) -> bool {
+        self.elsewhere().is_none_or(Remote::answers)
     }
 
     fn has_logs(&self, uuid: &str) -> bool {
-        self.cluster.is_some() || self.spool.root(uuid).is_dir()
+        self.elsewhere().is_some() || self.spool.root(uuid).is_dir()
     }
 
     fn report(&self, now: Timestamp) -> Result<MadeReport, String> {
@@ -517,7 +517,7 @@ impl Engine for Local {
         let mut all: Vec<String> = missing
             .map(|r| format!("fingerprint folder {} is gone", r.display()))
             .collect();
-        let health = self.store.health();
+        let health = self.health();
         if health.state == HealthState::Down {
             all.extend(health.problems);
         }
@@ -525,7 +525,7 @@ impl Engine for Local {
     }
 
     fn warnings(&self) -> Vec<String> {
-        let health = self.store.health();
+        let health = self.health();
         match health.state {
             HealthState::Degraded => health.problems,
             HealthState::Ok | HealthState::Down => Vec::new(),
@@ -533,7 +533,11 @@ impl Engine for Local {
     }
 
     fn search(&self, query: &str, limit: usize, now: Timestamp) -> Result<Searched, SearchError> {
-        search(&*self.store, &self.schema, query, limit, now)
+        if let Some(why) = self.remote.as_ref().and_then(Remote::absence) {
+            return Err(SearchError::Store(why));
+        }
+        let schema = self.remote.as_ref().map(Remote::schema).unwrap_or_default();
+        search(&*self.store, &schema, query, limit, now)
     }
 
     fn forget(&self, limit: Timestamp) -> Result<(), String> {

@@ -14,6 +14,7 @@ mod local;
 mod logs;
 mod pages;
 mod patient;
+mod remote;
 mod reports;
 mod search;
 mod service;

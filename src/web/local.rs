@@ -470,12 +470,13 @@ impl Engine for Local {
             }
             remote.arrived();
         }
-        if remote.is_foreign() || !remote.answers() {
+        if !remote.answers_now() || remote.is_foreign() || !remote.begins_round() {
             return;
         }
         if let Err(error) = self.catch_up(remote) {
             tracing::warn!(error, "what is not indexed yet could not be seen to");
         }
+        remote.end_round();
     }
 
     fn cluster(&self) -> Option<ClusterStatus> {

@@ -24,7 +24,7 @@ pub use local::{Local, LocalError};
 pub use service::{Clock, Service, ServiceError};
 
 use crate::classify::engine::Engine;
-use crate::classify::meter::Meter;
+use crate::classify::meter::{ClusterMeter, Meter};
 use crate::classify::pipeline::Pipeline;
 use crate::classify::reclassify::Progress;
 use crate::classify::spool::Spool;
@@ -60,6 +60,8 @@ pub(crate) struct App {
     progress: Arc<Progress>,
     spool: Spool,
     meter: Arc<Meter>,
+    /// Only where a cluster keeps the logs.
+    cluster_meter: Option<ClusterMeter>,
     prometheus: PrometheusHandle,
     clock: Clock,
     /// Background tasks that ended though they should not.

@@ -28,6 +28,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// For how long an answer on the cluster's health is taken for the next questions too: a page asks
 /// several times, and a cluster that hangs makes each wait.
 const HEALTH_HOLDS: Duration = Duration::from_secs(2);
+/// The pause between two attempts to index what could not be indexed.
+const ROUND: Duration = Duration::from_secs(10);
 /// How often a build is looked at that the cluster breaks down on, before that is its verdict.
 const BREAKDOWNS: u32 = 5;
 
@@ -58,6 +60,8 @@ pub(super) struct Remote {
     waiting: Mutex<Waiting>,
     /// The builds whose events are still to be indexed.
     unindexed: Mutex<BTreeSet<String>>,
+    /// When those are tried again that could not be indexed though the cluster answered.
+    next_round: Mutex<Option<Instant>>,
     health: Mutex<Option<(Instant, Health)>>,
     extra_pages: AtomicU64,
     splits: AtomicU64,
@@ -80,6 +84,7 @@ impl Remote {
             absence: Mutex::default(),
             waiting: Mutex::new(Waiting::new(cluster::conditions(&config.ready)?)),
             unindexed: Mutex::default(),
+            next_round: Mutex::default(),
             health: Mutex::default(),
             extra_pages: AtomicU64::new(0),
             splits: AtomicU64::new(0),
@@ -309,6 +314,23 @@ impl Remote {
         } else {
             unindexed.insert(uuid.to_owned());
         }
+    }
+
+    /// Tries a cluster that is left alone once more, when it is time; true when it answers.
+    pub(super) fn answers_now(&self) -> bool {
+        // Nothing else is sent while it is left alone, so nothing else would learn that it is back.
+        self.answers() || (self.store.knock().is_ok() && self.answers())
+    }
+
+    /// True when it is time to index what is still to be indexed.
+    pub(super) fn begins_round(&self) -> bool {
+        held(&self.next_round).is_none_or(|next| next <= Instant::now())
+    }
+
+    /// Notes that everything to be indexed was tried once.
+    pub(super) fn end_round(&self) {
+        let left = !held(&self.unindexed).is_empty();
+        *held(&self.next_round) = left.then(|| Instant::now() + ROUND);
     }
 
     /// A build whose events are still to be indexed, behind `after` in their order.

@@ -4,7 +4,7 @@ use super::patient::Patient;
 use super::{App, elsewhere, held, reports, router};
 use crate::classify::engine::Engine;
 use crate::classify::ledger::StateLedger;
-use crate::classify::meter::Meter;
+use crate::classify::meter::{ClusterMeter, Meter};
 use crate::classify::pipeline::Pipeline;
 use crate::classify::reclassify;
 use crate::classify::spool::Spool;
@@ -117,6 +117,7 @@ impl Service {
             config.intake.queue,
             config.intake.workers,
         ));
+        let cluster_meter = engine.cluster().map(|_| ClusterMeter::new(&recorder));
         let app = Arc::new(App {
             state,
             engine,
@@ -124,6 +125,7 @@ impl Service {
             progress: Arc::default(),
             spool,
             meter,
+            cluster_meter,
             prometheus: recorder.handle(),
             clock,
             ended: Mutex::default(),

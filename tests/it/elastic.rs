@@ -7,6 +7,7 @@ mod counts;
 mod faults;
 mod killed;
 mod language;
+mod neighbours;
 mod nodes;
 mod secure;
 

@@ -94,6 +94,11 @@ impl Waiting {
         new
     }
 
+    /// True while nobody can be asked.
+    pub fn is_silent(&self) -> bool {
+        self.silent_since.is_some()
+    }
+
     /// Notes that there was an answer; the time without one before it, if any.
     pub fn answered(&mut self, now: Timestamp) -> Option<SignedDuration> {
         let silent_since = self.silent_since.take()?;

@@ -81,12 +81,11 @@ impl Local {
     /// Loads the fingerprints and opens the index.
     pub fn open(config: &Config, spool: &Spool, state: Arc<State>) -> Result<Self, LocalError> {
         let remote = remote(config)?;
-        let store: Arc<dyn LogStore> = match &remote {
-            Some(remote) => remote.store().clone(),
-            None => {
-                let folder = config.data_dir.join("index");
-                Arc::new(EmbeddedStore::open(&folder, Options::default())?)
-            }
+        let store: Arc<dyn LogStore> = if let Some(remote) = &remote {
+            remote.store().clone()
+        } else {
+            let folder = config.data_dir.join("index");
+            Arc::new(EmbeddedStore::open(&folder, Options::default())?)
         };
         let schema = remote.as_ref().map(Remote::schema).unwrap_or_default();
         let base = config.notes.base_url.clone();
@@ -190,6 +189,16 @@ impl Local {
             repaired += u64::from(self.has_events(&uuid)?);
         }
         Ok(repaired)
+    }
+
+    /// Reads the fingerprints for the fields that the cluster has.
+    fn read_for(&self, remote: &Remote) {
+        if remote.is_foreign() {
+            let set = self.library.reload_for(remote.schema()).set;
+            let fingerprints = set.fingerprints.len();
+            tracing::info!(fingerprints, "read for the cluster's fields");
+        }
+        remote.arrived();
     }
 
     /// Notes the builds with a verdict whose events an index of our own in a cluster does not have: an
@@ -404,10 +413,12 @@ fn rule(found: &Fingerprint) -> Rule {
 
 impl Looker for Local {
     fn look(&self, build: &Build) -> Outcome {
-        let (matcher, rules) = self.loaded();
         if let Some(remote) = self.elsewhere() {
-            return remote.look(build, &matcher, &rules.version);
+            let in_force = remote.is_in_force();
+            let (matcher, rules) = self.loaded();
+            return remote.look(build, in_force, &matcher, &rules.version);
         }
+        let (matcher, rules) = self.loaded();
         let found = match self.classify(build, &matcher) {
             Ok(found) => found,
             Err(error) => return Outcome::error(error, &rules.version),
@@ -461,16 +472,15 @@ impl Engine for Local {
             if !remote.try_again() {
                 return;
             }
-            if remote.is_foreign() {
-                let read = self.library.reload_for(remote.schema());
-                tracing::info!(
-                    fingerprints = read.set.fingerprints.len(),
-                    "read for the cluster's fields"
-                );
-            }
-            remote.arrived();
+            self.read_for(remote);
         }
-        if !remote.answers_now() || remote.is_foreign() || !remote.begins_round() {
+        if !remote.answers_now() {
+            return;
+        }
+        if remote.learn_new_kinds() {
+            self.read_for(remote);
+        }
+        if remote.is_foreign() || !remote.begins_round() {
             return;
         }
         if let Err(error) = self.catch_up(remote) {

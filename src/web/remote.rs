@@ -11,13 +11,13 @@ use crate::classify::ready::{Seen, State, Waiting};
 use crate::config;
 use crate::event::Build;
 use crate::matcher::Matcher;
-use crate::query::{Query, Schema};
+use crate::query::{FieldKind, Query, Schema};
 use crate::store::elastic::ElasticStore;
 use crate::store::{Health, HealthState, LogStore, StoreError};
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -28,6 +28,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// For how long an answer on the cluster's health is taken for the next questions too: a page asks
 /// several times, and a cluster that hangs makes each wait.
 const HEALTH_HOLDS: Duration = Duration::from_secs(2);
+/// For how long it is not asked again which fields there are.
+const KINDS_HOLD: Duration = Duration::from_secs(300);
+/// The same while there is no index yet.
+const EMPTY_HOLDS: Duration = Duration::from_secs(5);
 /// The pause between two attempts to index what could not be indexed.
 const ROUND: Duration = Duration::from_secs(10);
 /// How often a build is looked at that the cluster breaks down on, before that is its verdict.
@@ -38,6 +42,8 @@ const BREAKDOWNS: u32 = 5;
 struct Kinds {
     schema: Schema,
     last_line: Option<Query>,
+    /// True while there is no index of somebody else's yet, and so no field.
+    empty: bool,
 }
 
 /// Why the cluster was not reached, and when it is tried again.
@@ -55,9 +61,15 @@ pub(super) struct Remote {
     ready: config::Ready,
     max_events: u64,
     kinds: ArcSwap<Kinds>,
+    /// Until when these are taken for what the cluster has.
+    kinds_hold: Mutex<Option<Instant>>,
+    /// Whether the fingerprints in force were read for the fields that there are.
+    in_force: AtomicBool,
     absence: Mutex<Option<Absence>>,
     /// The builds whose log is not complete there.
     waiting: Mutex<Waiting>,
+    /// The builds that were looked at in vain and should be once more.
+    in_vain: Mutex<BTreeSet<String>>,
     /// The builds whose events are still to be indexed.
     unindexed: Mutex<BTreeSet<String>>,
     /// When those are tried again that could not be indexed though the cluster answered.
@@ -81,8 +93,11 @@ impl Remote {
             ready: config.ready.clone(),
             max_events: config.max_events,
             kinds: ArcSwap::default(),
+            kinds_hold: Mutex::default(),
+            in_force: AtomicBool::new(false),
             absence: Mutex::default(),
             waiting: Mutex::new(Waiting::new(cluster::conditions(&config.ready)?)),
+            in_vain: Mutex::default(),
             unindexed: Mutex::default(),
             next_round: Mutex::default(),
             health: Mutex::default(),
@@ -90,7 +105,7 @@ impl Remote {
             splits: AtomicU64::new(0),
         };
         match remote.reach() {
-            Ok(()) => {}
+            Ok(()) => remote.arrived(),
             Err(error) if error.is_passing() => {
                 tracing::warn!(%error, "the cluster is not there; the service starts and tries again");
                 remote.note_absence(&error, Duration::from_secs(1));
@@ -104,13 +119,42 @@ impl Remote {
     fn reach(&self) -> Result<(), StoreError> {
         self.store.knock()?;
         self.store.prepare()?;
+        self.learn_kinds().map(|_| ())
+    }
+
+    /// Asks which fields there are; true when that has changed.
+    fn learn_kinds(&self) -> Result<bool, StoreError> {
         let (schema, problems) = self.store.schema()?;
+        let last_line = cluster::last_line(&self.ready, &schema)?;
+        // A day without any event may come before the first index does.
+        let empty = self.is_foreign() && schema.kind("message") == FieldKind::Unmapped;
+        *held(&self.kinds_hold) =
+            Some(Instant::now() + if empty { EMPTY_HOLDS } else { KINDS_HOLD });
+        if schema == self.kinds.load().schema {
+            return Ok(false);
+        }
         for problem in problems {
             tracing::warn!("{problem}");
         }
-        let last_line = cluster::last_line(&self.ready, &schema)?;
-        self.kinds.store(Arc::new(Kinds { schema, last_line }));
-        Ok(())
+        self.kinds.store(Arc::new(Kinds {
+            schema,
+            last_line,
+            empty,
+        }));
+        Ok(true)
+    }
+
+    /// Asks again, now and then, which fields somebody else's indexes have; true when that has changed.
+    pub(super) fn learn_new_kinds(&self) -> bool {
+        let holds = held(&self.kinds_hold).is_some_and(|end| end > Instant::now());
+        if holds || !self.is_foreign() {
+            return false;
+        }
+        self.learn_kinds().unwrap_or_else(|error| {
+            tracing::warn!(%error, "the cluster does not say which fields there are");
+            *held(&self.kinds_hold) = Some(Instant::now() + EMPTY_HOLDS);
+            false
+        })
     }
 
     fn note_absence(&self, error: &StoreError, pause: Duration) {
@@ -134,16 +178,27 @@ impl Remote {
                 true
             }
             Err(error) => {
-                tracing::debug!(%error, "the cluster is not there");
+                if error.is_passing() {
+                    tracing::debug!(%error, "the cluster is not there");
+                } else {
+                    tracing::error!(%error, "the cluster is there and cannot be used");
+                }
                 self.note_absence(&error, (pause * 2).min(LONGEST_PAUSE));
                 false
             }
         }
     }
 
-    /// Ends the absence: everything that depends on the cluster's fields is as it should be.
+    /// Ends the absence: the fingerprints were read for the fields that there are.
     pub(super) fn arrived(&self) {
         *held(&self.absence) = None;
+        self.in_force
+            .store(!self.kinds.load().empty, Ordering::Release);
+    }
+
+    /// True when a set of fingerprints that is taken from now on was read for the fields that there are.
+    pub(super) fn is_in_force(&self) -> bool {
+        self.in_force.load(Ordering::Acquire)
     }
 
     /// True once the cluster was reached.
@@ -215,7 +270,14 @@ impl Remote {
     }
 
     /// Looks at a build whose events somebody else put into the cluster.
-    pub(super) fn look(&self, build: &Build, matcher: &Matcher, rules: &str) -> Outcome {
+    /// `in_force` is what [`Remote::is_in_force`] said before the fingerprints were taken.
+    pub(super) fn look(
+        &self,
+        build: &Build,
+        in_force: bool,
+        matcher: &Matcher,
+        rules: &str,
+    ) -> Outcome {
         let now = Timestamp::now();
         let state = held(&self.waiting).state(build, now);
         if let Some(why) = self.absence() {
@@ -230,6 +292,11 @@ impl Remote {
             Ok(looked) => looked,
             Err(error) => return self.in_vain(build, &error, rules),
         };
+        if !in_force && looked.events > 0 {
+            // The first index has just come: the fingerprints were read without knowing its fields.
+            held(&self.in_vain).insert(build.uuid.clone());
+            return Outcome::pending("the fields of the index are not known yet", rules);
+        }
         self.extra_pages
             .fetch_add(looked.extra_pages, Ordering::Relaxed);
         self.splits.fetch_add(looked.splits, Ordering::Relaxed);
@@ -260,6 +327,7 @@ impl Remote {
         let mut waiting = held(&self.waiting);
         if away || error.is_barred() {
             waiting.unanswered(Timestamp::now());
+            held(&self.in_vain).insert(build.uuid.clone());
         } else if !error.is_passing() || waiting.failed(&build.uuid) >= BREAKDOWNS {
             return Outcome::error(error, rules);
         }
@@ -273,11 +341,18 @@ impl Remote {
             held(&self.waiting).unanswered(now);
             return Vec::new();
         }
-        let due = held(&self.waiting).due(now, ASKED);
-        if due.is_empty() {
-            return Vec::new();
-        }
+        let (due, silent) = {
+            let waiting = held(&self.waiting);
+            (waiting.due(now, ASKED), waiting.is_silent())
+        };
         let kinds = self.kinds.load();
+        let mut changed: Vec<String> = Vec::new();
+        if !silent && self.is_in_force() {
+            changed.extend(std::mem::take(&mut *held(&self.in_vain)));
+        }
+        if due.is_empty() {
+            return changed;
+        }
         let seen = self.store.presence(&due, kinds.last_line.as_ref());
         let mut waiting = held(&self.waiting);
         let seen = match seen {
@@ -287,13 +362,13 @@ impl Remote {
                     let builds = due.len();
                     tracing::warn!(%error, builds, "cannot ask whether logs are complete");
                 }
-                return Vec::new();
+                return changed;
             }
         };
         if let Some(silence) = waiting.answered(now) {
             tracing::info!(?silence, "the cluster says again which logs are complete");
         }
-        let changed = due.into_iter().zip(seen).filter_map(|(uuid, presence)| {
+        let news = due.into_iter().zip(seen).filter_map(|(uuid, presence)| {
             let seen = Seen {
                 events: presence.events,
                 last_line: presence.found,
@@ -301,7 +376,7 @@ impl Remote {
             };
             waiting.answer(&uuid, &seen, now).then_some(uuid)
         });
-        let changed = changed.collect();
+        changed.extend(news);
         waiting.tidy(now);
         changed
     }

@@ -67,7 +67,7 @@ fn it_starts_where_nobody_listens_and_serves() {
     assert!(program.get("/builds/u1").contains("Connection refused"));
     let status = program.json("/api/v1/status");
     assert_eq!(status["cluster"]["reached"], false, "{status}");
-    assert_eq!(program.metric("whorl_cluster_reached"), 0.0);
+    assert!(program.metric("whorl_cluster_reached") < 0.5);
     until("attempts go on and the breaker opens", || {
         (program.metric("whorl_cluster_breaker_open") > 0.0).then_some(())
     });
@@ -82,7 +82,7 @@ fn no_verdict_waits_for_an_index_of_our_own() {
     let program = home.start();
     assert_eq!(program.feed("u1", b"boom\n"), 202);
     program.verdict("u1", "matched");
-    assert_eq!(program.metric("whorl_builds_unindexed"), 1.0);
+    assert!(program.metric("whorl_builds_unindexed") > 0.5);
     let (status, text) = program.send("GET", "/api/v1/search?q=boom", "");
     assert_eq!(status, 500, "{text}");
 }
@@ -231,5 +231,17 @@ fn a_build_gets_its_verdict_when_the_cluster_comes() {
         assert!(program.metric("whorl_cluster_requests_total") > 5.0);
         assert!(program.metric("whorl_cluster_received_bytes_total") > 1000.0);
         println!("{}: {}", filled.name, status["cluster"]);
+    }
+}
+
+#[test]
+fn a_cluster_without_an_index_is_learned_when_one_comes() {
+    for filled in Filled::each_empty() {
+        let home = filled.home_at(&filled.url, "ready: {quiet: 0s, deadline: 60s}");
+        let program = home.start();
+        announce(&program, "u1");
+        assert_eq!(program.send("GET", "/readyz", "").0, 200, "{}", filled.name);
+        filled.fill();
+        program.verdict("u1", "matched");
     }
 }

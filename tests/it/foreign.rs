@@ -25,19 +25,22 @@ const LINES: [(&str, &str, &str); 6] = [
 
 impl Filled {
     pub(crate) fn each() -> Vec<Self> {
-        let fill = |(name, url): (String, Url)| {
-            let filled = Self {
-                name,
-                url,
-                prefix: prefix("foreign"),
-            };
-            filled.fill();
-            filled
-        };
-        clusters().into_iter().map(fill).collect()
+        let all = Self::each_empty();
+        all.iter().for_each(Self::fill);
+        all
     }
 
-    fn fill(&self) {
+    /// Before the first log was sent.
+    pub(crate) fn each_empty() -> Vec<Self> {
+        let empty = |(name, url)| Self {
+            name,
+            url,
+            prefix: prefix("foreign"),
+        };
+        clusters().into_iter().map(empty).collect()
+    }
+
+    pub(crate) fn fill(&self) {
         let mut body = String::new();
         for (n, (build, file, message)) in LINES.into_iter().enumerate() {
             let index = format!("{}-2026.03.0{}", self.prefix, 1 + n % 2);

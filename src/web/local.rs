@@ -29,9 +29,12 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Events between the reader and the index.
 const BETWEEN: usize = 1024;
+/// How long what could not be indexed is indexed in one go: a stop waits for it.
+const AT_ONCE: Duration = Duration::from_secs(1);
 /// Builds of which it is remembered that the index has them; forgetting only costs work.
 const REMEMBERED: usize = 100_000;
 
@@ -227,17 +230,22 @@ impl Local {
             self.compare(remote)?;
             self.compared.store(true, Ordering::Release);
         }
-        let (mut after, mut builds) = (String::new(), 0);
-        while let Some(uuid) = remote.next_unindexed(&after).filter(|_| remote.answers()) {
-            after.clone_from(&uuid);
-            let stored = self.state.build(&uuid).map_err(|e| e.to_string())?;
-            let Some(stored) = stored.filter(|_| self.spool.root(&uuid).is_dir()) else {
-                // Its logs have had their time.
-                remote.note_indexed(&uuid, true);
-                continue;
+        let (begun, mut builds) = (Instant::now(), 0);
+        while remote.answers() && begun.elapsed() < AT_ONCE {
+            let Some(uuid) = remote.next_unindexed() else {
+                break;
             };
-            self.classify(&stored.build, &self.loaded().0)?;
-            builds += 1;
+            let stored = self.state.build(&uuid).map_err(|e| e.to_string())?;
+            let root = self.spool.root(&uuid);
+            let build = stored.map(|s| s.build).filter(|_| root.is_dir());
+            match build {
+                Some(build) if !self.is_indexed(&uuid, digest(&root, &build)) => {
+                    self.classify(&build, &self.loaded().0)?;
+                    builds += 1;
+                }
+                // Its logs have had their time, or it was indexed meanwhile.
+                _ => remote.note_indexed(&uuid, true),
+            }
         }
         if builds > 0 {
             tracing::info!(builds, "indexed from their logs");
@@ -485,8 +493,8 @@ impl Engine for Local {
         }
         if let Err(error) = self.catch_up(remote) {
             tracing::warn!(error, "what is not indexed yet could not be seen to");
+            remote.pause_round();
         }
-        remote.end_round();
     }
 
     fn cluster(&self) -> Option<ClusterStatus> {

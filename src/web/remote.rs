@@ -1,28 +1,25 @@
-//! The cluster that keeps the logs: whether it is there, and looking at builds in it.
+//! The cluster that keeps the logs: whether it is there, and what is still to be written to it.
 //!
 //! The service starts whether the cluster answers or not. What cannot heal (a wrong file, a wrong
 //! password) is an error at the start; all else is tried again until it goes well, and until then no
 //! build is looked at where somebody else keeps the logs.
 
+mod looking;
+
 use crate::classify::cluster;
 use crate::classify::engine::ClusterStatus;
-use crate::classify::pipeline::Outcome;
-use crate::classify::ready::{Seen, State, Waiting};
+use crate::classify::ready::Waiting;
 use crate::config;
-use crate::event::Build;
-use crate::matcher::Matcher;
 use crate::query::{FieldKind, Query, Schema};
 use crate::store::elastic::ElasticStore;
 use crate::store::{Health, HealthState, LogStore, StoreError};
 use arc_swap::ArcSwap;
-use jiff::Timestamp;
 use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Builds that one request asks about.
-const ASKED: usize = 500;
 /// The longest pause between two attempts to reach the cluster.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 /// For how long an answer on the cluster's health is taken for the next questions too: a page asks
@@ -34,9 +31,6 @@ const KINDS_HOLD: Duration = Duration::from_secs(300);
 const EMPTY_HOLDS: Duration = Duration::from_secs(5);
 /// The pause between two attempts to index what could not be indexed.
 const ROUND: Duration = Duration::from_secs(10);
-/// How often a build is looked at that the cluster breaks down on, before that is its verdict.
-const BREAKDOWNS: u32 = 5;
-
 /// What is known of the fields.
 #[derive(Debug, Default)]
 struct Kinds {
@@ -72,8 +66,8 @@ pub(super) struct Remote {
     in_vain: Mutex<BTreeSet<String>>,
     /// The builds whose events are still to be indexed.
     unindexed: Mutex<BTreeSet<String>>,
-    /// When those are tried again that could not be indexed though the cluster answered.
-    next_round: Mutex<Option<Instant>>,
+    /// Up to which of these the round has come, and when the next begins.
+    round: Mutex<(String, Option<Instant>)>,
     health: Mutex<Option<(Instant, Health)>>,
     extra_pages: AtomicU64,
     splits: AtomicU64,
@@ -99,7 +93,7 @@ impl Remote {
             waiting: Mutex::new(Waiting::new(cluster::conditions(&config.ready)?)),
             in_vain: Mutex::default(),
             unindexed: Mutex::default(),
-            next_round: Mutex::default(),
+            round: Mutex::default(),
             health: Mutex::default(),
             extra_pages: AtomicU64::new(0),
             splits: AtomicU64::new(0),
@@ -269,118 +263,6 @@ impl Remote {
         }
     }
 
-    /// Looks at a build whose events somebody else put into the cluster.
-    /// `in_force` is what [`Remote::is_in_force`] said before the fingerprints were taken.
-    pub(super) fn look(
-        &self,
-        build: &Build,
-        in_force: bool,
-        matcher: &Matcher,
-        rules: &str,
-    ) -> Outcome {
-        let now = Timestamp::now();
-        let state = held(&self.waiting).state(build, now);
-        if let Some(why) = self.absence() {
-            return Outcome::pending(why, rules);
-        }
-        let late = match state {
-            State::Wait => return Outcome::pending("its log is not complete yet", rules),
-            State::Complete => None,
-            State::Late(what) => Some(what),
-        };
-        let mut looked = match cluster::look(&self.store, matcher, build, now, self.max_events) {
-            Ok(looked) => looked,
-            Err(error) => return self.in_vain(build, &error, rules),
-        };
-        if !in_force && looked.events > 0 {
-            // The first index has just come: the fingerprints were read without knowing its fields.
-            held(&self.in_vain).insert(build.uuid.clone());
-            return Outcome::pending("the fields of the index are not known yet", rules);
-        }
-        self.extra_pages
-            .fetch_add(looked.extra_pages, Ordering::Relaxed);
-        self.splits.fetch_add(looked.splits, Ordering::Relaxed);
-        looked
-            .problems
-            .extend(late.map(|what| format!("the log is not complete in the index: {what}")));
-        held(&self.waiting).done(&build.uuid);
-        tracing::debug!(
-            uuid = build.uuid,
-            looked.requests,
-            "looked at in the cluster"
-        );
-        Outcome {
-            verdict: looked.verdict(),
-            detail: (!looked.problems.is_empty()).then(|| looked.problems.join("; ")),
-            matches: looked.matches,
-            rules: rules.to_owned(),
-            events: looked.events,
-        }
-    }
-
-    /// What an error says of the build: nothing, while it is the cluster that does not answer.
-    fn in_vain(&self, build: &Build, error: &StoreError, rules: &str) -> Outcome {
-        let away = matches!(
-            error,
-            StoreError::Unavailable(_) | StoreError::Refused { status: 429, .. }
-        );
-        let mut waiting = held(&self.waiting);
-        if away || error.is_barred() {
-            waiting.unanswered(Timestamp::now());
-            held(&self.in_vain).insert(build.uuid.clone());
-        } else if !error.is_passing() || waiting.failed(&build.uuid) >= BREAKDOWNS {
-            return Outcome::error(error, rules);
-        }
-        tracing::warn!(uuid = build.uuid, %error, "the build waits for the cluster");
-        Outcome::pending(error.to_string(), rules)
-    }
-
-    /// The builds whose logs have become complete, or for which it is too late.
-    pub(super) fn settled(&self, now: Timestamp) -> Vec<String> {
-        if !self.is_reached() {
-            held(&self.waiting).unanswered(now);
-            return Vec::new();
-        }
-        let (due, silent) = {
-            let waiting = held(&self.waiting);
-            (waiting.due(now, ASKED), waiting.is_silent())
-        };
-        let kinds = self.kinds.load();
-        let mut changed: Vec<String> = Vec::new();
-        if !silent && self.is_in_force() {
-            changed.extend(std::mem::take(&mut *held(&self.in_vain)));
-        }
-        if due.is_empty() {
-            return changed;
-        }
-        let seen = self.store.presence(&due, kinds.last_line.as_ref());
-        let mut waiting = held(&self.waiting);
-        let seen = match seen {
-            Ok(seen) => seen,
-            Err(error) => {
-                if waiting.unanswered(now) {
-                    let builds = due.len();
-                    tracing::warn!(%error, builds, "cannot ask whether logs are complete");
-                }
-                return changed;
-            }
-        };
-        if let Some(silence) = waiting.answered(now) {
-            tracing::info!(?silence, "the cluster says again which logs are complete");
-        }
-        let news = due.into_iter().zip(seen).filter_map(|(uuid, presence)| {
-            let seen = Seen {
-                events: presence.events,
-                last_line: presence.found,
-                files: presence.files,
-            };
-            waiting.answer(&uuid, &seen, now).then_some(uuid)
-        });
-        changed.extend(news);
-        waiting.tidy(now);
-        changed
-    }
-
     /// Notes that a build's events are still to be indexed, or that they are.
     pub(super) fn note_indexed(&self, uuid: &str, indexed: bool) {
         let mut unindexed = held(&self.unindexed);
@@ -399,23 +281,28 @@ impl Remote {
 
     /// True when it is time to index what is still to be indexed.
     pub(super) fn begins_round(&self) -> bool {
-        held(&self.next_round).is_none_or(|next| next <= Instant::now())
+        held(&self.round)
+            .1
+            .is_none_or(|next| next <= Instant::now())
     }
 
-    /// Notes that everything to be indexed was tried once.
-    pub(super) fn end_round(&self) {
-        let left = !held(&self.unindexed).is_empty();
-        *held(&self.next_round) = left.then(|| Instant::now() + ROUND);
+    /// The next build of the round whose events are still to be indexed; the last ends the round.
+    pub(super) fn next_unindexed(&self) -> Option<String> {
+        let next = {
+            let (unindexed, round) = (held(&self.unindexed), held(&self.round));
+            let behind = (Bound::Excluded(round.0.as_str()), Bound::Unbounded);
+            unindexed.range::<str, _>(behind).next().cloned()
+        };
+        match &next {
+            Some(uuid) => held(&self.round).0.clone_from(uuid),
+            None => self.pause_round(),
+        }
+        next
     }
 
-    /// A build whose events are still to be indexed, behind `after` in their order.
-    pub(super) fn next_unindexed(&self, after: &str) -> Option<String> {
-        let unindexed = held(&self.unindexed);
-        let behind = (
-            std::ops::Bound::Excluded(after),
-            std::ops::Bound::<&str>::Unbounded,
-        );
-        unindexed.range::<str, _>(behind).next().cloned()
+    /// What could not be indexed is tried again after a while.
+    pub(super) fn pause_round(&self) {
+        *held(&self.round) = (String::new(), Some(Instant::now() + ROUND));
     }
 }
 

@@ -245,3 +245,32 @@ fn a_cluster_without_an_index_is_learned_when_one_comes() {
         program.verdict("u1", "matched");
     }
 }
+
+/// Whoever fills the cluster was away from it, too: the log comes after the cluster.
+#[test]
+fn time_without_a_cluster_is_no_time_to_wait_for_a_log() {
+    for filled in Filled::each_empty() {
+        let proxy = Proxy::to(&filled.url);
+        proxy.next(u64::MAX, Fault::Refuse);
+        let home = filled.home_at(&proxy.url(), "ready: {quiet: 0s, deadline: 4s}");
+        let program = home.start();
+        let begun = Instant::now();
+        announce(&program, "u1");
+        until("longer away than the deadline", || {
+            (begun.elapsed() > Duration::from_secs(5)).then_some(())
+        });
+        proxy.calm();
+        until("the cluster is there", || {
+            (program.metric("whorl_cluster_reached") > 0.5).then_some(())
+        });
+        // It has said that it has nothing of the build.
+        let before = program.metric("whorl_cluster_requests_total");
+        until("the cluster is asked for the build", || {
+            (program.metric("whorl_cluster_requests_total") > before).then_some(())
+        });
+        filled.fill();
+        let build = program.verdict("u1", "matched");
+        let history = build["history"].as_array().unwrap();
+        assert_eq!(history.len(), 1, "{}: {history:?}", filled.name);
+    }
+}

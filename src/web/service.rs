@@ -5,7 +5,7 @@ use super::tell::{self, TargetError};
 use super::{App, elsewhere, held, reports, router};
 use crate::classify::engine::Engine;
 use crate::classify::ledger::StateLedger;
-use crate::classify::meter::Meter;
+use crate::classify::meter::{ClusterMeter, Meter};
 use crate::classify::pipeline::Pipeline;
 use crate::classify::reclassify;
 use crate::classify::spool::Spool;
@@ -124,6 +124,7 @@ impl Service {
             config.intake.queue,
             config.intake.workers,
         ));
+        let cluster_meter = engine.cluster().map(|_| ClusterMeter::new(&recorder));
         let app = Arc::new(App {
             state,
             engine,
@@ -131,6 +132,7 @@ impl Service {
             progress: Arc::default(),
             spool,
             meter,
+            cluster_meter,
             prometheus: recorder.handle(),
             clock,
             ended: Mutex::default(),
@@ -182,6 +184,10 @@ impl Service {
         if let Some(cluster) = app.config.store.elsewhere() {
             let watch = elsewhere::watch(app.clone(), cluster.discover.clone(), stop.clone());
             background(&tasks, app, "logs elsewhere", watch);
+        }
+        if app.engine.cluster().is_some() {
+            let tending = tend(app.clone(), stop.clone());
+            background(&tasks, app, "log store", tending);
         }
         background(
             &tasks,
@@ -305,6 +311,20 @@ pub(super) fn stale(text: &str, last: Timestamp, now: Timestamp) -> bool {
     limit.is_some_and(|limit| limit < now)
 }
 
+/// Sees to the cluster that keeps the logs: it may have been away.
+async fn tend(app: Arc<App>, stop: CancellationToken) {
+    loop {
+        let engine = app.engine.clone();
+        let tended = tokio::task::spawn_blocking(move || engine.tend()).await;
+        if let Err(error) = tended {
+            tracing::error!(%error, "the log store could not be seen to");
+        }
+        if wait(&stop, TICK).await {
+            return;
+        }
+    }
+}
+
 /// Looks at stored builds again when the fingerprints have changed, until none is left that was
 /// looked at with others.
 async fn watch_rules(app: Arc<App>, stop: CancellationToken) {
@@ -313,6 +333,11 @@ async fn watch_rules(app: Arc<App>, stop: CancellationToken) {
     while !wait(&stop, TICK).await {
         if !app.state.holds(Role::Keeper) {
             done.clear();
+            continue;
+        }
+        if !app.engine.can_look() {
+            // What was looked at in vain meanwhile was not looked at.
+            (before, done) = ((String::new(), Vec::new()), String::new());
             continue;
         }
         let version = app.engine.rules().version.clone();

@@ -8,6 +8,7 @@
 )]
 
 mod architecture;
+mod away;
 mod classify;
 mod demo;
 mod elastic;

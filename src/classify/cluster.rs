@@ -1,10 +1,10 @@
 //! One build whose events are in a cluster: from there to its verdict.
 //!
-//! Most builds are small enough that all of their events come in one answer; our own matcher then
-//! says what it says of a log on disk, in the same words. For a build with more events than one
-//! answer holds, the cluster counts the hits of every fingerprint in one request and shows the
-//! places of those that have some in another. Only what a cluster cannot answer (patterns, and
-//! conditions over several events) needs all events, page by page up to a limit.
+//! A first small request says how many events there are. Those of most builds are few enough to come
+//! in one answer; our own matcher then says what it says of a log on disk, in the same words. For a
+//! larger build the cluster counts the hits of every fingerprint and shows their places, in two
+//! requests at the same time. Only what a cluster cannot answer (patterns, and conditions over
+//! several events) needs all events, page by page up to a limit.
 
 use super::ready::Conditions;
 use crate::config;
@@ -12,12 +12,14 @@ use crate::event::{Build, Event, Match, Verdict};
 use crate::fingerprint::{Condition, Fingerprint, FingerprintSet, Severity};
 use crate::matcher::{MAX_EVIDENCE, Matcher, Run};
 use crate::query::{FieldKind, Query, Schema, rename_fields};
-use crate::store::elastic::{
-    Auth, BuildView, Connection, ElasticStore, Layout, Named, Options, Page,
-};
+use crate::store::elastic::{Auth, BuildView, Connection, ElasticStore, Layout, Named, Options};
 use crate::store::{StoreError, keyword_of};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Events up to which a build's are pulled: then this is as fast as counting, and moves less than 5 MB.
+/// `benches/cluster.py` measures both.
+pub const PULLED: u64 = 6_000;
 
 /// How the store is opened that a configuration describes. `schema` is for indexes of our own.
 pub fn options(config: &config::Cluster, schema: Schema) -> Result<Options, StoreError> {
@@ -54,10 +56,11 @@ pub fn open(config: &config::Cluster) -> Result<(ElasticStore, Schema), StoreErr
     Ok((store, schema))
 }
 
-/// What the events of a build say of it.
-pub fn build_of(store: &ElasticStore, uuid: &str) -> Result<Build, StoreError> {
-    let event = store.view(&Build::new(uuid)).sample()?;
-    Ok(event.map_or_else(|| Build::new(uuid), |event| described(uuid, &event)))
+/// What the events of a build say of it, and how many they are.
+pub fn build_of(store: &ElasticStore, uuid: &str) -> Result<(Build, u64), StoreError> {
+    let (event, total) = store.view(&Build::new(uuid)).sample()?;
+    let build = event.map_or_else(|| Build::new(uuid), |event| described(uuid, &event));
+    Ok((build, total))
 }
 
 /// The builds that have events since `from`, with what these say of them, ended at their last event.
@@ -184,6 +187,17 @@ impl Looked {
     }
 }
 
+/// How many events of one build are moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// A build of up to so many is pulled; of a larger one the cluster counts.
+    pub pulled: u64,
+    /// At most so many are pulled where a cluster cannot count.
+    pub most: u64,
+    /// How many there are, when that is known; else it is asked.
+    pub known: Option<u64>,
+}
+
 /// Looks for all fingerprints in one build. At most `max_events` events are pulled where events must
 /// be pulled.
 pub fn look(
@@ -192,6 +206,22 @@ pub fn look(
     build: &Build,
     now: Timestamp,
     max_events: u64,
+) -> Result<Looked, StoreError> {
+    let bounds = Bounds {
+        pulled: PULLED,
+        most: max_events,
+        known: None,
+    };
+    look_within(store, matcher, build, now, bounds)
+}
+
+/// As [`look`], with bounds of the caller's own.
+pub fn look_within(
+    store: &ElasticStore,
+    matcher: &Matcher,
+    build: &Build,
+    now: Timestamp,
+    bounds: Bounds,
 ) -> Result<Looked, StoreError> {
     let mut looking = Looking {
         view: store.view(build),
@@ -202,7 +232,7 @@ pub fn look(
     };
     let run = matcher.start(build, now);
     let looked_for = run.applicable();
-    let (matches, events) = looking.go(run, max_events)?;
+    let (matches, events) = looking.go(run, bounds)?;
     Ok(Looked {
         matches,
         looked_for,
@@ -221,20 +251,26 @@ struct Looking<'a> {
 }
 
 impl<'a> Looking<'a> {
-    fn go(&mut self, run: Run<'_>, max_events: u64) -> Result<(Vec<Match>, u64), StoreError> {
-        let first = self.view.page(None)?;
-        let total = first.total;
-        if total <= first.events.len() as u64 {
-            return Ok((self.pull(run, first)?, total));
+    fn go(&mut self, run: Run<'_>, bounds: Bounds) -> Result<(Vec<Match>, u64), StoreError> {
+        let total = match bounds.known {
+            Some(known) => known,
+            None => self.view.size()?,
+        };
+        if total == 0 {
+            return Ok((Vec::new(), 0));
+        }
+        if total <= bounds.pulled {
+            return self.pull(run, total);
         }
         let complex = self.applying().into_iter().any(|f| one_query(f).is_none());
-        if complex && total <= max_events {
-            return Ok((self.pull(run, first)?, total));
+        if complex && total <= bounds.most {
+            return self.pull(run, total);
         }
         if complex {
             self.problems.push(format!(
-                "the build has {total} events, more than the {max_events} that are pulled: \
-                 patterns and conditions over several events were not looked for"
+                "the build has {total} events, more than the {} that are pulled: \
+                 patterns and conditions over several events were not looked for",
+                bounds.most
             ));
         }
         Ok((self.count_and_show(run)?, total))
@@ -247,16 +283,18 @@ impl<'a> Looking<'a> {
             .collect()
     }
 
-    /// Takes all events, page by page.
-    fn pull(&mut self, mut run: Run<'_>, first: Page) -> Result<Vec<Match>, StoreError> {
-        let (total, mut page, mut seen) = (first.total, first, 0);
+    /// Takes all events, page by page, and says how many the build has by now.
+    fn pull(&mut self, mut run: Run<'_>, expected: u64) -> Result<(Vec<Match>, u64), StoreError> {
+        let mut page = self.view.page(None, expected)?;
+        // More may have come since they were counted.
+        let (total, mut seen) = (page.total, 0);
         loop {
             seen += page.events.len() as u64;
             page.events.iter().for_each(|event| run.event(event));
             if seen >= total || page.events.is_empty() {
                 break;
             }
-            page = self.view.page(Some(&page))?;
+            page = self.view.page(Some(&page), total - seen)?;
         }
         if seen < total {
             // Events of one moment can stand on both sides of a page's end.
@@ -265,18 +303,14 @@ impl<'a> Looking<'a> {
                  `order` field, such as a line number"
             ));
         }
-        Ok(run.finish())
+        Ok((run.finish(), total))
     }
 
-    /// Lets the cluster count, then asks for the places.
+    /// Lets the cluster count and show the places.
     fn count_and_show(&mut self, mut run: Run<'_>) -> Result<Vec<Match>, StoreError> {
         let queries: Vec<Named<'_>> = self.applying().into_iter().filter_map(one_query).collect();
-        let counts = self.view.counts(&queries)?;
-        let has_hits = |(id, _): &&Named<'_>| counts.hits.get(*id).is_some_and(|n| *n > 0);
-        let hit: Vec<Named<'_>> = queries.iter().filter(has_hits).copied().collect();
-        for event in self.view.places(&hit, MAX_EVIDENCE)? {
-            run.event(&event);
-        }
+        let counts = self.view.counts(&queries, MAX_EVIDENCE)?;
+        counts.events.iter().for_each(|event| run.event(event));
         for (id, why) in counts.refused {
             self.problems
                 .push(format!("the cluster cannot answer fingerprint {id}: {why}"));
@@ -343,7 +377,7 @@ pub fn check(
     let named: Vec<Named<'_>> = names.iter().map(|(n, q)| (n.as_str(), *q)).collect();
     // A build that does not exist: the cluster reads the queries and has nothing to do.
     let nothing = Build::new("whorl-store-check");
-    for (name, why) in store.view(&nothing).counts(&named)?.refused {
+    for (name, why) in store.view(&nothing).counts(&named, 0)?.refused {
         let id = name.rsplit_once('#').map_or(name.as_str(), |(id, _)| id);
         doubts.push(Doubt {
             fingerprint: id.to_owned(),

@@ -19,7 +19,7 @@ struct Filler {
 impl Drop for Filler {
     fn drop(&mut self) {
         for path in self.made.iter().rev() {
-            self.call(Method::DELETE, path, "");
+            self.call(Method::DELETE, path, &Value::Null);
         }
     }
 }
@@ -35,11 +35,15 @@ impl Filler {
         all.collect()
     }
 
-    fn call(&self, method: Method, path: &str, body: impl ToString) -> (u16, Value) {
+    fn call(&self, method: Method, path: &str, body: &Value) -> (u16, Value) {
         let request = reqwest::blocking::Client::new()
             .request(method, self.url.join(path).unwrap())
             .header("content-type", "application/json")
-            .body(body.to_string());
+            .body(match body {
+                Value::Null => String::new(),
+                Value::String(lines) => lines.clone(),
+                other => other.to_string(),
+            });
         let answer = request.send().unwrap();
         let status = answer.status().as_u16();
         let text = answer.text().unwrap();
@@ -48,12 +52,7 @@ impl Filler {
 
     /// Makes something that is removed at the end, or says why the server will not.
     fn make(&mut self, path: &str, body: &Value) -> Result<(), String> {
-        let text = if body.is_null() {
-            String::new()
-        } else {
-            body.to_string()
-        };
-        let (status, said) = self.call(Method::PUT, path, text);
+        let (status, said) = self.call(Method::PUT, path, body);
         if status != 200 {
             return Err(format!("{status} {said}"));
         }
@@ -66,9 +65,14 @@ impl Filler {
         let mut body = String::new();
         for (index, document) in documents {
             let to = json!({action: {"_index": index}});
-            body.push_str(&format!("{to}\n{document}\n"));
+            body.extend([
+                to.to_string(),
+                "\n".into(),
+                document.to_string(),
+                "\n".into(),
+            ]);
         }
-        let (_, answer) = self.call(Method::POST, "_bulk?refresh=true", body);
+        let (_, answer) = self.call(Method::POST, "_bulk?refresh=true", &body.into());
         assert_eq!(answer["errors"], false, "{}: {answer}", self.server);
     }
 
@@ -193,7 +197,7 @@ fn an_alias_over_elastic_rechecks_indexes_is_read() {
         let alias = format!("ci-{}", filler.name);
         let add = json!({"add": {"index": format!("{}-*", filler.name), "alias": alias}});
         let body = json!({"actions": [add]});
-        assert_eq!(filler.call(Method::POST, "_aliases", body).0, 200);
+        assert_eq!(filler.call(Method::POST, "_aliases", &body).0, 200);
         let home = filler.home("elastic-recheck", &alias);
         recheck_rules(&home);
         is_found_and_explained(&home, &filler.server, "gate-tempest-dsvm-full");
@@ -260,7 +264,8 @@ fn a_data_stream_of_openstacks_documents_is_read() {
         }
         filler.send("create", &openstack_documents(&stream)[..3]);
         // The stream goes on in a second index; the name stays.
-        let (status, said) = filler.call(Method::POST, &format!("{stream}/_rollover"), "");
+        let (status, said) =
+            filler.call(Method::POST, &format!("{stream}/_rollover"), &Value::Null);
         assert_eq!(status, 200, "{said}");
         filler.send("create", &openstack_documents(&stream)[3..]);
         let home = filler.home("openstack", &stream);

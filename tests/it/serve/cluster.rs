@@ -125,6 +125,9 @@ fn gone(stream: &TcpStream) -> bool {
     ended
 }
 
+/// Puts the log of a build where somebody else puts it.
+pub(super) type Put = Box<dyn Fn(&str) + Sync>;
+
 /// What several processes share.
 pub(super) struct Cluster {
     place: Place,
@@ -132,8 +135,8 @@ pub(super) struct Cluster {
     hook: Hook,
     /// The configuration of their log store; empty for the embedded one.
     store: String,
-    /// Puts the log of a build where somebody else puts it; without it the builds bring theirs.
-    elsewhere: Option<Box<dyn Fn(&str) + Sync>>,
+    /// Without it the builds bring their logs.
+    elsewhere: Option<Put>,
 }
 
 impl Cluster {
@@ -141,7 +144,7 @@ impl Cluster {
         Self::on(String::new(), None)
     }
 
-    pub(super) fn on(store: String, elsewhere: Option<Box<dyn Fn(&str) + Sync>>) -> Option<Self> {
+    pub(super) fn on(store: String, elsewhere: Option<Put>) -> Option<Self> {
         Some(Self {
             place: Place::server()?,
             folder: tempfile::tempdir().unwrap(),
@@ -228,7 +231,10 @@ fn send(
         let sent = call("PUT", at.clone(), meta)
             .and_then(|()| match &cluster.elsewhere {
                 None => call("PUT", format!("{at}/logs/console.txt"), &bytes),
-                Some(put) => Some(put(&format!("{prefix}{n}"))),
+                Some(put) => {
+                    put(&format!("{prefix}{n}"));
+                    Some(())
+                }
             })
             .and_then(|()| call("POST", format!("{at}/complete"), br#"{"result":"FAILURE"}"#));
         match sent {

@@ -76,7 +76,11 @@ fn fill(url: &Url, index: &str, uuid: &str) {
             "@timestamp": format!("2026-03-01T10:00:00.{n:03}Z"), "build_uuid": uuid,
             "filename": "console.txt", "voting": 1, "message": line,
         });
-        body.push_str(&format!("{{\"index\":{{}}}}\n{document}\n"));
+        body.extend([
+            "{\"index\":{}}\n".to_owned(),
+            document.to_string(),
+            "\n".into(),
+        ]);
     }
     let path = format!("{index}/_bulk?refresh=true");
     let answer = reqwest::blocking::Client::new()

@@ -1,10 +1,10 @@
 //! One build whose events are in a cluster: from there to its verdict.
 //!
-//! Most builds are small enough that all of their events come in one answer; our own matcher then
-//! says what it says of a log on disk, in the same words. For a build with more events than one
-//! answer holds, the cluster counts the hits of every fingerprint in one request and shows the
-//! places of those that have some in another. Only what a cluster cannot answer (patterns, and
-//! conditions over several events) needs all events, page by page up to a limit.
+//! A first small request says how many events there are. Those of most builds are few enough to come
+//! in one answer; our own matcher then says what it says of a log on disk, in the same words. For a
+//! larger build the cluster counts the hits of every fingerprint and shows their places, in two
+//! requests at the same time. Only what a cluster cannot answer (patterns, and conditions over
+//! several events) needs all events, page by page up to a limit.
 
 mod check;
 
@@ -16,12 +16,14 @@ use crate::event::{Build, Event, Match, Verdict};
 use crate::fingerprint::{Condition, Fingerprint};
 use crate::matcher::{MAX_EVIDENCE, Matcher, Run};
 use crate::query::{Query, Schema};
-use crate::store::elastic::{
-    Auth, BuildView, Connection, ElasticStore, Layout, Named, Options, Page,
-};
+use crate::store::elastic::{Auth, BuildView, Connection, ElasticStore, Layout, Named, Options};
 use crate::store::{StoreError, keyword_of};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
+
+/// Events up to which a build's are pulled: then this is as fast as counting, and moves less than 5 MB.
+/// `benches/cluster.py` measures both.
+pub const PULLED: u64 = 6_000;
 
 /// How the store is opened that a configuration describes. `schema` is for indexes of our own.
 pub fn options(config: &config::Cluster, schema: Schema) -> Result<Options, StoreError> {
@@ -61,10 +63,11 @@ pub fn open(config: &config::Cluster) -> Result<(ElasticStore, Schema), StoreErr
     Ok((store, schema))
 }
 
-/// What the events of a build say of it.
-pub fn build_of(store: &ElasticStore, uuid: &str) -> Result<Build, StoreError> {
-    let event = store.view(&Build::new(uuid)).sample()?;
-    Ok(event.map_or_else(|| Build::new(uuid), |event| described(uuid, &event)))
+/// What the events of a build say of it, and how many they are.
+pub fn build_of(store: &ElasticStore, uuid: &str) -> Result<(Build, u64), StoreError> {
+    let (event, total) = store.view(&Build::new(uuid)).sample()?;
+    let build = event.map_or_else(|| Build::new(uuid), |event| described(uuid, &event));
+    Ok((build, total))
 }
 
 /// The builds that have events since `from`, with what these say of them, ended at their last event.
@@ -195,6 +198,17 @@ impl Looked {
     }
 }
 
+/// How many events of one build are moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// A build of up to so many is pulled; of a larger one the cluster counts.
+    pub pulled: u64,
+    /// At most so many are pulled where a cluster cannot count.
+    pub most: u64,
+    /// How many there are, when that is known; else it is asked.
+    pub known: Option<u64>,
+}
+
 /// Looks for all fingerprints in one build. At most `max_events` events are pulled where events must
 /// be pulled.
 pub fn look(
@@ -203,6 +217,22 @@ pub fn look(
     build: &Build,
     now: Timestamp,
     max_events: u64,
+) -> Result<Looked, StoreError> {
+    let bounds = Bounds {
+        pulled: PULLED,
+        most: max_events,
+        known: None,
+    };
+    look_within(store, matcher, build, now, bounds)
+}
+
+/// As [`look`], with bounds of the caller's own.
+pub fn look_within(
+    store: &ElasticStore,
+    matcher: &Matcher,
+    build: &Build,
+    now: Timestamp,
+    bounds: Bounds,
 ) -> Result<Looked, StoreError> {
     let mut looking = Looking {
         view: store.view(build),
@@ -215,7 +245,7 @@ pub fn look(
     };
     let run = matcher.start(build, now);
     let looked_for = run.applicable();
-    let (matches, events) = looking.go(run, max_events)?;
+    let (matches, events) = looking.go(run, bounds)?;
     Ok(Looked {
         matches,
         looked_for,
@@ -238,20 +268,26 @@ struct Looking<'a> {
 }
 
 impl<'a> Looking<'a> {
-    fn go(&mut self, run: Run<'_>, max_events: u64) -> Result<(Vec<Match>, u64), StoreError> {
-        let first = self.view.page(None)?;
-        let total = first.total;
-        if total <= first.events.len() as u64 {
-            return Ok((self.pull(run, first)?, total));
+    fn go(&mut self, run: Run<'_>, bounds: Bounds) -> Result<(Vec<Match>, u64), StoreError> {
+        let total = match bounds.known {
+            Some(known) => known,
+            None => self.view.size()?,
+        };
+        if total == 0 {
+            return Ok((Vec::new(), 0));
+        }
+        if total <= bounds.pulled {
+            return self.pull(run, total);
         }
         let complex = self.applying().into_iter().any(|f| one_query(f).is_none());
-        if complex && total <= max_events {
-            return Ok((self.pull(run, first)?, total));
+        if complex && total <= bounds.most {
+            return self.pull(run, total);
         }
         if complex {
             self.problems.push(format!(
-                "the build has {total} events, more than the {max_events} that are pulled: \
-                 patterns and conditions over several events were not looked for"
+                "the build has {total} events, more than the {} that are pulled: \
+                 patterns and conditions over several events were not looked for",
+                bounds.most
             ));
         }
         Ok((self.count_and_show(run)?, total))
@@ -264,16 +300,18 @@ impl<'a> Looking<'a> {
             .collect()
     }
 
-    /// Takes all events, page by page.
-    fn pull(&mut self, mut run: Run<'_>, first: Page) -> Result<Vec<Match>, StoreError> {
-        let (total, mut page, mut seen) = (first.total, first, 0);
+    /// Takes all events, page by page, and says how many the build has by now.
+    fn pull(&mut self, mut run: Run<'_>, expected: u64) -> Result<(Vec<Match>, u64), StoreError> {
+        let mut page = self.view.page(None, expected)?;
+        // More may have come since they were counted.
+        let (total, mut seen) = (page.total, 0);
         loop {
             seen += page.events.len() as u64;
             page.events.iter().for_each(|event| run.event(event));
             if seen >= total || page.events.is_empty() {
                 break;
             }
-            page = self.view.page(Some(&page))?;
+            page = self.view.page(Some(&page), total - seen)?;
             self.extra_pages += 1;
         }
         if seen < total {
@@ -283,22 +321,17 @@ impl<'a> Looking<'a> {
                  `order` field, such as a line number"
             ));
         }
-        Ok(run.finish())
+        Ok((run.finish(), total))
     }
 
-    /// Lets the cluster count, then asks for the places.
+    /// Lets the cluster count and show the places.
     fn count_and_show(&mut self, mut run: Run<'_>) -> Result<Vec<Match>, StoreError> {
         let queries: Vec<Named<'_>> = self.applying().into_iter().filter_map(one_query).collect();
         let before = self.view.requests();
-        let counts = self.view.counts(&queries)?;
-        let counted_in = self.view.requests() - before;
-        let has_hits = |(id, _): &&Named<'_>| counts.hits.get(*id).is_some_and(|n| *n > 0);
-        let hit: Vec<Named<'_>> = queries.iter().filter(has_hits).copied().collect();
-        for event in self.view.places(&hit, MAX_EVIDENCE)? {
-            run.event(&event);
-        }
-        let shown_in = self.view.requests() - before - counted_in;
-        self.splits += counted_in.saturating_sub(1) + shown_in.saturating_sub(1);
+        let counts = self.view.counts(&queries, MAX_EVIDENCE)?;
+        counts.events.iter().for_each(|event| run.event(event));
+        // Two halves at the same time are no split.
+        self.splits += (self.view.requests() - before).saturating_sub(2);
         for (id, why) in counts.refused {
             self.problems
                 .push(format!("the cluster cannot answer fingerprint {id}: {why}"));

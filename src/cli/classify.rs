@@ -59,6 +59,9 @@ pub(super) struct Args {
     /// Configuration file of the service, for `--build`
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Events up to which a build's are pulled, and not counted by the cluster: for measuring
+    #[arg(long, hide = true, requires = "build")]
+    pull_up_to: Option<u64>,
     /// Folder of fingerprint files; can be given many times
     #[arg(long, value_name = "DIR", default_value = "queries")]
     queries: Vec<PathBuf>,

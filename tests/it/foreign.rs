@@ -1,5 +1,6 @@
 //! A cluster that somebody else fills: from an existing index to a classified build.
 
+mod shapes;
 mod survey;
 
 use crate::elastic::{clusters, prefix};

@@ -49,7 +49,7 @@ pub fn check(
     let named: Vec<Named<'_>> = names.iter().map(|(n, q)| (n.as_str(), *q)).collect();
     // A build that does not exist: the cluster reads the queries and has nothing to do.
     let nothing = Build::new("whorl-store-check");
-    for (name, why) in store.view(&nothing).counts(&named)?.refused {
+    for (name, why) in store.view(&nothing).counts(&named, 0)?.refused {
         let id = name.rsplit_once('#').map_or(name.as_str(), |(id, _)| id);
         doubts.push(Doubt {
             fingerprint: id.to_owned(),

@@ -14,6 +14,7 @@ mod elastic;
 mod fingerprint;
 mod foreign;
 mod intake;
+mod irc;
 mod lint;
 mod own_truth;
 mod pattern;

@@ -319,10 +319,7 @@ fn the_wanted_nick_is_taken_back() {
     let mut bench = Bench::with("whorl_", true, |s| s.channels.clear());
     assert_eq!(bench.after(59), [""; 0]);
     bench.on("PING :x");
-    assert_eq!(
-        bench.after(1),
-        ["PONG x", "NICK whorl"]
-    );
+    assert_eq!(bench.after(1), ["PONG x", "NICK whorl"]);
     bench.on(":s 433 whorl_ whorl :in use");
     assert_eq!(bench.status().nick.as_deref(), Some("whorl_"));
     // Its owner leaves before the next try is due.

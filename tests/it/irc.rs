@@ -66,11 +66,11 @@ fn plain(port: u16, nick: &str, channels: &[&str]) -> Settings {
     (settings.port, settings.tls) = (port, None);
     settings.channels = channels.iter().map(|name| Channel::new(*name)).collect();
     (settings.burst, settings.pace) = (50, Duration::from_millis(10));
-    settings.timeout = Duration::from_secs(5);
+    settings.timeout = Duration::from_secs(15);
     settings.first_delay = Duration::from_millis(50);
     settings.max_delay = Duration::from_millis(200);
-    settings.rejoin = Duration::from_millis(100);
-    settings.reclaim = Duration::from_millis(200);
+    // ngIRCd slows down who asks in vain too often.
+    settings.rejoin = Duration::from_millis(500);
     settings
 }
 

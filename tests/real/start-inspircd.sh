@@ -6,7 +6,7 @@
 #
 # INSPIRCD_PORT         plain port (default 9668)
 # INSPIRCD_TLS_PORT     TLS port (default 9698)
-# INSPIRCD_STRICT_PORT  plain port where more than 10 lines at once, and then more than 20 a second,
+# INSPIRCD_STRICT_PORT  plain port where more than 40 lines at once, and then more than 20 a second,
 #                       are an Excess Flood (default 9669)
 # INSPIRCD_LINK_PORT    port of the services (default 9768)
 set -euo pipefail
@@ -52,10 +52,10 @@ inspircd_conf() {
 <bind address="127.0.0.1" port="$link" type="servers">
 <sslprofile name="tls" provider="gnutls" certfile="$dir/cert.pem" keyfile="$dir/key.pem" cafile="" requestclientcert="yes" hash="sha256">
 <connect allow="*" name="strict" port="$strict" timeout="20" pingfreq="120" resolvehostnames="no" useident="no"
-  localmax="500" globalmax="500" recvq="65536" commandrate="20000" threshold="10" fakelag="off" limit="5000">
+  localmax="500" globalmax="500" recvq="65536" commandrate="20000" threshold="40" fakelag="off" limit="5000">
 <connect allow="*" name="main" timeout="20" pingfreq="120" resolvehostnames="no" useident="no" localmax="500" globalmax="500"
   recvq="65536" commandrate="100000" threshold="1000" fakelag="off" limit="5000">
-<options prefixquit="Quit: " syntaxhints="yes" moronbanner="" defaultmodes="nt">
+<options prefixquit="Quit: " syntaxhints="yes" moronbanner="" defaultmodes="not">
 <performance nouserdns="yes" clonesonconnect="no">
 <whowas groupsize="0">
 <link name="$services" ipaddr="127.0.0.1" port="$link" allowmask="127.0.0.0/8" sendpass="link" recvpass="link">

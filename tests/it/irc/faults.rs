@@ -8,14 +8,14 @@ use whorl::note::chat::irc::Sasl;
 /// Settings that notice a silent server soon.
 fn hurried(port: u16, nick: &str, channel: &str) -> Settings {
     let mut settings = plain(port, nick, &[channel]);
-    settings.timeout = Duration::from_millis(600);
-    settings.keep_alive = Duration::from_millis(400);
+    settings.timeout = Duration::from_millis(1500);
+    settings.keep_alive = Duration::from_millis(500);
     settings
 }
 
 #[tokio::test]
 async fn a_connection_that_cannot_be_made_is_made_later() {
-    let Some(server) = Server::ngircd() else {
+    let Some(server) = Server::inspircd() else {
         return;
     };
     let proxy = Proxy::to(server.plain).await;
@@ -42,7 +42,7 @@ async fn a_connection_that_cannot_be_made_is_made_later() {
 
 #[tokio::test]
 async fn a_connection_that_breaks_is_replaced_and_no_text_is_believed() {
-    let Some(server) = Server::ngircd() else {
+    let Some(server) = Server::inspircd() else {
         return;
     };
     let proxy = Proxy::to(server.plain).await;

@@ -19,6 +19,8 @@ use tokio_util::sync::CancellationToken;
 const HEARD: usize = 64;
 /// A connection that lived for so long was a good one: the next failure is the first again.
 const GOOD: Duration = Duration::from_secs(60);
+/// How long a server that ends the connection may take to say why.
+const LAST_WORDS: Duration = Duration::from_secs(1);
 /// Longest error that is kept.
 const KEPT_ERROR: usize = 300;
 
@@ -250,10 +252,9 @@ impl Task {
     ) -> Result<(), Failure> {
         loop {
             session.tick(Instant::now())?;
-            writer
-                .send(&session.take_out())
-                .await
-                .map_err(|e| lost(&e))?;
+            if let Err(error) = writer.send(&session.take_out()).await {
+                return Err(last_words(reader, &error).await);
+            }
             self.show(session);
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
@@ -334,6 +335,20 @@ async fn refuse(texts: &mut mpsc::Receiver<Saying>, status: &watch::Sender<Statu
         // Who asked may be gone.
         let _ = saying.reply.send(Err(SayError::NotConnected(why)));
     }
+}
+
+/// Why the server ended the connection, when we noticed by a line that did not get through.
+async fn last_words(reader: &mut Reader, error: &std::io::Error) -> Failure {
+    let said = async {
+        while let Ok(line) = reader.next().await {
+            if line.command == "ERROR" {
+                return Some(Failure::Lost(clean(line.last())));
+            }
+        }
+        None
+    };
+    let said = timeout(LAST_WORDS, said).await;
+    said.ok().flatten().unwrap_or_else(|| lost(error))
 }
 
 fn lost(error: &std::io::Error) -> Failure {

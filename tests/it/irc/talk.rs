@@ -212,3 +212,19 @@ async fn what_is_said_while_the_server_is_down_may_be_tried_again() {
     client.say("#down", "after").await.unwrap();
     assert_eq!(peer.hears("PRIVMSG").await.1, "after");
 }
+
+#[tokio::test]
+async fn lines_that_nobody_takes_are_counted() {
+    let Some(server) = Server::inspircd() else {
+        return;
+    };
+    let mut peer = Peer::new(server.plain, "talker").await;
+    let client = start(plain(server.plain, "listener", &["#listen"]));
+    client.in_channels(1).await;
+    for n in 0..100 {
+        peer.send(&format!("PRIVMSG listener :line {n}")).await;
+    }
+    let status = client.is("full", |status| status.dropped == 36).await;
+    assert!(status.connected);
+    assert_eq!(client.hear().await.unwrap().text, "line 0");
+}

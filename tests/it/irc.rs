@@ -24,18 +24,18 @@ const PATIENCE: Duration = Duration::from_secs(30);
 struct Server {
     plain: u16,
     tls: u16,
-    /// A port where flooding is punished (InspIRCd only).
+    /// A port where flooding is punished (`InspIRCd` only).
     strict: u16,
     folder: PathBuf,
 }
 
 impl Server {
-    /// ngIRCd: no SASL, nothing of IRCv3.
+    /// ngIRCd: no SASL, nothing of `IRCv3`.
     fn ngircd() -> Option<Self> {
         Self::named("WHORL_NGIRCD", 3)
     }
 
-    /// InspIRCd with Atheme: SASL, lines come back.
+    /// `InspIRCd` with Atheme: SASL, lines come back.
     fn inspircd() -> Option<Self> {
         Self::named("WHORL_INSPIRCD", 4)
     }
@@ -145,9 +145,9 @@ impl Own {
         for line in like.lines() {
             match line.trim_start().split_once('=') {
                 Some((key, _)) if key.trim() == "Ports" => {
-                    conf.push_str(&format!("  Ports = {port}\n"));
+                    conf.extend(["  Ports = ", &port.to_string(), "\n"]);
                     if let Some(password) = password {
-                        conf.push_str(&format!("  Password = {password}\n"));
+                        conf.extend(["  Password = ", password, "\n"]);
                     }
                 }
                 _ => conf.extend([line, "\n"]),

@@ -3,11 +3,11 @@
 use super::*;
 use whorl::note::chat::irc::{Sasl, SayError};
 
-fn account(password: &str) -> Option<Sasl> {
-    Some(Sasl::Plain {
+fn account(password: &str) -> Sasl {
+    Sasl::Plain {
         account: "bot".into(),
         password: password.into(),
-    })
+    }
 }
 
 /// The client has stopped, and nobody has ever seen it in the channel.
@@ -70,7 +70,7 @@ async fn the_right_account_is_seen_by_others() {
     };
     let mut peer = Peer::joined(server.plain, "saslpeer", "#sasl").await;
     let mut settings = encrypted(&server, "saslright", &["#sasl"]);
-    settings.sasl = account("secret");
+    settings.sasl = Some(account("secret"));
     let client = start(settings);
     let status = client.in_channels(1).await;
     assert_eq!(status.account.as_deref(), Some("bot"));
@@ -101,7 +101,7 @@ async fn a_wrong_password_stops_and_never_joins() {
     };
     let mut peer = Peer::joined(server.plain, "wrongpeer", "#wrong").await;
     let mut settings = encrypted(&server, "saslwrong", &["#wrong"]);
-    settings.sasl = account("wrong-secret");
+    settings.sasl = Some(account("wrong-secret"));
     let client = start(settings);
     let why = never_came(&client, &mut peer, "saslwrong", "#wrong").await;
     assert!(why.contains("SASL failed") && why.contains("904"), "{why}");
@@ -116,7 +116,7 @@ async fn a_server_without_sasl_is_never_joined() {
     };
     let mut peer = Peer::joined(server.plain, "nonepeer", "#none").await;
     let mut settings = encrypted(&server, "saslnone", &["#none"]);
-    settings.sasl = account("secret");
+    settings.sasl = Some(account("secret"));
     let client = start(settings);
     let why = never_came(&client, &mut peer, "saslnone", "#none").await;
     assert!(why.contains("`sasl` is missing"), "{why}");

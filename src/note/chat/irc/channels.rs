@@ -1,7 +1,7 @@
 //! The channels: joined, refused, thrown out of, joined again.
 
+use super::folding::Folding;
 use super::pace::back_off;
-use super::register::Folding;
 use super::settings::Settings;
 use super::status::ChannelStatus;
 use super::wire::Message;

@@ -107,7 +107,10 @@ impl Writer {
         if lines.is_empty() {
             return Ok(());
         }
-        let text: String = lines.iter().map(|line| format!("{line}\r\n")).collect();
+        let mut text = String::new();
+        for line in lines {
+            text.extend([line.to_string().as_str(), "\r\n"]);
+        }
         let sent = async {
             self.write.write_all(text.as_bytes()).await?;
             self.write.flush().await

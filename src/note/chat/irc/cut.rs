@@ -29,12 +29,17 @@ pub(super) fn clean(text: &str) -> String {
             }
             '\u{4}' => digits(&mut letters, 6, char::is_ascii_hexdigit),
             '\u{1}' | '\u{2}' | '\u{f}' | '\u{11}' | '\u{16}' | '\u{1d}'..='\u{1f}' => {}
-            '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200e}' | '\u{200f}' => {}
+            c if turns(c) => {}
             c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => out.push(' '),
             c => out.push(c),
         }
     }
     out.trim().to_owned()
+}
+
+/// Marks that change the direction of writing.
+fn turns(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 fn digits(

@@ -12,6 +12,7 @@ mod channels;
 mod client;
 mod connect;
 mod cut;
+mod folding;
 mod pace;
 mod register;
 mod sasl;

@@ -6,6 +6,7 @@
 //! joins or says anything.
 
 use super::cut::clean;
+use super::folding::Folding;
 use super::settings::{Sasl, Settings};
 use super::wire::Message;
 use std::collections::BTreeSet;
@@ -49,32 +50,6 @@ pub(super) struct Registered {
     pub(super) folding: Folding,
     /// Only this file makes one.
     proof: (),
-}
-
-/// Which letters are the same in names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Folding {
-    /// `a` to `z`.
-    Ascii,
-    /// And `{}|~` as `[]\^`.
-    #[default]
-    Rfc1459,
-    /// And `{}|` as `[]\`.
-    StrictRfc1459,
-}
-
-impl Folding {
-    /// The name as it is compared.
-    pub(super) fn fold(self, name: &str) -> String {
-        let letter = |c: char| match (c, self) {
-            ('[', Self::Rfc1459 | Self::StrictRfc1459) => '{',
-            (']', Self::Rfc1459 | Self::StrictRfc1459) => '}',
-            ('\\', Self::Rfc1459 | Self::StrictRfc1459) => '|',
-            ('^', Self::Rfc1459) => '~',
-            (other, _) => other.to_ascii_lowercase(),
-        };
-        name.chars().map(letter).collect()
-    }
 }
 
 /// How far the proof of the account is.
@@ -177,7 +152,7 @@ impl Registration {
             "465" | "ERROR" => Err(Failure::Lost(clean(line.last()))),
             "001" => self.welcomed(line),
             "005" => {
-                self.folding = folding(line).unwrap_or(self.folding);
+                self.folding = Folding::told(line).unwrap_or(self.folding);
                 Ok(Progress::default())
             }
             "376" | "422" => self.finished(),
@@ -367,18 +342,6 @@ fn fallback(nick: &str, n: u32) -> String {
         1 => format!("{nick}_"),
         2 => format!("{nick}__"),
         n => format!("{nick}{n}"),
-    }
-}
-
-fn folding(line: &Message) -> Option<Folding> {
-    let named = line
-        .params
-        .iter()
-        .find_map(|p| p.strip_prefix("CASEMAPPING="))?;
-    match named {
-        "ascii" => Some(Folding::Ascii),
-        "strict-rfc1459" => Some(Folding::StrictRfc1459),
-        _ => Some(Folding::Rfc1459),
     }
 }
 

@@ -44,7 +44,7 @@ struct Text {
 struct Line {
     text: u64,
     channel: String,
-    line: String,
+    said: String,
 }
 
 /// A line that was handed over.
@@ -53,7 +53,7 @@ struct Handed {
     number: u64,
     text: u64,
     channel: String,
-    line: String,
+    said: String,
     at: Instant,
 }
 
@@ -80,10 +80,10 @@ impl Saying {
         self.number += 1;
         let (text, open) = (self.number, lines.len());
         self.texts.insert(text, Text { open, reply });
-        let lines = lines.into_iter().map(|line| Line {
+        let lines = lines.into_iter().map(|said| Line {
             text,
             channel: channel.to_owned(),
-            line,
+            said,
         });
         self.queue.extend(lines);
     }
@@ -109,10 +109,10 @@ impl Saying {
                 number: self.number,
                 text: next.text,
                 channel: next.channel.clone(),
-                line: next.line.clone(),
+                said: next.said.clone(),
                 at: now,
             });
-            return Some((next.channel, next.line));
+            return Some((next.channel, next.said));
         }
     }
 
@@ -167,7 +167,7 @@ impl Saying {
         let same = self
             .handed
             .iter()
-            .position(|h| ours(h) && h.line == line.trim());
+            .position(|h| ours(h) && h.said == line.trim());
         // A server may change words; there is no doubt when only one line is open.
         let only = || {
             let mut all = self.handed.iter().enumerate().filter(|(_, h)| ours(h));

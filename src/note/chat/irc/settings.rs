@@ -171,14 +171,12 @@ impl Settings {
                     ));
                 }
             }
-            Some(Sasl::External) => {
-                if self.tls.as_ref().is_none_or(|tls| tls.identity.is_none()) {
-                    return Err(Unusable(
-                        "SASL EXTERNAL needs TLS with a certificate".into(),
-                    ));
-                }
+            Some(Sasl::External) if self.tls.as_ref().is_none_or(|tls| tls.identity.is_none()) => {
+                return Err(Unusable(
+                    "SASL EXTERNAL needs TLS with a certificate".into(),
+                ));
             }
-            None => {}
+            Some(Sasl::External) | None => {}
         }
         Ok(())
     }
@@ -274,7 +272,7 @@ mod tests {
                 s.channels = vec![Channel {
                     name: "#a".into(),
                     key: Some("a b".into()),
-                }]
+                }];
             },
             |s| s.password = Some("a\nb".into()),
             |s| s.sasl = Some(Sasl::External),
@@ -282,7 +280,7 @@ mod tests {
                 s.sasl = Some(Sasl::Plain {
                     account: "a".into(),
                     password: String::new(),
-                })
+                });
             },
         ];
         for (n, change) in wrong.into_iter().enumerate() {

@@ -8,11 +8,11 @@ fn settings(sasl: Option<Sasl>) -> Arc<Settings> {
     Arc::new(settings)
 }
 
-fn plain() -> Option<Sasl> {
-    Some(Sasl::Plain {
+fn plain() -> Arc<Settings> {
+    settings(Some(Sasl::Plain {
         account: "bot".into(),
         password: "secret".into(),
-    })
+    }))
 }
 
 /// What was sent for all these lines, and how it ended.
@@ -122,7 +122,7 @@ fn sasl_is_proven_before_the_talk_ends() {
         ":s 900 * whorl!u@h bot :You are now logged in as bot",
         ":s 903 * :SASL authentication successful",
     ];
-    let told = tell(settings(plain()), &with_welcome(&lines));
+    let told = tell(plain(), &with_welcome(&lines));
     assert_eq!(
         told.sent[3..],
         [
@@ -134,7 +134,7 @@ fn sasl_is_proven_before_the_talk_ends() {
         ]
     );
     assert_eq!(told.done.unwrap().account.as_deref(), Some("bot"));
-    let told = tell(settings(plain()), &lines[..5]);
+    let told = tell(plain(), &lines[..5]);
     assert!(!told.sent.contains(&"CAP END".to_owned()));
 }
 
@@ -171,7 +171,7 @@ fn every_refusal_of_sasl_ends_it() {
         ":s FAIL AUTHENTICATE TEMPORARILY :later",
     ] {
         let lines: Vec<&str> = begun.into_iter().chain([refusal]).collect();
-        let told = tell(settings(plain()), &with_welcome(&lines.leak()[..]));
+        let told = tell(plain(), &with_welcome(&lines.leak()[..]));
         assert!(matches!(told.failure, Some(Failure::Sasl(_))), "{refusal}");
         assert_eq!(told.done, None);
         assert!(!told.sent.contains(&"CAP END".to_owned()));
@@ -196,7 +196,7 @@ fn a_server_without_fitting_sasl_ends_it() {
         &[],
     ];
     for case in cases {
-        let told = tell(settings(plain()), &with_welcome(case));
+        let told = tell(plain(), &with_welcome(case));
         assert!(
             matches!(told.failure, Some(Failure::NoSasl(_))),
             "{case:?}: {:?}",
@@ -218,7 +218,7 @@ fn success_without_our_answer_proves_nothing() {
             ":s 903 * :ok",
         ],
     ] {
-        let told = tell(settings(plain()), &with_welcome(lines));
+        let told = tell(plain(), &with_welcome(lines));
         assert_eq!(told.done, None, "{lines:?}");
         assert!(told.failure.is_some(), "{lines:?}");
     }
@@ -299,7 +299,7 @@ fn any_line() -> impl Strategy<Value = String> {
 proptest! {
     #[test]
     fn nobody_gets_in_unproven(lines in vec(any_line(), 0..40)) {
-        let (mut registration, first) = Registration::begin(settings(plain()));
+        let (mut registration, first) = Registration::begin(plain());
         let mut sent = first;
         for line in &lines {
             let Some(message) = Message::parse(line) else { continue };

@@ -118,3 +118,43 @@ async fn a_line_without_an_end_is_given_up() {
     let error = status.last_error.unwrap();
     assert!(error.contains("a line without an end"), "{error}");
 }
+
+/// Says the lines and hears until `end` is heard, or until the client goes.
+async fn one_talk(listener: &tokio::net::TcpListener, lines: &str, end: &str) -> String {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    stream.write_all(lines.as_bytes()).await.unwrap();
+    let (mut told, mut some) = (String::new(), [0; 1024]);
+    while !told.contains(end) {
+        // A reset ends it too.
+        match stream.read(&mut some).await {
+            Ok(n) if n > 0 => told.push_str(std::str::from_utf8(&some[..n]).unwrap()),
+            _ => break,
+        }
+    }
+    told
+}
+
+#[tokio::test]
+async fn an_account_that_was_proven_waits_for_services_to_come_back() {
+    let with = ":s CAP * LS :sasl\r\n:s CAP * ACK :sasl\r\nAUTHENTICATE +\r\n:s 903 * :ok\r\n\
+                :s 001 whorl :Welcome\r\n:s 376 whorl :End\r\n";
+    let without = ":s CAP * LS :multi-prefix\r\n:s 001 whorl :Welcome\r\n:s 376 whorl :End\r\n";
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut settings = plain(listener.local_addr().unwrap().port(), "whorl", &["#a"]);
+    settings.sasl = Some(Sasl::Plain {
+        account: "bot".into(),
+        password: "secret".into(),
+    });
+    let client = start(settings);
+    let talks = async {
+        let first = one_talk(&listener, with, "JOIN #a").await;
+        let second = one_talk(&listener, without, "never said").await;
+        (first, second, one_talk(&listener, with, "JOIN #a").await)
+    };
+    let (first, second, third) = tokio::time::timeout(PATIENCE, talks).await.unwrap();
+    assert!(first.contains("JOIN #a") && third.contains("JOIN #a"));
+    for never in ["JOIN", "PRIVMSG", "CAP END"] {
+        assert!(!second.contains(never), "{second}");
+    }
+    assert_eq!(client.status().stopped, None);
+}

@@ -6,6 +6,7 @@
 
 mod cluster;
 mod intake;
+mod irc;
 mod log;
 mod notes;
 mod place;
@@ -17,6 +18,7 @@ mod units;
 
 pub use cluster::{Cluster, Discover, LayoutOf, Ready, ReadyFiles};
 pub use intake::Intake;
+pub use irc::{Irc, IrcChannel, IrcKind, IrcMechanism, IrcSasl};
 pub use log::{Log, LogFormat};
 pub use notes::{Notes, Webhook};
 pub use report::Report;

@@ -5,6 +5,7 @@
 //! stands in `wording.rs`; nothing is said of builds that passed; a note keeps its number over all
 //! tries, so that a receiver can tell a repetition; no target waits for another.
 
+pub mod chat;
 mod outbox;
 mod speak;
 mod target;

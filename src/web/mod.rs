@@ -10,6 +10,7 @@ mod error;
 mod guard;
 mod health;
 mod intake;
+pub mod irc;
 mod local;
 mod logs;
 mod pages;

@@ -15,6 +15,7 @@ mod elastic;
 mod fingerprint;
 mod foreign;
 mod intake;
+mod irc;
 mod lint;
 mod notes;
 mod own_truth;

@@ -1,0 +1,3 @@
+//! Notes to chat.
+
+pub mod irc;

@@ -8,6 +8,7 @@
 //! `spawn_blocking`. What is said in SQL is said once for both databases (`sql.rs`).
 
 mod audit;
+mod bugs;
 mod builds;
 mod lease;
 mod list;
@@ -21,6 +22,7 @@ mod stats;
 mod types;
 mod verdicts;
 
+pub use bugs::{BugHits, BugRow, ReturnedBug};
 pub use lease::Role;
 pub use lock::FolderLock;
 pub use postgres::ServerError;

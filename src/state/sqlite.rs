@@ -13,7 +13,12 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const KEPT_READERS: usize = 4;
 /// Each step brings a file from one version to the next; `PRAGMA user_version` counts the steps that
 /// a file has seen. Steps are never changed, only added.
-const STEPS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema_2.sql")];
+const STEPS: &[&str] = &[
+    include_str!("schema_1.sql"),
+    include_str!("schema_2.sql"),
+    include_str!("schema_3.sql"),
+    include_str!("schema_4.sql"),
+];
 
 /// One file.
 #[derive(Debug)]

@@ -1,0 +1,573 @@
+//! How trackers are asked: one request at a time, bounded in time and size, with the account's token
+//! sent to the configured place and to no other.
+
+use super::address::SiteError;
+use super::error::{TrackerError, Wait};
+use crate::config::{TrackerKind, TrackerSite};
+use jiff::Timestamp;
+use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
+use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use serde::de::DeserializeOwned;
+use std::fmt;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::time::Duration;
+use url::Url;
+
+/// No good answer is larger.
+pub(super) const LARGEST: usize = 8 << 20;
+/// Redirects that are followed, and pages of a list that are read.
+const HOPS: usize = 3;
+/// Who limits without saying for how long wants at least this.
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The way to one tracker.
+pub(super) struct Http {
+    client: reqwest::Client,
+    api: Url,
+    account: Account,
+}
+
+/// How requests say who we are.
+enum Account {
+    Nobody,
+    Header(HeaderName, HeaderValue),
+    OAuth {
+        consumer: String,
+        token: String,
+        secret: String,
+    },
+}
+
+/// A body that is sent.
+pub(super) enum Payload {
+    Json(serde_json::Value),
+    Form(String),
+}
+
+/// A good answer.
+pub(super) struct Reply {
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+/// A refusal with what the tracker said.
+#[derive(Debug)]
+pub(super) struct Failed {
+    pub(super) error: TrackerError,
+    pub(super) said: Vec<u8>,
+}
+
+impl From<TrackerError> for Failed {
+    fn from(error: TrackerError) -> Self {
+        Self {
+            error,
+            said: Vec::new(),
+        }
+    }
+}
+
+impl From<Failed> for TrackerError {
+    fn from(failed: Failed) -> Self {
+        failed.error
+    }
+}
+
+impl fmt::Debug for Http {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Http")
+            .field("api", &self.api.as_str())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Http {
+    pub(super) fn new(site: &TrackerSite, web: &Url, timeout: Duration) -> Result<Self, SiteError> {
+        let client = reqwest::Client::builder()
+            .timeout(timeout)
+            .connect_timeout(timeout)
+            .user_agent("whorl")
+            // A redirect is looked at before the token goes there.
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|error| SiteError::Client(error.without_url()))?;
+        Ok(Self {
+            client,
+            api: site
+                .api
+                .clone()
+                .unwrap_or_else(|| usual_api(site.kind, web)),
+            account: account(site).ok_or_else(|| SiteError::Token(site.kind.as_str().into()))?,
+        })
+    }
+
+    /// True when requests come from an account.
+    fn has_account(&self) -> bool {
+        !matches!(self.account, Account::Nobody)
+    }
+
+    /// The address of a resource; each part is one segment of the path, whatever is in it.
+    pub(super) fn at(&self, parts: &[&str], query: &[(&str, &str)]) -> Url {
+        let mut url = self.api.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(parts);
+        }
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        url
+    }
+
+    /// An address from an answer, if it belongs to this tracker.
+    pub(super) fn ours(&self, address: &str) -> Result<Url, TrackerError> {
+        let wrong = |_| TrackerError::Malformed("an address in it is none".into());
+        self.guarded(self.api.join(address).map_err(wrong)?)
+    }
+
+    fn guarded(&self, url: Url) -> Result<Url, TrackerError> {
+        if url.origin() == self.api.origin() {
+            return Ok(url);
+        }
+        let host = url.host_str().unwrap_or("no host");
+        Err(TrackerError::Elsewhere(super::say::line(host)))
+    }
+
+    /// Reads something.
+    pub(super) async fn get(&self, url: Url) -> Result<Reply, Failed> {
+        let reply = self.get_if(url, None).await?;
+        reply.ok_or_else(|| TrackerError::Malformed("304, though nothing was known".into()).into())
+    }
+
+    /// Reads something unless it is still what `etag` stands for.
+    pub(super) async fn get_if(
+        &self,
+        url: Url,
+        etag: Option<&str>,
+    ) -> Result<Option<Reply>, Failed> {
+        let mut url = url;
+        for _ in 0..=HOPS {
+            let mut request = self.request(Method::GET, url.clone());
+            if let Some(etag) = etag.and_then(|etag| HeaderValue::from_str(etag).ok()) {
+                request = request.header(header::IF_NONE_MATCH, etag);
+            }
+            let answer = request.send().await.map_err(|error| network(&error))?;
+            match answer.status() {
+                StatusCode::NOT_MODIFIED if etag.is_some() => return Ok(None),
+                status if moved(status) => url = self.target(&url, &answer)?,
+                _ => return self.read(answer).await.map(Some),
+            }
+        }
+        Err(TrackerError::Elsewhere("round and round".into()).into())
+    }
+
+    /// Changes something. Redirects are not followed: what is changed must be what was meant.
+    pub(super) async fn send(
+        &self,
+        method: Method,
+        url: Url,
+        payload: Payload,
+    ) -> Result<Reply, Failed> {
+        let request = self.request(method, url);
+        let request = match payload {
+            Payload::Json(json) => request.json(&json),
+            Payload::Form(form) => request
+                .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .body(form),
+        };
+        let answer = request.send().await.map_err(|error| network(&error))?;
+        if moved(answer.status()) {
+            return Err(TrackerError::Elsewhere("a redirect".into()).into());
+        }
+        self.read(answer).await
+    }
+
+    /// The whole answer, or what its status means.
+    async fn read(&self, answer: Response) -> Result<Reply, Failed> {
+        let (status, headers) = (answer.status(), answer.headers().clone());
+        if status.is_success() {
+            let body = body(answer, LARGEST).await?;
+            return Ok(Reply { headers, body });
+        }
+        // Some trackers say in the text alone what the refusal is about.
+        let said = body(answer, 64 << 10).await.unwrap_or_default();
+        let error = failure(status.as_u16(), &headers, &String::from_utf8_lossy(&said));
+        // Without an account it is this bug that one is needed for.
+        let error = match error {
+            TrackerError::Unauthorized if !self.has_account() => TrackerError::Denied,
+            error => error,
+        };
+        Err(Failed { error, said })
+    }
+
+    fn target(&self, from: &Url, answer: &Response) -> Result<Url, TrackerError> {
+        let lost = || TrackerError::Malformed("a redirect to nowhere".into());
+        let location = text(answer.headers(), "location").ok_or_else(lost)?;
+        self.guarded(from.join(location).map_err(|_| lost())?)
+    }
+
+    fn request(&self, method: Method, url: Url) -> RequestBuilder {
+        let request = self
+            .client
+            .request(method, url)
+            .header(header::ACCEPT, "application/json");
+        match &self.account {
+            Account::Nobody => request,
+            Account::Header(name, value) => request.header(name, value),
+            Account::OAuth {
+                consumer,
+                token,
+                secret,
+            } => {
+                let value = oauth(consumer, token, secret, Timestamp::now().as_second());
+                match HeaderValue::from_str(&value) {
+                    Ok(mut value) => {
+                        value.set_sensitive(true);
+                        request.header(header::AUTHORIZATION, value)
+                    }
+                    // Everything in it is percent-encoded.
+                    Err(_) => request,
+                }
+            }
+        }
+    }
+}
+
+impl Reply {
+    /// The JSON in it.
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, TrackerError> {
+        self.json_behind(b"")
+    }
+
+    /// The JSON behind what stands before it, if it does.
+    pub(super) fn json_behind<T: DeserializeOwned>(&self, guard: &[u8]) -> Result<T, TrackerError> {
+        let kind = text(&self.headers, "content-type").unwrap_or("something unnamed");
+        if !kind.contains("json") {
+            return Err(TrackerError::NotJson(super::say::line(kind)));
+        }
+        let body = self.body.strip_prefix(guard).unwrap_or(&self.body);
+        serde_json::from_slice(body)
+            .map_err(|error| TrackerError::Malformed(super::say::line(&error.to_string())))
+    }
+
+    /// A header.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        text(&self.headers, name)
+    }
+
+    /// What the tracker calls this state of the resource.
+    pub(super) fn etag(&self) -> Option<String> {
+        let etag = self.header("etag")?;
+        (etag.len() <= 300).then(|| etag.to_owned())
+    }
+
+    /// The address of the next page, by the `Link` header.
+    pub(super) fn next(&self) -> Option<&str> {
+        self.headers
+            .get_all(header::LINK)
+            .iter()
+            .filter_map(|value| value.to_str().ok())
+            .flat_map(|value| value.split(','))
+            .find_map(next_link)
+    }
+}
+
+/// `<https://…>; rel="next"`.
+fn next_link(link: &str) -> Option<&str> {
+    let (address, rest) = link.trim().strip_prefix('<')?.split_once('>')?;
+    let next = |part: &str| matches!(part.trim(), "rel=\"next\"" | "rel=next");
+    rest.split(';').any(next).then_some(address)
+}
+
+fn usual_api(kind: TrackerKind, web: &Url) -> Url {
+    let mut api = web.clone();
+    let below: &[&str] = match (kind, web.host_str()) {
+        (TrackerKind::Launchpad, Some(host)) => {
+            let host = host.replacen("bugs.", "api.", 1);
+            // Hosts that cannot be set keep the one they have.
+            let _ = api.set_host(Some(&host));
+            &["devel"]
+        }
+        (TrackerKind::Github, Some("github.com")) => {
+            let _ = api.set_host(Some("api.github.com"));
+            &[]
+        }
+        (TrackerKind::Github, _) => &["api", "v3"],
+        (TrackerKind::Gitlab, _) => &["api", "v4"],
+        (TrackerKind::Jira, _) => &["rest", "api", "2"],
+        (TrackerKind::Bugzilla, _) => &["rest"],
+        (TrackerKind::Launchpad, None) => &[],
+    };
+    if let Ok(mut path) = api.path_segments_mut() {
+        path.pop_if_empty().extend(below);
+    }
+    api
+}
+
+/// `None` when a token cannot be sent.
+fn account(site: &TrackerSite) -> Option<Account> {
+    let Some(token) = site.token.as_ref().map(|token| token.expose().trim()) else {
+        return Some(Account::Nobody);
+    };
+    let user = site.user.as_deref();
+    let (name, value) = match (site.kind, user) {
+        (TrackerKind::Launchpad, _) => {
+            return Some(Account::OAuth {
+                consumer: user?.to_owned(),
+                token: token.to_owned(),
+                secret: site.token_secret.as_ref()?.expose().trim().to_owned(),
+            });
+        }
+        (TrackerKind::Gitlab, _) => (HeaderName::from_static("private-token"), token.to_owned()),
+        (TrackerKind::Bugzilla, _) => (
+            HeaderName::from_static("x-bugzilla-api-key"),
+            token.to_owned(),
+        ),
+        (TrackerKind::Jira, Some(user)) => {
+            let pair = base64(format!("{user}:{token}").as_bytes());
+            (header::AUTHORIZATION, format!("Basic {pair}"))
+        }
+        (TrackerKind::Jira | TrackerKind::Github, _) => {
+            (header::AUTHORIZATION, format!("Bearer {token}"))
+        }
+    };
+    let mut value = HeaderValue::from_str(&value).ok()?;
+    value.set_sensitive(true);
+    Some(Account::Header(name, value))
+}
+
+/// OAuth 1.0 with the signature method PLAINTEXT: over HTTPS, which Launchpad insists on anyway.
+fn oauth(consumer: &str, token: &str, secret: &str, at: i64) -> String {
+    let nonce = RandomState::new().build_hasher().finish();
+    format!(
+        "OAuth realm=\"https://api.launchpad.net/\", oauth_consumer_key=\"{}\", oauth_token=\"{}\", \
+         oauth_signature_method=\"PLAINTEXT\", oauth_signature=\"%26{}\", oauth_timestamp=\"{at}\", \
+         oauth_nonce=\"{nonce}\", oauth_version=\"1.0\"",
+        percent(consumer),
+        percent(token),
+        // The signature is itself a text of percent-encoded parts.
+        percent(&percent(secret)),
+    )
+}
+
+/// Everything but unreserved characters as `%XX`.
+fn percent(text: &str) -> String {
+    let mut out = String::new();
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            out += &format!("%{byte:02X}");
+        }
+    }
+    out
+}
+
+/// Fields of a form.
+pub(super) fn form(fields: &[(&str, &str)]) -> Payload {
+    let pairs = fields
+        .iter()
+        .map(|(name, value)| format!("{}={}", percent(name), percent(value)));
+    Payload::Form(pairs.collect::<Vec<_>>().join("&"))
+}
+
+fn base64(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::new();
+    for chunk in bytes.chunks(3) {
+        let number = (0..3).fold(0_u32, |n, i| {
+            n << 8 | u32::from(*chunk.get(i).unwrap_or(&0))
+        });
+        for i in 0..4 {
+            let digit = usize::try_from(number >> (18 - 6 * i) & 63).unwrap_or(0);
+            out.push(if i <= chunk.len() {
+                char::from(DIGITS[digit])
+            } else {
+                '='
+            });
+        }
+    }
+    out
+}
+
+fn moved(status: StatusCode) -> bool {
+    matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok()
+}
+
+async fn body(mut answer: Response, most: usize) -> Result<Vec<u8>, TrackerError> {
+    let mut body = Vec::new();
+    while let Some(chunk) = answer.chunk().await.map_err(|error| network(&error))? {
+        if body.len() + chunk.len() > most {
+            return Err(TrackerError::TooLarge(most));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+fn failure(status: u16, headers: &HeaderMap, said: &str) -> TrackerError {
+    let left = ["x-ratelimit-remaining", "ratelimit-remaining"];
+    let left = left.iter().find_map(|name| text(headers, name));
+    let used_up = left == Some("0");
+    let limited = status == 429
+        || status == 403
+            && (used_up || headers.contains_key("retry-after") || said.contains("rate limit"));
+    let after = retry_after(headers);
+    // GitHub says with every answer when its limit is reset; that is no reason to wait for it.
+    let reset = || {
+        if used_up || left.is_none() {
+            reset(headers)
+        } else {
+            None
+        }
+    };
+    match status {
+        _ if limited => TrackerError::Limited {
+            status,
+            wait: after.or_else(reset).unwrap_or(Wait::For(MINUTE)),
+        },
+        401 => TrackerError::Unauthorized,
+        403 => TrackerError::Denied,
+        404 => TrackerError::NotFound,
+        410 => TrackerError::Gone,
+        500..=599 => TrackerError::Server {
+            status,
+            wait: after,
+        },
+        _ => TrackerError::Refused(status),
+    }
+}
+
+/// `Retry-After` as seconds or as a date.
+fn retry_after(headers: &HeaderMap) -> Option<Wait> {
+    let after = text(headers, "retry-after")?.trim();
+    if let Ok(seconds) = after.parse() {
+        return Some(Wait::For(Duration::from_secs(seconds)));
+    }
+    let date = jiff::fmt::rfc2822::parse(after).ok()?;
+    Some(Wait::Until(date.timestamp()))
+}
+
+/// When the limit is reset: in seconds since 1970, or as Jira writes times.
+fn reset(headers: &HeaderMap) -> Option<Wait> {
+    let reset = ["x-ratelimit-reset", "ratelimit-reset"];
+    let reset = reset.iter().find_map(|name| text(headers, name))?.trim();
+    let moment = match reset.parse::<i64>() {
+        Ok(seconds) => Timestamp::from_second(seconds).ok(),
+        Err(_) => minutes(reset),
+    };
+    moment.map(Wait::Until)
+}
+
+/// `2026-03-05T10:00Z`.
+fn minutes(text: &str) -> Option<Timestamp> {
+    text.parse().ok().or_else(|| {
+        let whole = text.strip_suffix('Z')?;
+        format!("{whole}:00Z").parse().ok()
+    })
+}
+
+fn network(error: &reqwest::Error) -> TrackerError {
+    if error.is_timeout() {
+        return TrackerError::Timeout;
+    }
+    // The innermost cause says the most, and none of them our address or token.
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    let known = cause.downcast_ref::<reqwest::Error>().is_some();
+    let text = if known {
+        "the connection was lost".into()
+    } else {
+        cause.to_string()
+    };
+    TrackerError::Network(super::say::line(&text))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(all: &[(&'static str, &str)]) -> HeaderMap {
+        let all = all
+            .iter()
+            .map(|(n, v)| (HeaderName::from_static(n), v.parse().unwrap()));
+        all.collect()
+    }
+
+    #[test]
+    fn limits_are_told_from_other_refusals() {
+        let reset = headers(&[
+            ("x-ratelimit-remaining", "0"),
+            ("x-ratelimit-reset", "1764000000"),
+        ]);
+        let at = Timestamp::from_second(1_764_000_000).unwrap();
+        let limited = |status, wait| TrackerError::Limited { status, wait };
+        assert_eq!(failure(403, &reset, ""), limited(403, Wait::Until(at)));
+        let some = headers(&[("x-ratelimit-remaining", "7")]);
+        assert_eq!(failure(403, &some, ""), TrackerError::Denied);
+        let minute = Wait::For(MINUTE);
+        let secondary = "You have exceeded a secondary rate limit.";
+        assert_eq!(failure(403, &some, secondary), limited(403, minute));
+        let far = headers(&[
+            ("x-ratelimit-remaining", "7"),
+            ("x-ratelimit-reset", "1764000000"),
+        ]);
+        assert_eq!(failure(429, &far, ""), limited(429, minute));
+        assert_eq!(
+            failure(500, &reset, ""),
+            TrackerError::Server {
+                status: 500,
+                wait: None
+            }
+        );
+        assert_eq!(failure(429, &headers(&[]), ""), limited(429, minute));
+        let after = headers(&[("retry-after", "7"), ("x-ratelimit-reset", "1764000000")]);
+        assert_eq!(
+            failure(429, &after, ""),
+            limited(429, Wait::For(Duration::from_secs(7)))
+        );
+        let jira = headers(&[("x-ratelimit-reset", "2025-11-24T16:00Z")]);
+        assert_eq!(failure(429, &jira, ""), limited(429, Wait::Until(at)));
+        let date = headers(&[("retry-after", "Mon, 24 Nov 2025 16:00:00 GMT")]);
+        let wait = Some(Wait::Until(at));
+        assert_eq!(
+            failure(503, &date, ""),
+            TrackerError::Server { status: 503, wait }
+        );
+    }
+
+    #[test]
+    fn the_next_page_is_found_in_the_link_header() {
+        let two = "<https://h/a?page=1>; rel=\"prev\", <https://h/a?page=3>; rel=\"next\"";
+        let reply = Reply {
+            headers: headers(&[("link", two)]),
+            body: Vec::new(),
+        };
+        assert_eq!(reply.next(), Some("https://h/a?page=3"));
+        assert_eq!(next_link("<https://h/a>; rel=\"last\""), None);
+        assert_eq!(next_link("nonsense"), None);
+    }
+
+    #[test]
+    fn tokens_are_encoded_as_the_standards_say() {
+        assert_eq!(
+            base64(b"Aladdin:open sesame"),
+            "QWxhZGRpbjpvcGVuIHNlc2FtZQ=="
+        );
+        assert_eq!(base64(b"ab"), "YWI=");
+        let header = oauth("my app", "t\"1", "s/2", 9);
+        assert!(
+            header.contains("oauth_consumer_key=\"my%20app\""),
+            "{header}"
+        );
+        assert!(header.contains("oauth_token=\"t%221\""), "{header}");
+        assert!(
+            header.contains("oauth_signature=\"%26s%252F2\""),
+            "{header}"
+        );
+    }
+}

@@ -116,6 +116,9 @@ fn by_url(kind: TrackerKind, web: &Url, url: &Url) -> Option<Bug> {
         return None;
     }
     let below = url.path().strip_prefix(web.path().trim_end_matches('/'))?;
+    if !matches!(below.chars().next(), None | Some('/')) {
+        return None;
+    }
     let parts: Vec<&str> = below.split('/').filter(|part| !part.is_empty()).collect();
     match (kind, parts.as_slice()) {
         (TrackerKind::Launchpad, ["bugs", id] | [.., "+bug", id]) => number("", id),
@@ -190,6 +193,7 @@ mod tests {
             "https://github.com/o/r/pull/7",
             "https://git.example.org/hub/o/r/issues/8",
             "https://git.example.org/o/r/issues/8",
+            "https://git.example.org/hubs/o/r/issues/8",
             "gitlab:a/b/c#12",
             "https://gitlab.com/a/b/-/issues/12",
             "https://gitlab.com/a/b/issues/12",

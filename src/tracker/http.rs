@@ -24,6 +24,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 pub(super) struct Http {
     client: reqwest::Client,
     api: Url,
+    kind: TrackerKind,
     account: Account,
 }
 
@@ -96,6 +97,7 @@ impl Http {
                 .api
                 .clone()
                 .unwrap_or_else(|| usual_api(site.kind, web)),
+            kind: site.kind,
             account: account(site).ok_or_else(|| SiteError::Token(site.kind.as_str().into()))?,
         })
     }
@@ -205,10 +207,19 @@ impl Http {
     }
 
     fn request(&self, method: Method, url: Url) -> RequestBuilder {
-        let request = self
-            .client
-            .request(method, url)
-            .header(header::ACCEPT, "application/json");
+        let request = self.client.request(method, url);
+        let request = match self.kind {
+            TrackerKind::Github => request
+                .header(header::ACCEPT, "application/vnd.github+json")
+                .header("X-GitHub-Api-Version", "2022-11-28"),
+            // Its documentation asks for both, on every request.
+            TrackerKind::Bugzilla => request
+                .header(header::ACCEPT, "application/json")
+                .header(header::CONTENT_TYPE, "application/json"),
+            TrackerKind::Launchpad | TrackerKind::Gitlab | TrackerKind::Jira => {
+                request.header(header::ACCEPT, "application/json")
+            }
+        };
         match &self.account {
             Account::Nobody => request,
             Account::Header(name, value) => request.header(name, value),

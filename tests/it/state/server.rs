@@ -247,7 +247,7 @@ fn processes_that_start_together_make_the_tables_once() {
             scope.spawn(|| place.open());
         }
     });
-    assert_eq!(place.ask("SELECT version FROM whorl_schema"), ["1"]);
+    assert_eq!(place.ask("SELECT version FROM whorl_schema"), ["3"]);
 }
 
 #[test]

@@ -234,7 +234,8 @@ fn bug_row(row: &Row<'_>) -> Result<BugRow, StateError> {
     let facts: Option<String> = row.get(1)?;
     Ok(BugRow {
         name: row.get(0)?,
-        facts: facts.map(|json| serde_json::from_str(&json)).transpose()?,
+        // Facts in a form that is no more read are asked for again.
+        facts: facts.and_then(|json| serde_json::from_str(&json).ok()),
         validator: row.get(2)?,
         fetched_at: moment(3)?,
         read_at: moment(4)?,

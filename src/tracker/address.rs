@@ -121,18 +121,20 @@ fn by_url(kind: TrackerKind, web: &Url, url: &Url) -> Option<Bug> {
     }
     let parts: Vec<&str> = below.split('/').filter(|part| !part.is_empty()).collect();
     match (kind, parts.as_slice()) {
-        (TrackerKind::Launchpad, ["bugs", id] | [.., "+bug", id]) => number("", id),
-        (TrackerKind::Github, [owner, repo, "issues" | "pull", id]) => {
-            number(&format!("{owner}/{repo}"), id)
-        }
-        (TrackerKind::Gitlab, [project @ .., "-", "issues" | "work_items", id])
-        | (TrackerKind::Gitlab, [project @ .., "issues", id]) => number(&project.join("/"), id),
-        (TrackerKind::Jira, ["browse", id]) => key(id),
         (TrackerKind::Bugzilla, ["show_bug.cgi"]) => {
             let id = url.query_pairs().find(|(name, _)| name == "id")?.1;
             number("", &id)
         }
-        (TrackerKind::Bugzilla, [id]) => number("", id),
+        (TrackerKind::Launchpad, ["bugs", id] | [.., "+bug", id])
+        | (TrackerKind::Bugzilla, [id]) => number("", id),
+        (TrackerKind::Github, [owner, repo, "issues" | "pull", id]) => {
+            number(&format!("{owner}/{repo}"), id)
+        }
+        (
+            TrackerKind::Gitlab,
+            [project @ .., "-", "issues" | "work_items", id] | [project @ .., "issues", id],
+        ) => number(&project.join("/"), id),
+        (TrackerKind::Jira, ["browse", id]) => key(id),
         _ => None,
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! It has no way to edit a comment, so no counts are written there.
 
-use super::error::TrackerError;
+use super::error::{TrackerError, spare};
 use super::http::{Failed, Http};
 use super::{Answer, Bug, BugFacts, BugReview, BugStatus, Comment, Fetched, Tracker, say};
 use jiff::Timestamp;
@@ -110,7 +110,7 @@ impl Bugzilla {
             .ok_or(TrackerError::NotFound)?;
         let status = status(&entry);
         let reviews = if entry.is_open {
-            self.reviews(bug).await?
+            spare(self.reviews(bug).await)?
         } else {
             Vec::new()
         };

@@ -61,8 +61,8 @@ pub(super) async fn write(
     if let Some(id) = known {
         match tracker.edit_comment(bug, id, text).await {
             Ok(()) => return Ok(Written::Edited(id.to_owned())),
-            // It was deleted, or the bug was moved and its comments have other names.
-            Err(TrackerError::NotFound | TrackerError::Gone) => {}
+            // It was deleted, or the bug or the whole tracker was moved and it has another name.
+            Err(TrackerError::NotFound | TrackerError::Gone | TrackerError::Elsewhere(_)) => {}
             Err(error) => return Err(error),
         }
     }

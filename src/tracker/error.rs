@@ -82,6 +82,9 @@ pub enum TrackerError {
     /// The answer is not what the tracker's documentation says.
     #[error("the answer is not understood: {0}")]
     Malformed(String),
+    /// There are more comments than we read: ours may be among the others, and one is enough.
+    #[error("too many comments to find ours among")]
+    TooMany,
     /// The tracker has no such function.
     #[error("{0}")]
     Unsupported(&'static str),
@@ -104,6 +107,7 @@ impl TrackerError {
             | Self::Elsewhere(_)
             | Self::TooLarge(_)
             | Self::Malformed(_)
+            | Self::TooMany
             | Self::Unsupported(_) => false,
         }
     }
@@ -115,6 +119,18 @@ impl TrackerError {
             Self::Server { wait, .. } => *wait,
             _ => None,
         }
+    }
+}
+
+/// What a bug can do without: refused or not understood it is taken as nothing, but a tracker that is
+/// down is one.
+pub(super) fn spare<T: Default>(found: Result<T, TrackerError>) -> Result<T, TrackerError> {
+    match found {
+        Err(error) if !error.concerns_all() => {
+            tracing::debug!(%error, "a tracker does not tell the reviews of a bug");
+            Ok(T::default())
+        }
+        found => found,
     }
 }
 

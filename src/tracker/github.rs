@@ -2,7 +2,7 @@
 //!
 //! Issues are asked for with `If-None-Match`; an answer that nothing has changed costs nothing there.
 
-use super::error::TrackerError;
+use super::error::{TrackerError, spare};
 use super::http::{Http, Payload};
 use super::{Answer, Bug, BugFacts, BugReview, BugStatus, Comment, Fetched, Tracker, say};
 use jiff::Timestamp;
@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 /// Pages of a list that are read at most, each of 100.
-const PAGES: usize = 10;
+const PAGES: usize = 20;
 
 /// GitHub.
 #[derive(Debug)]
@@ -82,7 +82,7 @@ impl Github {
             url: say::link(issue.html_url.as_deref()),
             updated: issue.updated_at,
             closed: issue.closed_at.filter(|_| issue.state == "closed"),
-            reviews: reviews(self.list(bug, "timeline").await?),
+            reviews: reviews(spare(self.list(bug, "timeline").await)?.0),
         };
         Ok(Fetched::Facts {
             facts,
@@ -98,12 +98,12 @@ impl Github {
         self.http.at(&parts, query)
     }
 
-    /// Every page of a list of an issue.
+    /// The first pages of a list of an issue, and whether that is all of it.
     async fn list<T: DeserializeOwned>(
         &self,
         bug: &Bug,
         name: &str,
-    ) -> Result<Vec<T>, TrackerError> {
+    ) -> Result<(Vec<T>, bool), TrackerError> {
         let mut all = Vec::new();
         let mut next = Some(self.issue(bug, &[name], &[("per_page", "100")]));
         for _ in 0..PAGES {
@@ -112,7 +112,7 @@ impl Github {
             all.extend(reply.json::<Vec<T>>()?);
             next = reply.next().map(|link| self.http.ours(link)).transpose()?;
         }
-        Ok(all)
+        Ok((all, next.is_none()))
     }
 
     async fn own(&self, bug: &Bug) -> Result<Option<Comment>, TrackerError> {
@@ -126,7 +126,7 @@ impl Github {
                     .login
             }
         };
-        let notes: Vec<Note> = self.list(bug, "comments").await?;
+        let (notes, whole): (Vec<Note>, _) = self.list(bug, "comments").await?;
         let own = notes.into_iter().find_map(|note| {
             let text = note.body?;
             let ours = note
@@ -135,6 +135,9 @@ impl Github {
             let id = note.id.to_string();
             (ours && text.contains(self.marker())).then_some(Comment { id, text })
         });
+        if own.is_none() && !whole {
+            return Err(TrackerError::TooMany);
+        }
         Ok(own)
     }
 

@@ -1,6 +1,6 @@
 //! GitLab: the REST API, version 4.
 
-use super::error::TrackerError;
+use super::error::{TrackerError, spare};
 use super::http::{Http, Payload};
 use super::{Answer, Bug, BugFacts, BugReview, BugStatus, Comment, Fetched, Tracker, say};
 use jiff::Timestamp;
@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 /// Pages of a list that are read at most, each of 100.
-const PAGES: usize = 10;
+const PAGES: usize = 20;
 
 /// GitLab.
 #[derive(Debug)]
@@ -58,7 +58,8 @@ impl Gitlab {
 
     async fn facts(&self, bug: &Bug) -> Result<Fetched, TrackerError> {
         let issue: Issue = self.http.get(self.issue(bug, &[], &[])).await?.json()?;
-        let requests: Vec<MergeRequest> = self.list(bug, "related_merge_requests").await?;
+        let (requests, _): (Vec<MergeRequest>, _) =
+            spare(self.list(bug, "related_merge_requests").await)?;
         let word = match issue.moved_to_id {
             Some(_) => format!("{} (moved)", issue.state),
             None => issue.state.clone(),
@@ -87,12 +88,12 @@ impl Gitlab {
         self.http.at(&parts, query)
     }
 
-    /// Every page of a list of an issue. The header names the next page as long as there is one.
+    /// The first pages of a list of an issue, and whether that is all of it. The header names the next page as long as there is one.
     async fn list<T: DeserializeOwned>(
         &self,
         bug: &Bug,
         name: &str,
-    ) -> Result<Vec<T>, TrackerError> {
+    ) -> Result<(Vec<T>, bool), TrackerError> {
         let mut all = Vec::new();
         let mut page = "1".to_owned();
         for _ in 0..PAGES {
@@ -101,15 +102,15 @@ impl Gitlab {
             all.extend(reply.json::<Vec<T>>()?);
             match reply.header("x-next-page") {
                 Some(next) if !next.trim().is_empty() => next.trim().clone_into(&mut page),
-                _ => break,
+                _ => return Ok((all, true)),
             }
         }
-        Ok(all)
+        Ok((all, false))
     }
 
     async fn own(&self, bug: &Bug) -> Result<Option<Comment>, TrackerError> {
         let me: User = self.http.get(self.http.at(&["user"], &[])).await?.json()?;
-        let notes: Vec<Note> = self.list(bug, "notes").await?;
+        let (notes, whole): (Vec<Note>, _) = self.list(bug, "notes").await?;
         let own = notes
             .into_iter()
             .filter(|note| !note.system)
@@ -121,6 +122,9 @@ impl Gitlab {
                 let id = note.id.to_string();
                 (ours && text.contains(self.marker())).then_some(Comment { id, text })
             });
+        if own.is_none() && !whole {
+            return Err(TrackerError::TooMany);
+        }
         Ok(own)
     }
 

@@ -1,24 +1,22 @@
 //! How trackers are asked: one request at a time, bounded in time and size, with the account's token
 //! sent to the configured place and to no other.
 
+use super::account::{Account, account, percent};
 use super::address::SiteError;
-use super::error::{TrackerError, Wait};
+use super::error::TrackerError;
+use super::limits::failure;
 use crate::config::{TrackerKind, TrackerSite};
-use jiff::Timestamp;
-use reqwest::header::{self, HeaderMap, HeaderName, HeaderValue};
+use reqwest::header::{self, HeaderMap, HeaderValue};
 use reqwest::{Method, RequestBuilder, Response, StatusCode};
 use serde::de::DeserializeOwned;
 use std::fmt;
-use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 use url::Url;
 
 /// No good answer is larger.
 pub(super) const LARGEST: usize = 8 << 20;
-/// Redirects that are followed, and pages of a list that are read.
+/// Redirects that are followed.
 const HOPS: usize = 3;
-/// Who limits without saying for how long wants at least this.
-const MINUTE: Duration = Duration::from_secs(60);
 
 /// The way to one tracker.
 pub(super) struct Http {
@@ -26,17 +24,6 @@ pub(super) struct Http {
     api: Url,
     kind: TrackerKind,
     account: Account,
-}
-
-/// How requests say who we are.
-enum Account {
-    Nobody,
-    Header(HeaderName, HeaderValue),
-    OAuth {
-        consumer: String,
-        token: String,
-        secret: String,
-    },
 }
 
 /// A body that is sent.
@@ -220,25 +207,7 @@ impl Http {
                 request.header(header::ACCEPT, "application/json")
             }
         };
-        match &self.account {
-            Account::Nobody => request,
-            Account::Header(name, value) => request.header(name, value),
-            Account::OAuth {
-                consumer,
-                token,
-                secret,
-            } => {
-                let value = oauth(consumer, token, secret, Timestamp::now().as_second());
-                match HeaderValue::from_str(&value) {
-                    Ok(mut value) => {
-                        value.set_sensitive(true);
-                        request.header(header::AUTHORIZATION, value)
-                    }
-                    // Everything in it is percent-encoded.
-                    Err(_) => request,
-                }
-            }
-        }
+        self.account.sign(request)
     }
 }
 
@@ -313,90 +282,12 @@ fn usual_api(kind: TrackerKind, web: &Url) -> Url {
     api
 }
 
-/// `None` when a token cannot be sent.
-fn account(site: &TrackerSite) -> Option<Account> {
-    let Some(token) = site.token.as_ref().map(|token| token.expose().trim()) else {
-        return Some(Account::Nobody);
-    };
-    let user = site.user.as_deref();
-    let (name, value) = match (site.kind, user) {
-        (TrackerKind::Launchpad, _) => {
-            return Some(Account::OAuth {
-                consumer: user?.to_owned(),
-                token: token.to_owned(),
-                secret: site.token_secret.as_ref()?.expose().trim().to_owned(),
-            });
-        }
-        (TrackerKind::Gitlab, _) => (HeaderName::from_static("private-token"), token.to_owned()),
-        (TrackerKind::Bugzilla, _) => (
-            HeaderName::from_static("x-bugzilla-api-key"),
-            token.to_owned(),
-        ),
-        (TrackerKind::Jira, Some(user)) => {
-            let pair = base64(format!("{user}:{token}").as_bytes());
-            (header::AUTHORIZATION, format!("Basic {pair}"))
-        }
-        (TrackerKind::Jira | TrackerKind::Github, _) => {
-            (header::AUTHORIZATION, format!("Bearer {token}"))
-        }
-    };
-    let mut value = HeaderValue::from_str(&value).ok()?;
-    value.set_sensitive(true);
-    Some(Account::Header(name, value))
-}
-
-/// OAuth 1.0 with the signature method PLAINTEXT: over HTTPS, which Launchpad insists on anyway.
-fn oauth(consumer: &str, token: &str, secret: &str, at: i64) -> String {
-    let nonce = RandomState::new().build_hasher().finish();
-    format!(
-        "OAuth realm=\"https://api.launchpad.net/\", oauth_consumer_key=\"{}\", oauth_token=\"{}\", \
-         oauth_signature_method=\"PLAINTEXT\", oauth_signature=\"%26{}\", oauth_timestamp=\"{at}\", \
-         oauth_nonce=\"{nonce}\", oauth_version=\"1.0\"",
-        percent(consumer),
-        percent(token),
-        // The signature is itself a text of percent-encoded parts.
-        percent(&percent(secret)),
-    )
-}
-
-/// Everything but unreserved characters as `%XX`.
-fn percent(text: &str) -> String {
-    let mut out = String::new();
-    for byte in text.bytes() {
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
-            out.push(char::from(byte));
-        } else {
-            out += &format!("%{byte:02X}");
-        }
-    }
-    out
-}
-
 /// Fields of a form.
 pub(super) fn form(fields: &[(&str, &str)]) -> Payload {
     let pairs = fields
         .iter()
         .map(|(name, value)| format!("{}={}", percent(name), percent(value)));
     Payload::Form(pairs.collect::<Vec<_>>().join("&"))
-}
-
-fn base64(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    let mut out = String::new();
-    for chunk in bytes.chunks(3) {
-        let number = (0..3).fold(0_u32, |n, i| {
-            n << 8 | u32::from(*chunk.get(i).unwrap_or(&0))
-        });
-        for i in 0..4 {
-            let digit = usize::try_from(number >> (18 - 6 * i) & 63).unwrap_or(0);
-            out.push(if i <= chunk.len() {
-                char::from(DIGITS[digit])
-            } else {
-                '='
-            });
-        }
-    }
-    out
 }
 
 fn moved(status: StatusCode) -> bool {
@@ -416,68 +307,6 @@ async fn body(mut answer: Response, most: usize) -> Result<Vec<u8>, TrackerError
         body.extend_from_slice(&chunk);
     }
     Ok(body)
-}
-
-fn failure(status: u16, headers: &HeaderMap, said: &str) -> TrackerError {
-    let left = ["x-ratelimit-remaining", "ratelimit-remaining"];
-    let left = left.iter().find_map(|name| text(headers, name));
-    let used_up = left == Some("0");
-    let limited = status == 429
-        || status == 403
-            && (used_up || headers.contains_key("retry-after") || said.contains("rate limit"));
-    let after = retry_after(headers);
-    // GitHub says with every answer when its limit is reset; that is no reason to wait for it.
-    let reset = || {
-        if used_up || left.is_none() {
-            reset(headers)
-        } else {
-            None
-        }
-    };
-    match status {
-        _ if limited => TrackerError::Limited {
-            status,
-            wait: after.or_else(reset).unwrap_or(Wait::For(MINUTE)),
-        },
-        401 => TrackerError::Unauthorized,
-        403 => TrackerError::Denied,
-        404 => TrackerError::NotFound,
-        410 => TrackerError::Gone,
-        500..=599 => TrackerError::Server {
-            status,
-            wait: after,
-        },
-        _ => TrackerError::Refused(status),
-    }
-}
-
-/// `Retry-After` as seconds or as a date.
-fn retry_after(headers: &HeaderMap) -> Option<Wait> {
-    let after = text(headers, "retry-after")?.trim();
-    if let Ok(seconds) = after.parse() {
-        return Some(Wait::For(Duration::from_secs(seconds)));
-    }
-    let date = jiff::fmt::rfc2822::parse(after).ok()?;
-    Some(Wait::Until(date.timestamp()))
-}
-
-/// When the limit is reset: in seconds since 1970, or as Jira writes times.
-fn reset(headers: &HeaderMap) -> Option<Wait> {
-    let reset = ["x-ratelimit-reset", "ratelimit-reset"];
-    let reset = reset.iter().find_map(|name| text(headers, name))?.trim();
-    let moment = match reset.parse::<i64>() {
-        Ok(seconds) => Timestamp::from_second(seconds).ok(),
-        Err(_) => minutes(reset),
-    };
-    moment.map(Wait::Until)
-}
-
-/// `2026-03-05T10:00Z`.
-fn minutes(text: &str) -> Option<Timestamp> {
-    text.parse().ok().or_else(|| {
-        let whole = text.strip_suffix('Z')?;
-        format!("{whole}:00Z").parse().ok()
-    })
 }
 
 fn network(error: &reqwest::Error) -> TrackerError {
@@ -502,83 +331,15 @@ fn network(error: &reqwest::Error) -> TrackerError {
 mod tests {
     use super::*;
 
-    fn headers(all: &[(&'static str, &str)]) -> HeaderMap {
-        let all = all
-            .iter()
-            .map(|(n, v)| (HeaderName::from_static(n), v.parse().unwrap()));
-        all.collect()
-    }
-
-    #[test]
-    fn limits_are_told_from_other_refusals() {
-        let reset = headers(&[
-            ("x-ratelimit-remaining", "0"),
-            ("x-ratelimit-reset", "1764000000"),
-        ]);
-        let at = Timestamp::from_second(1_764_000_000).unwrap();
-        let limited = |status, wait| TrackerError::Limited { status, wait };
-        assert_eq!(failure(403, &reset, ""), limited(403, Wait::Until(at)));
-        let some = headers(&[("x-ratelimit-remaining", "7")]);
-        assert_eq!(failure(403, &some, ""), TrackerError::Denied);
-        let minute = Wait::For(MINUTE);
-        let secondary = "You have exceeded a secondary rate limit.";
-        assert_eq!(failure(403, &some, secondary), limited(403, minute));
-        let far = headers(&[
-            ("x-ratelimit-remaining", "7"),
-            ("x-ratelimit-reset", "1764000000"),
-        ]);
-        assert_eq!(failure(429, &far, ""), limited(429, minute));
-        assert_eq!(
-            failure(500, &reset, ""),
-            TrackerError::Server {
-                status: 500,
-                wait: None
-            }
-        );
-        assert_eq!(failure(429, &headers(&[]), ""), limited(429, minute));
-        let after = headers(&[("retry-after", "7"), ("x-ratelimit-reset", "1764000000")]);
-        assert_eq!(
-            failure(429, &after, ""),
-            limited(429, Wait::For(Duration::from_secs(7)))
-        );
-        let jira = headers(&[("x-ratelimit-reset", "2025-11-24T16:00Z")]);
-        assert_eq!(failure(429, &jira, ""), limited(429, Wait::Until(at)));
-        let date = headers(&[("retry-after", "Mon, 24 Nov 2025 16:00:00 GMT")]);
-        let wait = Some(Wait::Until(at));
-        assert_eq!(
-            failure(503, &date, ""),
-            TrackerError::Server { status: 503, wait }
-        );
-    }
-
     #[test]
     fn the_next_page_is_found_in_the_link_header() {
         let two = "<https://h/a?page=1>; rel=\"prev\", <https://h/a?page=3>; rel=\"next\"";
         let reply = Reply {
-            headers: headers(&[("link", two)]),
+            headers: [(header::LINK, two.parse().unwrap())].into_iter().collect(),
             body: Vec::new(),
         };
         assert_eq!(reply.next(), Some("https://h/a?page=3"));
         assert_eq!(next_link("<https://h/a>; rel=\"last\""), None);
         assert_eq!(next_link("nonsense"), None);
-    }
-
-    #[test]
-    fn tokens_are_encoded_as_the_standards_say() {
-        assert_eq!(
-            base64(b"Aladdin:open sesame"),
-            "QWxhZGRpbjpvcGVuIHNlc2FtZQ=="
-        );
-        assert_eq!(base64(b"ab"), "YWI=");
-        let header = oauth("my app", "t\"1", "s/2", 9);
-        assert!(
-            header.contains("oauth_consumer_key=\"my%20app\""),
-            "{header}"
-        );
-        assert!(header.contains("oauth_token=\"t%221\""), "{header}");
-        assert!(
-            header.contains("oauth_signature=\"%26s%252F2\""),
-            "{header}"
-        );
     }
 }

@@ -141,10 +141,7 @@ impl Jira {
                 return Ok(own);
             }
         }
-        // Beyond what we read there may be one: better none than two.
-        Err(TrackerError::Malformed(
-            "too many comments to find ours among".into(),
-        ))
+        Err(TrackerError::TooMany)
     }
 
     async fn add(&self, bug: &Bug, text: &str) -> Result<String, TrackerError> {

@@ -2,7 +2,7 @@
 //!
 //! A bug has a task for each project that it concerns; it counts as closed when all of them are.
 
-use super::error::TrackerError;
+use super::error::{TrackerError, spare};
 use super::http::{Failed, Http, form};
 use super::{Answer, Bug, BugFacts, BugReview, BugStatus, Comment, Fetched, Tracker, say};
 use jiff::Timestamp;
@@ -11,7 +11,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 /// Pages of a collection that are read at most.
-const PAGES: usize = 10;
+const PAGES: usize = 20;
 /// Tasks that are told in words.
 const TOLD: usize = 5;
 
@@ -28,6 +28,7 @@ struct BugEntry {
     date_last_updated: Option<Timestamp>,
     bug_tasks_collection_link: String,
     linked_merge_proposals_collection_link: Option<String>,
+    duplicate_of_link: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -75,9 +76,9 @@ impl Launchpad {
             return Ok(Fetched::Unchanged);
         };
         let entry: BugEntry = reply.json()?;
-        let tasks: Vec<Task> = self.all(&entry.bug_tasks_collection_link).await?;
+        let (tasks, _): (Vec<Task>, _) = self.all(&entry.bug_tasks_collection_link).await?;
         let proposals = match &entry.linked_merge_proposals_collection_link {
-            Some(link) => self.all(link).await?,
+            Some(link) => spare(self.all(link).await)?.0,
             None => Vec::new(),
         };
         let status = whole(&tasks);
@@ -85,7 +86,7 @@ impl Launchpad {
         let facts = BugFacts {
             title: say::line(&entry.title),
             status,
-            word: words(&tasks),
+            word: words(&tasks, entry.duplicate_of_link.as_deref()),
             assignee: assignee(&tasks),
             url: say::link(entry.web_link.as_deref()),
             updated: entry.date_last_updated,
@@ -98,8 +99,8 @@ impl Launchpad {
         })
     }
 
-    /// Every entry of a collection.
-    async fn all<T: DeserializeOwned>(&self, link: &str) -> Result<Vec<T>, TrackerError> {
+    /// The first entries of a collection, and whether that is all of them.
+    async fn all<T: DeserializeOwned>(&self, link: &str) -> Result<(Vec<T>, bool), TrackerError> {
         let mut all = Vec::new();
         let mut next = Some(link.to_owned());
         for _ in 0..PAGES {
@@ -108,7 +109,7 @@ impl Launchpad {
             all.extend(page.entries);
             next = page.next_collection_link;
         }
-        Ok(all)
+        Ok((all, next.is_none()))
     }
 
     async fn own(&self, bug: &Bug) -> Result<Option<Comment>, TrackerError> {
@@ -118,7 +119,7 @@ impl Launchpad {
             .await?
             .json()?;
         let link = self.http.at(&["bugs", &bug.id, "messages"], &[]);
-        let messages: Vec<Message> = self.all(link.as_str()).await?;
+        let (messages, whole): (Vec<Message>, _) = self.all(link.as_str()).await?;
         let own = messages.into_iter().find_map(|message| {
             let text = message.content?;
             let ours = message.owner_link.as_deref() == Some(&me.self_link);
@@ -127,6 +128,9 @@ impl Launchpad {
                 text,
             })
         });
+        if own.is_none() && !whole {
+            return Err(TrackerError::TooMany);
+        }
         Ok(own)
     }
 
@@ -208,17 +212,17 @@ fn whole(tasks: &[Task]) -> BugStatus {
     first.unwrap_or(BugStatus::Unknown)
 }
 
-fn words(tasks: &[Task]) -> String {
-    if let [task] = tasks {
-        return say::line(&task.status);
-    }
-    let one = |task: &Task| {
-        let target = task.bug_target_name.as_deref().unwrap_or("?");
-        format!("{target}: {}", task.status)
+fn words(tasks: &[Task], duplicate_of: Option<&str>) -> String {
+    let one = |task: &Task| match (tasks.len(), task.bug_target_name.as_deref()) {
+        (1, _) | (_, None) => task.status.clone(),
+        (_, Some(target)) => format!("{target}: {}", task.status),
     };
     let mut told: Vec<String> = tasks.iter().take(TOLD).map(one).collect();
     if tasks.len() > TOLD {
         told.push(format!("{} more", tasks.len() - TOLD));
+    }
+    if let Some((_, id)) = duplicate_of.and_then(|link| link.rsplit_once('/')) {
+        told.push(format!("duplicate of {id}"));
     }
     say::line(&told.join(", "))
 }

@@ -6,6 +6,7 @@
 //! another one; its limits are kept to; answers are bounded in time and size; links in answers are only
 //! followed to the place that was configured; tokens go there and nowhere else, and are never shown.
 
+mod account;
 mod address;
 mod bugzilla;
 mod counts;
@@ -17,6 +18,8 @@ mod gitlab;
 mod http;
 mod jira;
 mod launchpad;
+mod limits;
+mod record;
 mod refresh;
 mod returned;
 mod say;

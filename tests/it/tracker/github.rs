@@ -17,6 +17,8 @@ pub(crate) struct Hub {
     /// Number of the issue, author, text.
     pub(crate) comments: Vec<(u64, String, String)>,
     pub(crate) limited: bool,
+    /// The token may not see pull requests.
+    pub(crate) shy: bool,
 }
 
 fn refused(status: u16, message: &str) -> Said {
@@ -135,6 +137,9 @@ fn timeline(hub: &Hub, base: &str, asked: &Asked, id: &str) -> Said {
     if let Some(said) = gone(base, id, "/timeline") {
         return said;
     }
+    if hub.shy {
+        return refused(403, "Resource not accessible by personal access token");
+    }
     let pull = |number: u64, state: &str, merged: Option<&str>| {
         let mut pull = issue(number, state, None);
         pull["html_url"] = format!("https://github.com/acme/tool/pull/{number}").into();
@@ -226,6 +231,18 @@ async fn an_issue_is_read_with_the_reviews_that_name_it() {
         [None, None, Some("2".into())],
         "the timeline was read to its end"
     );
+}
+
+#[tokio::test]
+async fn an_issue_is_read_though_its_reviews_may_not_be_seen() {
+    let (fake, _) = start(Hub {
+        shy: true,
+        ..hub(vec![issue(7, "open", None)])
+    })
+    .await;
+    let site = site(&format!("kind: github, web: '{}'", fake.url()));
+    let facts = facts(&site, "github:acme/tool#7").await.unwrap();
+    assert_eq!((facts.title.as_str(), facts.reviews.len()), ("Bug 7", 0));
 }
 
 #[tokio::test]
@@ -376,6 +393,10 @@ async fn our_comment_is_found_among_many_and_never_that_of_somebody_else() {
     );
     site.tracker.edit_comment(&bug, &id, "two").await.unwrap();
     assert_eq!(hub.lock().unwrap().comments.last().unwrap().2, "two");
+    let many = (0..2000).map(|n| (7, "ann".to_owned(), format!("before {n}")));
+    hub.lock().unwrap().comments.splice(1..1, many);
+    let lost = site.tracker.own_comment(&bug).await;
+    assert_eq!(lost, Err(TrackerError::TooMany), "rather none than two");
     let theirs = site.tracker.edit_comment(&bug, "1000", "x").await;
     assert_eq!(theirs, Err(TrackerError::Denied));
     let gone = site.tracker.edit_comment(&bug, "4000", "x").await;

@@ -156,7 +156,7 @@ fn entry(pad: &Pad, base: &str, asked: &Asked) -> Said {
         return plain(304, "").with("etag", etag);
     }
     let link = |name: &str| format!("{base}/devel/bugs/1182131/{name}");
-    let body = json!({"id": 1182131, "title": "Security group\n\u{202e}races", "private": false,
+    let body = json!({"id": 7, "title": "Security group\n\u{202e}races", "private": false,
         "web_link": "https://bugs.launchpad.net/bugs/1182131", "date_last_updated": pad.updated,
         "bug_tasks_collection_link": link("bug_tasks"), "messages_collection_link": link("messages"),
         "linked_merge_proposals_collection_link": link("linked_merge_proposals"),

@@ -53,7 +53,7 @@ impl Bench {
 
     pub(crate) fn pass(&self, minutes: i64) {
         let mut clock = self.clock.lock().unwrap();
-        *clock = *clock + SignedDuration::from_mins(minutes);
+        *clock += SignedDuration::from_mins(minutes);
     }
 
     pub(crate) async fn round(&self, bugs: &[&str]) -> Round {
@@ -343,7 +343,8 @@ async fn a_bug_that_comes_back_is_raised_once_for_each_closing() {
         news.try_recv().is_err(),
         "once is enough, after a restart too"
     );
-    assert_eq!(bench.state.returns_to_tell().unwrap(), [back.clone()]);
+    let told = bench.state.returns_to_tell().unwrap();
+    assert_eq!(told, std::slice::from_ref(&back));
     assert!(
         bench
             .state

@@ -234,6 +234,33 @@ impl Common {
         .await
     }
 
+    /// Records that a closed bug has come back and tells it, unless another process has done so.
+    pub(super) async fn raise(
+        &self,
+        bug: String,
+        closed_at: Timestamp,
+        hit_at: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), StateError> {
+        let back = ReturnedBug {
+            bug,
+            closed_at,
+            hit_at,
+            raised_at: now,
+            told_at: None,
+        };
+        let kept = back.clone();
+        if self
+            .blocking(move |state| state.raise_return(&kept))
+            .await?
+        {
+            tracing::info!(bug = back.bug, %closed_at, %hit_at, "a closed bug has come back");
+            // Without listeners the state keeps it for later.
+            let _ = self.news.send(back);
+        }
+        Ok(())
+    }
+
     pub(super) async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&State) -> Result<T, StateError> + Send + 'static,

@@ -8,7 +8,7 @@ use crate::config::Trackers;
 use crate::event::BugRef;
 use crate::state::{BugRow, ReturnedBug, Role, State, StateError};
 use jiff::{SignedDuration, Timestamp};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::broadcast;
@@ -244,6 +244,13 @@ impl Refresher {
         let common = &self.common;
         let now = (common.clock)();
         let (rows, hits) = (common.rows().await?, common.last_hits(now).await?);
+        let raised = common
+            .blocking(|state| state.returned_bugs(u32::MAX))
+            .await?;
+        let raised: HashSet<(String, Timestamp)> = raised
+            .into_iter()
+            .map(|back| (back.bug, back.closed_at))
+            .collect();
         for one in wanted {
             let hit = hits.get(&one.bug.name).copied();
             let facts = rows.get(&one.bug.name).and_then(|row| row.facts.as_ref());
@@ -254,21 +261,8 @@ impl Refresher {
                 continue;
             };
             let bug = one.bug.name.clone();
-            let back = ReturnedBug {
-                bug,
-                closed_at,
-                hit_at,
-                raised_at: now,
-                told_at: None,
-            };
-            let raised = back.clone();
-            if common
-                .blocking(move |state| state.raise_return(&raised))
-                .await?
-            {
-                tracing::info!(bug = back.bug, %closed_at, %hit_at, "a closed bug has come back");
-                // Without listeners the state keeps it for later.
-                let _ = common.news.send(back);
+            if !raised.contains(&(bug.clone(), closed_at)) {
+                common.raise(bug, closed_at, hit_at, now).await?;
             }
         }
         Ok(())

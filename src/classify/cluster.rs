@@ -295,7 +295,7 @@ fn counted(matches: Vec<Match>, hits: &BTreeMap<String, u64>) -> Vec<Match> {
 }
 
 /// The query that alone decides, so that a cluster can count.
-fn one_query(fingerprint: &Fingerprint) -> Option<Named<'_>> {
+pub(super) fn one_query(fingerprint: &Fingerprint) -> Option<Named<'_>> {
     match &fingerprint.condition {
         Condition::Query(query) if fingerprint.none.is_empty() => Some((&fingerprint.id, query)),
         _ => None,

@@ -2,7 +2,7 @@
 
 use super::pipeline::{Looker, Outcome};
 use crate::event::{BugRef, Build, Evidence};
-use crate::state::NewNote;
+use crate::state::{NewNote, Surroundings};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::sync::Arc;
@@ -107,7 +107,7 @@ pub trait Engine: Looker {
     /// Reads the fingerprint folders again.
     fn reload(&self);
     /// What should be said about an outcome.
-    fn notes(&self, build: &Build, outcome: &Outcome) -> Vec<NewNote>;
+    fn notes(&self, build: &Build, outcome: &Outcome, around: &Surroundings) -> Vec<NewNote>;
     /// The builds whose logs have become complete elsewhere, or for which it is too late: they should
     /// be looked at. Called again and again.
     fn settled(&self, _now: Timestamp) -> Vec<String> {

@@ -14,3 +14,4 @@ pub mod pipeline;
 pub mod ready;
 pub mod reclassify;
 pub mod spool;
+pub mod survey;

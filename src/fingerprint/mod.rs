@@ -155,6 +155,13 @@ impl Fingerprint {
         (self.priority, clauses, self.scope.narrowness())
     }
 
+    /// A text that is equal for fingerprints that find the same builds.
+    pub fn meaning(&self) -> String {
+        let days = (self.valid_from, self.valid_until);
+        let limits = (days, self.allow_nonvoting, &self.test_ids);
+        format!("{} {limits:?}", canonical::of(self))
+    }
+
     /// All queries: those of the main condition in file order, then those of `none`.
     pub fn queries(&self) -> impl Iterator<Item = &Query> {
         self.condition.queries().chain(&self.none)

@@ -1,6 +1,6 @@
 //! From exact counts to the report.
 
-use super::wilson;
+use super::{ClusterPart, wilson};
 use crate::event::{BugRef, Verdict};
 use crate::state::{BuildRow, FingerprintStats, State, StateError, Tally};
 use jiff::Timestamp;
@@ -50,6 +50,9 @@ pub struct Report {
     pub unexplained: Vec<BuildRow>,
     /// How many these are, of which `unexplained` lists the newest.
     pub unexplained_total: u64,
+    /// What a cluster that somebody else fills adds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<ClusterPart>,
 }
 
 /// Failed builds that have something in common.
@@ -176,6 +179,7 @@ pub fn build_report(
         suppressed,
         unexplained: data.unexplained.items,
         unexplained_total: data.unexplained.total,
+        cluster: None,
     })
 }
 

@@ -6,6 +6,7 @@
 
 mod build;
 mod chart;
+mod cluster;
 mod page;
 pub mod schedule;
 mod wilson;
@@ -14,6 +15,7 @@ pub use build::{
     Counts, FingerprintInfo, FingerprintRow, Group, Rate, Report, Windows, build_report,
 };
 pub use chart::Chart;
+pub use cluster::{ClusterBug, ClusterPart, Cost, cluster_part};
 pub use page::{Paths, ReportError, render_html, write};
 pub use schedule::{Schedule, ScheduleError};
 pub use wilson::wilson;

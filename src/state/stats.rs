@@ -56,7 +56,7 @@ impl State {
     }
 }
 
-fn back(now: Timestamp, by: SignedDuration) -> Timestamp {
+pub(super) fn back(now: Timestamp, by: SignedDuration) -> Timestamp {
     now.checked_sub(by).unwrap_or(Timestamp::MIN)
 }
 

@@ -1,21 +1,23 @@
 //! The engine of one machine: fingerprints from folders, logs from the spool, the embedded index.
 
+use super::tell;
 use crate::classify::engine::{
     BrokenFile, Engine, MadeReport, Rule, Rules, SearchError, Searched, SearchedEvent,
 };
 use crate::classify::pipeline::{Looker, Outcome};
 use crate::classify::ready::{self, Waiting};
 use crate::classify::spool::Spool;
+use crate::classify::survey::{self, Asked};
 use crate::classify::{cluster, one};
 use crate::config::{Config, StoreKind};
 use crate::event::{Build, Event};
 use crate::fingerprint::{Fingerprint, FingerprintSet, Library, LibraryError, Severity};
 use crate::intake::{BuildSummary, Limits, open_path, read_all};
 use crate::matcher::{Matcher, evidence};
-use crate::note;
+use crate::note::{Speaker, WordingError};
 use crate::query::{Query, Schema};
-use crate::report::{self, FingerprintInfo};
-use crate::state::{NewNote, State};
+use crate::report::{self, ClusterPart, Cost, FingerprintInfo};
+use crate::state::{NewNote, State, Surroundings};
 use crate::store::elastic::ElasticStore;
 use crate::store::{
     EmbeddedStore, Filters, HealthState, LogStore, Options, SearchRequest, Selection, StoreError,
@@ -27,9 +29,12 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 /// Events between the reader and the index.
 const BETWEEN: usize = 1024;
+/// How long a report may ask the cluster; what is left is asked by the next one.
+const SURVEY: Duration = Duration::from_secs(120);
 
 /// Builds that one request asks about.
 const ASKED: usize = 500;
@@ -45,6 +50,9 @@ pub enum LocalError {
     /// The index.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The templates of notes.
+    #[error("notes.templates: {0}")]
+    Wording(#[from] WordingError),
 }
 
 /// What is computed once for a set.
@@ -69,7 +77,7 @@ pub struct Local {
     state: Arc<State>,
     spool: Spool,
     limits: Limits,
-    base_url: String,
+    speaker: Speaker,
     indexed: Mutex<HashMap<String, u64>>,
 }
 
@@ -94,7 +102,6 @@ impl Local {
             Some(ready) => cluster::conditions(ready, &schema)?,
             None => (ready::Conditions::default(), None),
         };
-        let base = config.notes.base_url.clone();
         Ok(Self {
             library: Arc::new(Library::open_for(&config.fingerprints, schema.clone())?),
             roots: config.fingerprints.clone(),
@@ -115,8 +122,21 @@ impl Local {
                 max_bytes: config.intake.max_log.0,
                 ..Limits::default()
             },
-            base_url: base.unwrap_or_else(|| format!("http://{}", config.listen)),
+            speaker: tell::speaker(config)?,
             indexed: Mutex::default(),
+        })
+    }
+
+    /// Asks the cluster for what reports have not heard of yet.
+    fn survey(&self, cluster: &ElasticStore, now: Timestamp) -> Asked {
+        let (set, budget) = (self.library.current(), SURVEY);
+        let asked = survey::ask(cluster, &self.schema, &set, &self.state, now, budget);
+        asked.unwrap_or_else(|error| {
+            tracing::warn!(%error, "the cluster could not be asked for the report");
+            Asked {
+                problems: vec![error.to_string()],
+                ..Asked::default()
+            }
         })
     }
 
@@ -414,6 +434,26 @@ fn rule(found: &Fingerprint) -> Rule {
     }
 }
 
+/// What is known of the cluster, and what it has cost to learn it.
+fn surveyed(
+    state: &State,
+    infos: &[FingerprintInfo],
+    now: Timestamp,
+    asked: Asked,
+) -> Result<Option<ClusterPart>, String> {
+    let part = report::cluster_part(state, infos, now).map_err(|e| e.to_string())?;
+    let slowest = asked.effort.slowest.as_millis();
+    Ok(part.map(|part| ClusterPart {
+        cost: Cost {
+            requests: asked.effort.requests,
+            slowest_ms: u64::try_from(slowest).unwrap_or(u64::MAX),
+        },
+        not_counted: asked.not_counted,
+        problems: asked.problems,
+        ..part
+    }))
+}
+
 impl Looker for Local {
     fn look(&self, build: &Build) -> Outcome {
         let (matcher, rules) = self.loaded();
@@ -448,8 +488,9 @@ impl Engine for Local {
         self.library.reload();
     }
 
-    fn notes(&self, build: &Build, outcome: &Outcome) -> Vec<NewNote> {
-        note::compose(build, outcome.verdict, &outcome.matches, &self.base_url)
+    fn notes(&self, build: &Build, outcome: &Outcome, around: &Surroundings) -> Vec<NewNote> {
+        self.speaker
+            .notes(build, outcome.verdict, &outcome.matches, around)
     }
 
     fn settled(&self, now: Timestamp) -> Vec<String> {
@@ -500,7 +541,11 @@ impl Engine for Local {
             category: r.category.clone(),
         });
         let infos: Vec<FingerprintInfo> = infos.collect();
-        let made = report::build_report(&self.state, &infos, now).map_err(|e| e.to_string())?;
+        let mut made = report::build_report(&self.state, &infos, now).map_err(|e| e.to_string())?;
+        if let Some(cluster) = &self.cluster {
+            let asked = self.survey(cluster, now);
+            made.cluster = surveyed(&self.state, &infos, now, asked)?;
+        }
         let counts = &made.all.windows.ten_days;
         Ok(MadeReport {
             summary: format!(

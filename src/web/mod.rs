@@ -17,6 +17,7 @@ mod patient;
 mod reports;
 mod search;
 mod service;
+mod tell;
 mod view;
 
 pub use local::{Local, LocalError};

@@ -5,6 +5,7 @@ use super::view::{self, BugRow, BuildPage, Count, Found, NoteRow, RateView, Show
 use super::{App, blocking};
 use crate::classify::engine::{Rule, Rules};
 use crate::event::{Build, Match, Verdict};
+use crate::note::DRY_RUN;
 use crate::state::{
     BuildFilter, BuildRow, FingerprintStats, LogRow, NoteFilter, NoteState, ReportData, StateError,
     StoredBuild,
@@ -495,10 +496,13 @@ pub(super) async fn notes(State(app): State<Arc<App>>) -> Result<Response, ApiEr
     let hooks = app.config.notes.webhooks.len();
     let row = |note: crate::state::Note| NoteRow {
         id: note.id,
-        short: view::short(&note.build),
-        uuid: note.build,
+        short: note.build.as_deref().map(view::short).unwrap_or_default(),
+        uuid: note.build.unwrap_or_default(),
         channel: note.target,
-        state: note.state.as_str().into(),
+        state: match note.remote.as_deref() {
+            Some(DRY_RUN) => "shown only here".into(),
+            _ => note.state.as_str().into(),
+        },
         error: note.error.unwrap_or_default(),
         subject: view::subject(&note.text),
         text: note.text,
@@ -509,9 +513,10 @@ pub(super) async fn notes(State(app): State<Arc<App>>) -> Result<Response, ApiEr
     html(&view::Notes {
         page: "/notes",
         channels: match hooks {
-            0 => "No webhook is configured, so they stay here.".into(),
-            1 => "One webhook sends them.".into(),
-            _ => format!("{hooks} webhooks send them."),
+            _ if app.config.notes.dry_run => "A dry run: nobody is told.".into(),
+            0 => "No target is configured, so they stay here.".into(),
+            1 => "One target hears them.".into(),
+            _ => format!("{hooks} targets hear them."),
         },
         notes: found.items.into_iter().map(row).collect(),
     })

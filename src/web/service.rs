@@ -1,6 +1,7 @@
 //! The running service: opening, background tasks, stopping.
 
 use super::patient::Patient;
+use super::tell::{self, TargetError};
 use super::{App, elsewhere, held, reports, router};
 use crate::classify::engine::Engine;
 use crate::classify::ledger::StateLedger;
@@ -9,7 +10,7 @@ use crate::classify::pipeline::Pipeline;
 use crate::classify::reclassify;
 use crate::classify::spool::Spool;
 use crate::config::Config;
-use crate::note::webhook::{Deliverer, Settings};
+use crate::note::{Bell, Outbox};
 use crate::report::Schedule;
 use crate::state::{FolderLock, Role, State, StateError};
 use jiff::{SignedDuration, Timestamp};
@@ -54,9 +55,9 @@ pub enum ServiceError {
     /// Fingerprints or index.
     #[error(transparent)]
     Engine(#[from] super::LocalError),
-    /// A receiver of notes.
-    #[error("notes.webhooks: {0}")]
-    Webhook(String),
+    /// A target of notes.
+    #[error(transparent)]
+    Target(#[from] TargetError),
 }
 
 fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> ServiceError {
@@ -73,6 +74,7 @@ pub struct Service {
     app: Arc<App>,
     listener: TcpListener,
     stop: CancellationToken,
+    bell: Bell,
     _lock: FolderLock,
 }
 
@@ -109,9 +111,14 @@ impl Service {
         let (state, spool) = open_state(&config).await?;
         let engine: Arc<dyn Engine> = engine(&config, &spool, &state)?;
         let recorder = PrometheusBuilder::new().build_recorder();
+        let bell = Bell::default();
         let meter = Arc::new(Meter::new(&recorder));
         let pipeline = Arc::new(Pipeline::start(
-            Arc::new(StateLedger::new(state.clone(), engine.clone())),
+            Arc::new(StateLedger::new(
+                state.clone(),
+                engine.clone(),
+                bell.clone(),
+            )),
             engine.clone(),
             meter.clone(),
             config.intake.queue,
@@ -134,6 +141,7 @@ impl Service {
             app,
             listener,
             stop: CancellationToken::new(),
+            bell,
             _lock: lock,
         })
     }
@@ -153,7 +161,8 @@ impl Service {
     pub async fn run(self) -> Result<bool, ServiceError> {
         let tasks = TaskTracker::new();
         let (app, stop) = (&self.app, &self.stop);
-        let deliverer = deliverer(&app.config)?;
+        let lanes = tell::lanes(&app.config)?.into_iter().map(|(_, lane)| lane);
+        let outbox = Outbox::new(lanes.collect(), self.bell.clone());
         // Until the last build is done, which is later than `stop`.
         let done = CancellationToken::new();
         let leases = tokio::spawn(renew(app.state.clone(), done.clone()));
@@ -177,8 +186,8 @@ impl Service {
         background(
             &tasks,
             app,
-            "webhooks",
-            deliverer.run(app.state.clone(), stop.clone()),
+            "notes",
+            outbox.run(app.state.clone(), stop.clone()),
         );
         let drain = self.app.config.drain.0;
         let stopping = self.stop.clone().cancelled_owned();
@@ -278,20 +287,6 @@ fn own_url(address: SocketAddr) -> String {
         return format!("http://localhost:{}", address.port());
     }
     format!("http://{address}")
-}
-
-/// For all configured receivers.
-fn deliverer(config: &Config) -> Result<Deliverer, ServiceError> {
-    let wrong = |error: &dyn std::fmt::Display| ServiceError::Webhook(error.to_string());
-    let hooks = config.notes.webhooks.iter().map(|hook| {
-        let url = url::Url::parse(hook.url.expose()).map_err(|e| wrong(&e))?;
-        let mut settings = Settings::new(url, hook.secret.expose());
-        settings.timeout = hook.timeout.0;
-        settings.first_delay = hook.retry.0;
-        settings.max_attempts = hook.max_tries;
-        Ok(settings)
-    });
-    Deliverer::new(hooks.collect::<Result<_, ServiceError>>()?).map_err(|e| wrong(&e))
 }
 
 /// The schedule, checked.

@@ -1,5 +1,7 @@
 //! A cluster that somebody else fills: from an existing index to a classified build.
 
+mod survey;
+
 use crate::elastic::{clusters, prefix};
 use crate::serve::program::{Home, until};
 use serde_json::{Value, json};

@@ -15,6 +15,7 @@ mod fingerprint;
 mod foreign;
 mod intake;
 mod lint;
+mod notes;
 mod own_truth;
 mod pattern;
 mod proxy;

@@ -12,7 +12,7 @@ use whorl::classify::pipeline::{Looker, Outcome};
 use whorl::classify::spool::Spool;
 use whorl::config::Config;
 use whorl::event::{BugRef, Build, Evidence, Match, Verdict};
-use whorl::state::NewNote;
+use whorl::state::{Manner, NewNote, Surroundings};
 use whorl::web::{Clock, Service};
 
 const HOSTILE: &str = "boom <script>alert(1)</script>";
@@ -131,9 +131,11 @@ impl Engine for Small {
 
     fn reload(&self) {}
 
-    fn notes(&self, _build: &Build, outcome: &Outcome) -> Vec<NewNote> {
+    fn notes(&self, build: &Build, outcome: &Outcome, _: &Surroundings) -> Vec<NewNote> {
         vec![NewNote {
             target: "chat".into(),
+            topic: format!("build/{}/known-bug", build.uuid),
+            manner: Manner::Once,
             kind: "known-bug".into(),
             text: format!("{} <b>", outcome.verdict),
             json: json!({}),

@@ -7,6 +7,7 @@ use crate::state::sql::values;
 /// Each step brings a database from one version to the next. Steps are never changed, only added.
 const STEPS: &[&str] = &[
     include_str!("schema_1.sql"),
+    include_str!("schema_2.sql"),
     include_str!("schema_3.sql"),
     include_str!("schema_4.sql"),
 ];

@@ -207,7 +207,7 @@ impl BuildView<'_> {
     }
 }
 
-fn buckets(answer: &Value) -> impl Iterator<Item = (&String, &Value)> {
+pub(super) fn buckets(answer: &Value) -> impl Iterator<Item = (&String, &Value)> {
     let all = answer["aggregations"]["queries"]["buckets"].as_object();
     all.into_iter().flatten()
 }

@@ -15,6 +15,7 @@ mod read;
 mod ready;
 mod recover;
 mod request;
+mod survey;
 mod write;
 
 pub use client::{Auth, Connection, Traffic};
@@ -22,6 +23,7 @@ pub use discover::FoundBuild;
 pub use layout::Layout;
 pub use look::{BuildView, Counts, Named, Page};
 pub use ready::Presence;
+pub use survey::{Effort, Finds, Span, Survey, SurveyError};
 
 use super::fields::day_of;
 use super::{Health, HealthState, LogStore, SearchRequest, SearchResult, Selection, StoreError};

@@ -13,18 +13,6 @@ suite!(
     a_return_is_raised_once_for_each_closing,
 );
 
-#[test]
-fn a_database_from_before_there_were_trackers_is_brought_up_to_date() {
-    let Some(place) = Place::server() else { return };
-    drop(place.open());
-    place.ask("DROP TABLE bugs; DROP TABLE bug_returns; UPDATE whorl_schema SET version = 1");
-    let state = place.open();
-    state
-        .bug_failed("b", "down", at("2026-11-21T10:00:00Z"))
-        .unwrap();
-    assert_eq!(state.bugs().unwrap().len(), 1);
-}
-
 fn facts(title: &str) -> BugFacts {
     BugFacts {
         title: title.into(),

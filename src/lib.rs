@@ -23,6 +23,8 @@ pub mod note;
 
 pub mod report;
 
+pub mod tracker;
+
 pub mod config;
 
 pub mod web;

@@ -14,6 +14,7 @@ mod report;
 mod secret;
 mod state;
 mod store;
+mod trackers;
 mod units;
 
 pub use cluster::{Cluster, Discover, LayoutOf, Ready, ReadyFiles};
@@ -25,6 +26,7 @@ pub use report::Report;
 pub use secret::Secret;
 pub use state::StatePlace;
 pub use store::{Store, StoreKind};
+pub use trackers::{Counts, TrackerKind, TrackerSite, Trackers};
 pub use units::{Period, Size};
 
 use serde::Deserialize;
@@ -53,6 +55,8 @@ pub struct Config {
     pub report: Report,
     /// What goes out.
     pub notes: Notes,
+    /// Bug trackers.
+    pub trackers: Trackers,
     /// The service's own log.
     pub log: Log,
 }
@@ -69,6 +73,7 @@ impl Default for Config {
             intake: Intake::default(),
             report: Report::default(),
             notes: Notes::default(),
+            trackers: Trackers::default(),
             log: Log::default(),
         }
     }
@@ -150,6 +155,7 @@ impl Config {
         let hooks = self.notes.webhooks.iter_mut();
         let mut all: Vec<&mut Secret> = hooks.flat_map(|h| [&mut h.url, &mut h.secret]).collect();
         all.extend(self.intake.token.as_mut());
+        all.extend(self.trackers.secrets());
         all.extend(self.state.url.as_mut());
         let cluster = self.store.elasticsearch.as_mut();
         all.extend(cluster.into_iter().flat_map(Cluster::secrets));
@@ -167,6 +173,7 @@ impl Config {
         self.store.check()?;
         self.intake.check()?;
         self.report.check()?;
+        self.trackers.check()?;
         self.notes.check()
     }
 }
@@ -214,8 +221,10 @@ const SECRETS: [&str; 5] = [
 fn variable_elsewhere(text: &str) -> Option<Wrong> {
     let found = place::leaves(text).into_iter().find(|leaf| {
         let literal = leaf.text.as_ref().is_some_and(|text| text.contains("${"));
-        let secret =
-            SECRETS.contains(&leaf.path.as_str()) || leaf.path.starts_with("notes.webhooks[");
+        let token = |path: &str| path.ends_with("].token") || path.ends_with("].token-secret");
+        let secret = SECRETS.contains(&leaf.path.as_str())
+            || leaf.path.starts_with("notes.webhooks[")
+            || (leaf.path.starts_with("trackers.sites[") && token(&leaf.path));
         literal && !secret
     })?;
     let message = "only secrets (tokens, passwords, keys, state.url, url and secret of a webhook) may contain ${NAME}";

@@ -9,6 +9,7 @@
 
 mod around;
 mod audit;
+mod bugs;
 mod builds;
 mod lease;
 mod list;
@@ -25,6 +26,7 @@ mod types;
 mod verdicts;
 
 pub use around::{PatchsetBuild, Surroundings, patchset_topic};
+pub use bugs::{BugHits, BugRow, ReturnedBug};
 pub use lease::Role;
 pub use lock::FolderLock;
 pub use postgres::ServerError;

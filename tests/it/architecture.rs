@@ -16,6 +16,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("state", &["event"][..]),
         ("note", &["state", "event"][..]),
         ("report", &["store", "state", "event"][..]),
+        ("tracker", &["state", "config", "event"][..]),
         ("config", &[][..]),
         (
             "classify",

@@ -36,6 +36,8 @@ macro_rules! suite {
     };
 }
 
+mod bugs;
+
 suite!(
     everything_survives_a_restart_whole,
     metadata_is_merged_and_repeating_it_changes_nothing,

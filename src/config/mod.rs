@@ -5,6 +5,7 @@
 //! never show in `Debug`; `whorl.example.yaml` documents every key and equals the defaults.
 
 mod cluster;
+mod download;
 mod intake;
 mod log;
 mod notes;
@@ -16,6 +17,7 @@ mod store;
 mod units;
 
 pub use cluster::{Cluster, Discover, LayoutOf, Ready, ReadyFiles};
+pub use download::Download;
 pub use intake::Intake;
 pub use log::{Log, LogFormat};
 pub use notes::{Notes, Webhook};
@@ -47,6 +49,8 @@ pub struct Config {
     pub store: Store,
     /// What comes in.
     pub intake: Intake,
+    /// Logs that are fetched.
+    pub download: Download,
     /// The report.
     pub report: Report,
     /// What goes out.
@@ -65,6 +69,7 @@ impl Default for Config {
             state: StatePlace::default(),
             store: Store::default(),
             intake: Intake::default(),
+            download: Download::default(),
             report: Report::default(),
             notes: Notes::default(),
             log: Log::default(),
@@ -164,6 +169,7 @@ impl Config {
         self.state.check()?;
         self.store.check()?;
         self.intake.check()?;
+        self.download.check()?;
         self.report.check()?;
         self.notes.check()
     }
@@ -325,6 +331,11 @@ mod tests {
             ),
             ("intake:\n  queue: 0\n", "2:10: intake.queue: "),
             ("fingerprints: []\n", "1:15: fingerprints: "),
+            ("download:\n  per-host: 99\n", "2:13: download.per-host: "),
+            (
+                "download:\n  idle-timeout: 0s\n",
+                "2:17: download.idle-timeout: ",
+            ),
             ("data-dir: '${HOME}/x'\n", "1:11: data-dir: only secrets"),
             ("notes:\n  base-url: ftp://x/\n", "2:13: notes.base-url: "),
             (

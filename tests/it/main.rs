@@ -24,6 +24,7 @@ mod serve;
 mod service;
 mod state;
 mod store;
+mod zip;
 
 /// Says that something was not tested, past the harness, which keeps back what tests print.
 pub(crate) fn skip(why: &str) {

@@ -1,0 +1,103 @@
+//! Downloading logs: many files of many hosts at once, each host within its own limits.
+//!
+//! In: addresses, which come from outside and are not trusted. Out: files, each whole or said to be
+//! cut. Invariants: only hosts that are listed are asked, after each redirect too, and a name only at
+//! an address that was looked at; two versions of a file are never put together; what is cut is never
+//! taken for whole; a host that is slow or hangs delays no other; the bytes are kept as sent, and
+//! decompressed by the rest of intake, whose limits then count.
+
+mod address;
+mod error;
+mod hosts;
+pub mod listing;
+mod many;
+mod part;
+mod request;
+mod send;
+mod slots;
+mod transfer;
+mod wait;
+
+pub use error::DownloadError;
+pub use hosts::{HostPattern, Hosts, Lookup, Refusal};
+pub use many::{Downloads, Wanted};
+pub use request::{Answer, Budget, Cut, Fetched, Known, Request, Settings};
+
+use hosts::Resolver;
+use reqwest::redirect::Policy;
+use slots::Slots;
+use std::path::Path;
+use std::sync::Arc;
+use transfer::Transfer;
+
+/// Downloads files. Cheap to clone; all clones share their limits.
+#[derive(Debug, Clone)]
+pub struct Downloader {
+    core: Arc<Core>,
+}
+
+/// What all downloads share.
+#[derive(Debug)]
+struct Core {
+    client: reqwest::Client,
+    settings: Settings,
+    slots: Slots,
+}
+
+impl Downloader {
+    /// With these limits.
+    pub fn new(settings: Settings) -> Result<Self, DownloadError> {
+        let hosts = Arc::new(settings.hosts.clone());
+        let mut client = reqwest::Client::builder()
+            .connect_timeout(settings.connect)
+            .redirect(Policy::none())
+            .referer(false)
+            .pool_max_idle_per_host(settings.per_host)
+            .user_agent(concat!("whorl/", env!("CARGO_PKG_VERSION")));
+        if settings.system_proxy {
+            tracing::debug!("the proxy of the environment is used");
+        } else {
+            // A proxy would resolve the names itself, where nobody looks at the addresses.
+            client = client.no_proxy();
+        }
+        if !settings.system_proxy || !has_proxy() {
+            client = client.dns_resolver(Arc::new(Resolver(hosts)));
+        }
+        let built = client.build();
+        let client = built.map_err(|error| DownloadError::Client(error::chain(&error)))?;
+        let slots = Slots::new(
+            settings.parallel,
+            settings.per_host,
+            settings.waiting,
+            settings.rest,
+        );
+        let core = Core {
+            client,
+            settings,
+            slots,
+        };
+        Ok(Self {
+            core: Arc::new(core),
+        })
+    }
+
+    /// Downloads one file to `target`, where it stands only when it is whole. When this is dropped
+    /// before its end nothing is left behind.
+    pub async fn fetch(&self, request: &Request, target: &Path) -> Result<Answer, DownloadError> {
+        Transfer::new(&self.core, request, target)?.run().await
+    }
+
+    /// The limits.
+    pub fn settings(&self) -> &Settings {
+        &self.core.settings
+    }
+}
+
+/// True when the environment names a proxy.
+fn has_proxy() -> bool {
+    let names = ["http_proxy", "https_proxy", "all_proxy"];
+    names.iter().any(|name| {
+        let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+        set(name) || set(&name.to_uppercase())
+    })
+}

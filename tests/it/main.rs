@@ -10,6 +10,7 @@
 mod architecture;
 mod classify;
 mod demo;
+mod download;
 mod elastic;
 mod fingerprint;
 mod foreign;

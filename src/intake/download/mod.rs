@@ -51,6 +51,11 @@ impl Downloader {
         let mut client = reqwest::Client::builder()
             .connect_timeout(settings.connect)
             .redirect(Policy::none())
+            // The bytes are wanted as sent: parts, lengths and digests are of these.
+            .no_gzip()
+            .no_brotli()
+            .no_deflate()
+            .no_zstd()
             .referer(false)
             .pool_max_idle_per_host(settings.per_host)
             .user_agent(concat!("whorl/", env!("CARGO_PKG_VERSION")));
@@ -84,7 +89,7 @@ impl Downloader {
     /// Downloads one file to `target`, where it stands only when it is whole. When this is dropped
     /// before its end nothing is left behind.
     pub async fn fetch(&self, request: &Request, target: &Path) -> Result<Answer, DownloadError> {
-        Transfer::new(&self.core, request, target)?.run().await
+        Transfer::new(&self.core, request, target).run().await
     }
 
     /// The limits.

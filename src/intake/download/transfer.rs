@@ -53,23 +53,19 @@ enum End {
 }
 
 impl<'a> Transfer<'a> {
-    pub(super) fn new(
-        core: &'a Core,
-        request: &'a Request,
-        target: &Path,
-    ) -> Result<Self, DownloadError> {
-        Ok(Self {
+    pub(super) fn new(core: &'a Core, request: &'a Request, target: &Path) -> Self {
+        Self {
             core,
             request,
             target: target.to_owned(),
-            part: Part::beside(target)?,
+            part: Part::beside(target),
             version: Version::default(),
             whole_only: false,
             started: None,
             tries: 0,
             resumes: 0,
             restarts: 0,
-        })
+        }
     }
 
     /// Asks until the file is there, or no try is left.
@@ -255,7 +251,7 @@ impl<'a> Transfer<'a> {
     ) -> Result<Answer, DownloadError> {
         let bytes = self.part.bytes;
         let whole = cut.is_none();
-        let (sha256, part) = self.part.finish(&self.target, whole).await?;
+        let (sha256, part) = self.part.finish(whole).await?;
         Ok(Answer::Fetched(Box::new(Fetched {
             url,
             bytes,

@@ -58,7 +58,7 @@ fn read_within(bytes: &[u8], limits: &Limits) -> (Vec<(String, String)>, BuildSu
         limits,
         &mut |event: Event| {
             let name = event.at.file.to_string();
-            found.push((name, event.message.to_string()));
+            found.push((name, event.message.clone()));
         },
     );
     (found, summary)

@@ -246,13 +246,11 @@ impl Hosts {
     }
 
     fn lookup(&self, name: &str) -> io::Result<Vec<IpAddr>> {
-        match &self.lookup {
-            Some(lookup) => lookup(name),
-            None => {
-                let found = (name, 0).to_socket_addrs()?;
-                Ok(found.map(|address| address.ip()).collect())
-            }
+        if let Some(lookup) = &self.lookup {
+            return lookup(name);
         }
+        let found = (name, 0).to_socket_addrs()?;
+        Ok(found.map(|address| address.ip()).collect())
     }
 
     fn resolve(

@@ -248,6 +248,11 @@ impl Fetched {
         self.cut.is_none()
     }
 
+    /// True when it is cut and another try may bring the rest.
+    pub fn may_be_whole_later(&self) -> bool {
+        matches!(self.cut, Some(Cut::Failed(_)))
+    }
+
     /// Moves the beginning of a file to its target all the same. Else it is gone when this is dropped.
     pub fn keep(&mut self) -> io::Result<()> {
         match self.part.take() {

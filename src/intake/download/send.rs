@@ -145,21 +145,16 @@ impl Transfer<'_> {
         what: impl Future<Output = T>,
     ) -> Sent<T> {
         let left = self.left();
-        match tokio::time::timeout(limit.min(left), what).await {
-            Ok(came) => Sent::Came(came),
-            Err(_) => {
-                let url = shown(&self.request.url);
-                let limit_of_all = self.core.settings.whole;
-                Sent::Late(Trouble::again(if left < limit {
-                    DownloadError::TooSlow {
-                        url,
-                        limit: limit_of_all,
-                    }
-                } else {
-                    DownloadError::Idle { url, after: limit }
-                }))
-            }
+        if let Ok(came) = tokio::time::timeout(limit.min(left), what).await {
+            return Sent::Came(came);
         }
+        let url = shown(&self.request.url);
+        let whole = self.core.settings.whole;
+        Sent::Late(Trouble::again(if left < limit {
+            DownloadError::TooSlow { url, limit: whole }
+        } else {
+            DownloadError::Idle { url, after: limit }
+        }))
     }
 }
 

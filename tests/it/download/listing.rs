@@ -78,6 +78,79 @@ async fn a_manifest_says_all_at_once() {
 }
 
 #[tokio::test]
+async fn all_logs_of_a_build_come_into_a_folder() {
+    let server = Server::start(|request, out| match request.path.as_str() {
+        "/b/" => ok(
+            out,
+            b"<a href=job-output.txt>j</a><a href=logs/>l</a><a href=x.png>x</a>",
+        ),
+        "/b/logs/" => ok(
+            out,
+            b"<a href=a.txt>a</a><a href=gone.txt>g</a><a href=z.txt>z</a>",
+        ),
+        "/b/job-output.txt" => ok(out, &[b'j'; 600]),
+        "/b/logs/a.txt" => ok(out, &[b'a'; 300]),
+        "/b/logs/z.txt" => ok(out, &[b'z'; 300]),
+        _ => reply(out, "404 Not Found", "", b""),
+    });
+    let place = Place::new();
+    let globs = ["job-output.txt".to_owned(), "logs/*.txt".to_owned()];
+    let (request, bounds) = (Request::new(server.url("/b")), Bounds::default());
+    let logs = async |bytes: u64| {
+        let choice = Choice::new(&globs, 100, bytes).unwrap();
+        let folder = place.dir.path();
+        place
+            .downloader
+            .logs(&request, &choice, &bounds, folder)
+            .await
+            .unwrap()
+    };
+    let all = logs(10_000).await;
+    let names: Vec<_> = all
+        .files
+        .iter()
+        .map(|(entry, _)| entry.name.as_str())
+        .collect();
+    assert_eq!(
+        names,
+        [
+            "job-output.txt",
+            "logs/a.txt",
+            "logs/gone.txt",
+            "logs/z.txt"
+        ]
+    );
+    assert_eq!(
+        std::fs::read(place.dir.path().join("logs/a.txt")).unwrap(),
+        [b'a'; 300]
+    );
+    assert_eq!((all.is_complete(), all.unwanted), (false, 1));
+    assert!(
+        !all.is_worth_another_try(),
+        "what is gone does not come back"
+    );
+    assert_eq!(
+        all.problems(),
+        [format!(
+            "logs/gone.txt: {}: 404 Not Found",
+            server.url("/b/logs/gone.txt")
+        )]
+    );
+    let some = logs(1000).await;
+    let told = some.problems().join("\n");
+    assert!(
+        told.contains("all files together are larger than the limit of 1000 bytes"),
+        "{told}"
+    );
+    let bytes: u64 = some
+        .files
+        .iter()
+        .filter_map(|(_, a)| Some(a.as_ref().ok()?.bytes))
+        .sum();
+    assert_eq!(bytes, 1000);
+}
+
+#[tokio::test]
 async fn index_pages_are_walked_where_something_may_be() {
     let server = Server::start(|request, out| match request.path.as_str() {
         "/b/1/" => ok(
@@ -110,7 +183,7 @@ async fn index_pages_are_walked_where_something_may_be() {
 #[tokio::test]
 async fn a_page_that_links_to_itself_for_ever_has_an_end() {
     let server = Server::start(|request, out| match request.path.as_str() {
-        path if path.ends_with(".json") => reply(out, "403 Forbidden", "", b""),
+        path if path.ends_with("zuul-manifest.json") => reply(out, "403 Forbidden", "", b""),
         _ => ok(out, b"<a href=\"logs/\">again</a> <a href=\"a.txt\">a</a>"),
     });
     let found = list(&server, "/").await;
@@ -135,7 +208,7 @@ async fn a_page_that_links_to_itself_for_ever_has_an_end() {
 #[tokio::test]
 async fn a_huge_page_is_read_to_a_limit() {
     let server = Server::start(|request, out| {
-        if request.path.ends_with(".json") {
+        if request.path.ends_with("zuul-manifest.json") {
             return reply(out, "404 Not Found", "", b"");
         }
         let mut html = String::new();

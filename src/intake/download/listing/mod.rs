@@ -5,11 +5,13 @@
 //! it left out; nothing outside the folder is listed.
 
 mod bucket;
+mod build;
 mod choose;
 mod page;
 mod walk;
 mod zuul;
 
+pub use build::Logs;
 pub use choose::{Choice, Chosen};
 
 use crate::intake::problem::NameError;
@@ -210,15 +212,12 @@ fn unescaped(text: &str) -> Option<String> {
     let mut at = 0;
     while at < bytes.len() {
         let hex = text.get(at + 1..at + 3).filter(|_| bytes[at] == b'%');
-        match hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
-            Some(byte) => {
-                plain.push(byte);
-                at += 3;
-            }
-            None => {
-                plain.push(bytes[at]);
-                at += 1;
-            }
+        if let Some(byte) = hex.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            plain.push(byte);
+            at += 3;
+        } else {
+            plain.push(bytes[at]);
+            at += 1;
         }
     }
     String::from_utf8(plain).ok()
@@ -233,15 +232,12 @@ fn without_entities(text: &str) -> String {
         rest = &rest[at..];
         let end = rest.char_indices().take(10).find(|(_, c)| *c == ';');
         let entity = end.and_then(|(end, _)| Some((entity(&rest[1..end])?, end)));
-        match entity {
-            Some((c, end)) => {
-                plain.push(c);
-                rest = &rest[end + 1..];
-            }
-            None => {
-                plain.push('&');
-                rest = &rest[1..];
-            }
+        if let Some((c, end)) = entity {
+            plain.push(c);
+            rest = &rest[end + 1..];
+        } else {
+            plain.push('&');
+            rest = &rest[1..];
         }
     }
     plain.push_str(rest);

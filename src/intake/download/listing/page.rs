@@ -111,12 +111,12 @@ fn attribute<'a>(tag: &'a str, name: &str) -> Option<&'a str> {
             continue;
         };
         let after = after.trim_start();
-        let (value, left) = match after.chars().next()? {
-            quote @ ('"' | '\'') => after[1..].split_once(quote)?,
-            _ => {
-                let end = after.find(|c: char| c.is_ascii_whitespace());
-                after.split_at(end.unwrap_or(after.len()))
-            }
+        let first = after.chars().next()?;
+        let (value, left) = if matches!(first, '"' | '\'') {
+            after[1..].split_once(first)?
+        } else {
+            let end = after.find(|c: char| c.is_ascii_whitespace());
+            after.split_at(end.unwrap_or(after.len()))
         };
         if key.eq_ignore_ascii_case(name) {
             return Some(value);

@@ -14,7 +14,7 @@ use url::Url;
 const MANIFEST: &str = "zuul-manifest.json";
 
 /// A page as text.
-struct Text {
+struct Answered {
     url: Url,
     text: String,
     whole: bool,
@@ -72,7 +72,7 @@ impl Downloader {
     async fn pages(
         &self,
         request: &Request,
-        first: Text,
+        first: Answered,
         choice: &Choice,
         bounds: &Bounds,
     ) -> Found {
@@ -150,7 +150,7 @@ impl Downloader {
     }
 
     /// Downloads a page and undoes its compression.
-    async fn text(&self, request: &Request, bounds: &Bounds) -> Result<Text, DownloadError> {
+    async fn text(&self, request: &Request, bounds: &Bounds) -> Result<Answered, DownloadError> {
         let disk = |source| DownloadError::Disk {
             path: std::env::temp_dir(),
             source,
@@ -179,7 +179,7 @@ impl Downloader {
     }
 }
 
-fn read(fetched: &Fetched, bounds: &Bounds) -> std::io::Result<Text> {
+fn read(fetched: &Fetched, bounds: &Bounds) -> std::io::Result<Answered> {
     let limits = Limits {
         max_bytes: bounds.page_bytes * 4,
         ..Limits::default()
@@ -187,7 +187,7 @@ fn read(fetched: &Fetched, bounds: &Bounds) -> std::io::Result<Text> {
     let mut bytes = Vec::new();
     let mut decoded = decode(Box::new(fetched.open()?), &limits).reader;
     let read = decoded.read_to_end(&mut bytes);
-    Ok(Text {
+    Ok(Answered {
         url: fetched.url.clone(),
         text: String::from_utf8_lossy(&bytes).into_owned(),
         whole: read.is_ok() && fetched.is_complete(),
@@ -207,7 +207,7 @@ fn large(folder: &str, bounds: &Bounds) -> Left {
     }
 }
 
-fn take(text: &Text, name: &str, bounds: &Bounds, found: &mut Found) -> Links {
+fn take(text: &Answered, name: &str, bounds: &Bounds, found: &mut Found) -> Links {
     if !text.whole {
         found.leave(large(name, bounds));
     }

@@ -391,3 +391,37 @@ fn the_program_takes_a_zip() {
     assert_eq!(answer["matches"][0]["evidence"][0]["file"], "job/1_run.txt");
     assert_eq!(answer["matches"][0]["evidence"][0]["line"], 2);
 }
+
+#[test]
+fn the_service_takes_a_zip() {
+    let home = crate::serve::program::Home::new("");
+    let program = home.start();
+    let at = "/api/v1/builds/u1";
+    assert_eq!(program.send("PUT", at, r#"{"job":"unit"}"#).0, 200);
+    let logs = streamed(&[("0_job.txt", b"x\n"), ("job/1_run.txt", b"one\nboom\n")]);
+    program.log_file("u1", "logs.zip", &logs);
+    let done = format!("{at}/complete");
+    assert_eq!(
+        program.send("POST", &done, r#"{"result":"FAILURE"}"#).0,
+        202
+    );
+    let build = program.verdict("u1", "matched");
+    let evidence = &build["matches"][0]["evidence"][0];
+    assert_eq!(
+        (&evidence["file"], &evidence["line"]),
+        (&"job/1_run.txt".into(), &2.into())
+    );
+    // One that came cut off is sent again, and the verdict follows.
+    assert_eq!(
+        program
+            .send("PUT", "/api/v1/builds/u2", r#"{"job":"unit"}"#)
+            .0,
+        200
+    );
+    program.log_file("u2", "logs.zip", &logs[..logs.len() / 2]);
+    let done = "/api/v1/builds/u2/complete";
+    assert_eq!(program.send("POST", done, r#"{"result":"FAILURE"}"#).0, 202);
+    program.verdict("u2", "partial-log");
+    program.log_file("u2", "logs.zip", &logs);
+    program.verdict("u2", "matched");
+}

@@ -8,7 +8,14 @@ use crate::intake::download::{HostPattern, Hosts, Settings};
 pub fn settings(config: &Download) -> Result<Settings, Wrong> {
     let public = patterns("hosts", &config.hosts)?;
     let private = patterns("private-hosts", &config.private_hosts)?;
+    let ca = config.ca_file.as_ref().map(|file| {
+        std::fs::read_to_string(file).map_err(|error| {
+            let message = format!("{}: {error}", file.display());
+            Wrong::new("download.ca-file", message)
+        })
+    });
     Ok(Settings {
+        ca: ca.transpose()?,
         parallel: config.parallel,
         per_host: config.per_host,
         waiting: config.waiting,
@@ -58,6 +65,12 @@ mod tests {
         let told: Vec<String> = wrong(&config).map(|w| w.path).collect();
         assert_eq!(told, ["download.hosts[1]", "download.files"]);
         assert_eq!(wrong(&Download::default()).count(), 0);
+        let config = Download {
+            ca_file: Some("/nowhere/ca.pem".into()),
+            ..Download::default()
+        };
+        let told: Vec<String> = wrong(&config).map(|w| w.path).collect();
+        assert_eq!(told, ["download.ca-file"]);
     }
 
     #[test]

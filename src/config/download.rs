@@ -2,6 +2,7 @@
 
 use super::{Period, Size, Wrong};
 use serde::Deserialize;
+use std::path::PathBuf;
 
 /// Whom downloads may ask, and their limits.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -40,6 +41,8 @@ pub struct Download {
     pub max_wait: Period,
     /// How often one file may be somewhere else.
     pub redirects: usize,
+    /// PEM file of the authorities to trust beside the public ones.
+    pub ca_file: Option<PathBuf>,
 }
 
 impl Default for Download {
@@ -68,6 +71,7 @@ impl Default for Download {
             retry: Period::seconds(1),
             max_wait: Period::seconds(120),
             redirects: 5,
+            ca_file: None,
         }
     }
 }

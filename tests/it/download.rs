@@ -28,7 +28,7 @@ struct Place {
 /// Limits that suit a test: short, and without pauses.
 fn settings(hosts: Hosts) -> Settings {
     Settings {
-        idle: Duration::from_millis(400),
+        idle: Duration::from_secs(5),
         connect: Duration::from_secs(5),
         whole: Duration::from_secs(20),
         tries: 4,

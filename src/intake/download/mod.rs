@@ -24,6 +24,7 @@ pub use many::{Downloads, Wanted};
 pub use request::{Answer, Budget, Cut, Fetched, Known, Request, Settings};
 
 use hosts::Resolver;
+use reqwest::Certificate;
 use reqwest::redirect::Policy;
 use slots::Slots;
 use std::path::Path;
@@ -47,29 +48,7 @@ struct Core {
 impl Downloader {
     /// With these limits.
     pub fn new(settings: Settings) -> Result<Self, DownloadError> {
-        let hosts = Arc::new(settings.hosts.clone());
-        let mut client = reqwest::Client::builder()
-            .connect_timeout(settings.connect)
-            .redirect(Policy::none())
-            // The bytes are wanted as sent: parts, lengths and digests are of these.
-            .no_gzip()
-            .no_brotli()
-            .no_deflate()
-            .no_zstd()
-            .referer(false)
-            .pool_max_idle_per_host(settings.per_host)
-            .user_agent(concat!("whorl/", env!("CARGO_PKG_VERSION")));
-        if settings.system_proxy {
-            tracing::debug!("the proxy of the environment is used");
-        } else {
-            // A proxy would resolve the names itself, where nobody looks at the addresses.
-            client = client.no_proxy();
-        }
-        if !settings.system_proxy || !has_proxy() {
-            client = client.dns_resolver(Arc::new(Resolver(hosts)));
-        }
-        let built = client.build();
-        let client = built.map_err(|error| DownloadError::Client(error::chain(&error)))?;
+        let client = client(&settings)?;
         let slots = Slots::new(
             settings.parallel,
             settings.per_host,
@@ -96,6 +75,40 @@ impl Downloader {
     pub fn settings(&self) -> &Settings {
         &self.core.settings
     }
+}
+
+fn client(settings: &Settings) -> Result<reqwest::Client, DownloadError> {
+    let failed = |error: reqwest::Error| DownloadError::Client(error::chain(&error));
+    let mut client = reqwest::Client::builder()
+        .connect_timeout(settings.connect)
+        // Each redirect is looked at here.
+        .redirect(Policy::none())
+        .referer(false)
+        // The bytes are wanted as sent: parts, lengths and digests are of these.
+        .no_gzip()
+        .no_brotli()
+        .no_deflate()
+        .no_zstd()
+        .pool_max_idle_per_host(settings.per_host)
+        .user_agent(concat!("whorl/", env!("CARGO_PKG_VERSION")));
+    if !settings.system_proxy {
+        // A proxy would resolve the names itself, where nobody looks at the addresses.
+        client = client.no_proxy();
+    }
+    if !settings.system_proxy || !has_proxy() {
+        let hosts = Arc::new(settings.hosts.clone());
+        client = client.dns_resolver(Arc::new(Resolver(hosts)));
+    }
+    if let Some(pem) = &settings.ca {
+        let all = Certificate::from_pem_bundle(pem.as_bytes()).map_err(failed)?;
+        if all.is_empty() {
+            return Err(DownloadError::Client("no certificate in the PEM".into()));
+        }
+        for certificate in all {
+            client = client.add_root_certificate(certificate);
+        }
+    }
+    client.build().map_err(failed)
 }
 
 /// True when the environment names a proxy.

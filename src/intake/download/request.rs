@@ -43,6 +43,8 @@ pub struct Settings {
     /// True when the proxy of the environment is used. It then resolves names, so that only addresses
     /// are looked at and not what names stand for.
     pub system_proxy: bool,
+    /// PEM of authorities to trust beside the public ones.
+    pub ca: Option<String>,
 }
 
 impl Settings {
@@ -63,6 +65,7 @@ impl Settings {
             rest: Duration::from_secs(15),
             redirects: 5,
             system_proxy: false,
+            ca: None,
         }
     }
 }

@@ -88,6 +88,7 @@ async fn a_server_that_falls_silent_is_given_up() {
         });
         let place = Place::with(Settings {
             tries: 2,
+            idle: Duration::from_millis(300),
             connect: Duration::from_millis(100),
             ..settings(local())
         });

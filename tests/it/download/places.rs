@@ -212,3 +212,18 @@ async fn a_redirect_to_nowhere_is_told() {
         );
     }
 }
+
+#[test]
+fn an_authority_that_is_none_is_told() {
+    for pem in [
+        "",
+        "nonsense",
+        "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+    ] {
+        let made = whorl::intake::download::Downloader::new(Settings {
+            ca: Some(pem.to_owned()),
+            ..settings(named(&[]))
+        });
+        assert!(matches!(made, Err(DownloadError::Client(_))), "{pem:?}");
+    }
+}

@@ -1,6 +1,6 @@
 //! The list of an object store: S3, and Google Cloud Storage, which speaks the same.
 
-use super::{Entry, Found, below, without_entities};
+use super::{Entry, Found, below, folder_of, unescaped, without_entities};
 use crate::intake::name::clean_name;
 use url::Url;
 
@@ -8,6 +8,25 @@ use url::Url;
 pub(super) struct Page {
     /// What to ask for the next page with.
     pub(super) next: Option<(&'static str, String)>,
+}
+
+/// The bucket and the prefix of a folder in a store that is known by its name: there a folder itself
+/// cannot be asked for.
+pub(super) fn known(folder: &Url) -> Option<(Url, String)> {
+    let host = folder.host_str()?;
+    let amazon = host.strip_suffix(".amazonaws.com");
+    let by_path = host == "storage.googleapis.com"
+        || amazon.is_some_and(|name| name == "s3" || name.starts_with("s3."));
+    let by_host = host.ends_with(".storage.googleapis.com")
+        || amazon.is_some_and(|name| name.split('.').skip(1).any(|part| part == "s3"));
+    let path = unescaped(folder.path().strip_prefix('/')?)?;
+    let (bucket, prefix) = match (by_path, by_host) {
+        (true, _) => path.split_once('/')?,
+        (_, true) => ("", path.as_str()),
+        _ => return None,
+    };
+    let root = folder.join("/").ok()?;
+    Some((folder_of(&below(&root, bucket)?), prefix.to_owned()))
 }
 
 /// True for the XML of a list.
@@ -115,6 +134,29 @@ mod tests {
         );
         assert_eq!(page.next, Some(("continuation-token", "a&b=".into())));
         assert_eq!(found.left.len(), 1);
+    }
+
+    #[test]
+    fn stores_that_are_known_by_name() {
+        let of = |url: &str| {
+            let (bucket, prefix) = known(&Url::parse(url).unwrap())?;
+            Some(format!("{bucket} {prefix}"))
+        };
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(
+            of("https://storage.googleapis.com/bucket/logs/a%20b/"),
+            some("https://storage.googleapis.com/bucket/ logs/a b/")
+        );
+        assert_eq!(
+            of("https://s3.eu-west-1.amazonaws.com/bucket/x/"),
+            some("https://s3.eu-west-1.amazonaws.com/bucket/ x/")
+        );
+        assert_eq!(
+            of("https://bucket.s3.amazonaws.com/x/y/"),
+            some("https://bucket.s3.amazonaws.com/ x/y/")
+        );
+        assert_eq!(of("https://logs.example.org/bucket/x/"), None);
+        assert_eq!(of("https://s3.amazonaws.com.evil.org/bucket/x/"), None);
     }
 
     #[test]

@@ -30,17 +30,21 @@ impl Downloader {
         bounds: &Bounds,
     ) -> Result<Listing, DownloadError> {
         if let Some(prefix) = prefix_of(request.url()) {
-            let bucket = self.bucket(request, &prefix, bounds).await?;
-            return Ok(bucket.into_listing(Kind::Bucket));
+            let bucket = folder_of(request.url());
+            let found = self.bucket(&request.of(bucket), &prefix, bounds).await?;
+            return Ok(found.into_listing(Kind::Bucket));
         }
         let folder = folder_of(request.url());
         if let Some(found) = self.manifest(request, &folder, bounds).await? {
             return Ok(found.into_listing(Kind::Zuul));
         }
-        let first = self.text(&request.of(folder), bounds).await?;
+        if let Some((bucket, prefix)) = bucket::known(&folder) {
+            let found = self.bucket(&request.of(bucket), &prefix, bounds).await?;
+            return Ok(found.into_listing(Kind::Bucket));
+        }
+        let first = self.text(&request.of(folder.clone()), bounds).await?;
         if bucket::is_list(&first.text) {
-            let mut found = Found::new(bounds.files);
-            bucket::read(&first.text, &folder_of(&first.url), "", &mut found);
+            let found = self.bucket(&request.of(folder), "", bounds).await?;
             return Ok(found.into_listing(Kind::Bucket));
         }
         let found = self.pages(request, first, choice, bounds).await;
@@ -115,11 +119,11 @@ impl Downloader {
         prefix: &str,
         bounds: &Bounds,
     ) -> Result<Found, DownloadError> {
-        let bucket = folder_of(request.url());
+        let bucket = request.url();
         let mut found = Found::new(bounds.files);
         let mut next: Option<(&'static str, String)> = None;
         for _ in 0..bounds.pages {
-            let mut url = request.url().clone();
+            let mut url = bucket.clone();
             let mut query = url.query_pairs_mut();
             query.clear().append_pair("list-type", "2");
             query.append_pair("prefix", prefix);
@@ -131,7 +135,7 @@ impl Downloader {
             if !text.whole {
                 found.leave(large(prefix, bounds));
             }
-            let page = bucket::read(&text.text, &bucket, prefix, &mut found);
+            let page = bucket::read(&text.text, bucket, prefix, &mut found);
             if page.next.is_none() || page.next == next {
                 return Ok(found);
             }

@@ -44,7 +44,7 @@ Exit codes:
 pub(super) struct Args {
     /// Log files, folders of logs, URLs, or `-` for standard input; all of them together are one build.
     ///
-    /// Recognised by content: gzip, zstd, xz, bzip2 and tar, and the formats of Zuul, Jenkins,
+    /// Recognised by content: gzip, zstd, xz, bzip2, tar and zip, and the formats of Zuul, Jenkins,
     /// GitHub, GitLab, Travis, OpenStack services and syslog.
     #[arg(value_name = "PATH|URL|-", required_unless_present = "build")]
     logs: Vec<String>,

@@ -5,6 +5,7 @@
 //! never show in `Debug`; `whorl.example.yaml` documents every key and equals the defaults.
 
 mod cluster;
+mod download;
 mod intake;
 mod irc;
 mod log;
@@ -18,6 +19,7 @@ mod trackers;
 mod units;
 
 pub use cluster::{Cluster, Discover, LayoutOf, Ready, ReadyFiles};
+pub use download::Download;
 pub use intake::Intake;
 pub use irc::{Irc, IrcChannel, IrcKind, IrcMechanism, IrcSasl};
 pub use log::{Log, LogFormat};
@@ -51,6 +53,8 @@ pub struct Config {
     pub store: Store,
     /// What comes in.
     pub intake: Intake,
+    /// Logs that are fetched.
+    pub download: Download,
     /// The report.
     pub report: Report,
     /// What goes out.
@@ -71,6 +75,7 @@ impl Default for Config {
             state: StatePlace::default(),
             store: Store::default(),
             intake: Intake::default(),
+            download: Download::default(),
             report: Report::default(),
             notes: Notes::default(),
             trackers: Trackers::default(),
@@ -172,6 +177,7 @@ impl Config {
         self.state.check()?;
         self.store.check()?;
         self.intake.check()?;
+        self.download.check()?;
         self.report.check()?;
         self.trackers.check()?;
         self.notes.check()
@@ -336,6 +342,11 @@ mod tests {
             ),
             ("intake:\n  queue: 0\n", "2:10: intake.queue: "),
             ("fingerprints: []\n", "1:15: fingerprints: "),
+            ("download:\n  per-host: 99\n", "2:13: download.per-host: "),
+            (
+                "download:\n  idle-timeout: 0s\n",
+                "2:17: download.idle-timeout: ",
+            ),
             ("data-dir: '${HOME}/x'\n", "1:11: data-dir: only secrets"),
             ("notes:\n  base-url: ftp://x/\n", "2:13: notes.base-url: "),
             (

@@ -11,6 +11,7 @@ mod architecture;
 mod away;
 mod classify;
 mod demo;
+mod download;
 mod elastic;
 mod fingerprint;
 mod foreign;
@@ -28,6 +29,7 @@ mod service;
 mod state;
 mod store;
 mod tracker;
+mod zip;
 
 /// Says that something was not tested, past the harness, which keeps back what tests print.
 pub(crate) fn skip(why: &str) {

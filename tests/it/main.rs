@@ -22,6 +22,7 @@ mod query;
 mod report;
 mod serve;
 mod service;
+mod source;
 mod state;
 mod store;
 

@@ -106,9 +106,8 @@ fn log_folder(segments: &[&str], name: Option<&str>) -> Option<Address> {
 }
 
 fn is_log_folder(segments: &[&str], at: usize, name: Option<&str>) -> bool {
-    let [change, patchset, pipeline, job] = match segments.get(at..at + 4) {
-        Some(&[a, b, c, d]) => [a, b, c, d],
-        _ => return false,
+    let Some(&[change, patchset, pipeline, job]) = segments.get(at..at + 4) else {
+        return false;
     };
     let shaped = is_number(change) && is_number(patchset) && !is_number(pipeline);
     if !shaped {

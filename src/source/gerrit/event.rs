@@ -83,7 +83,7 @@ impl Happened {
         comment.patchset = text(&patchset["number"]);
         comment.commit = text(&patchset["revision"]);
         comment.tag = text(&event["tag"]);
-        comment.text = said.to_owned();
+        said.clone_into(&mut comment.text);
         comment.created = moment(&event["eventCreatedOn"]);
         Self::Comment(Box::new(comment))
     }
@@ -114,7 +114,7 @@ fn of_query(change: &Comment, one: &Value) -> Option<Comment> {
     let said = one["message"].as_str()?;
     let mut comment = change.clone().with_author(&one["reviewer"]);
     comment.patchset = patchset_of(said);
-    comment.text = said.to_owned();
+    said.clone_into(&mut comment.text);
     comment.created = moment(&one["timestamp"]);
     Some(comment)
 }
@@ -124,7 +124,7 @@ fn of_rest(change: &Comment, one: &Value) -> Option<Comment> {
     let mut comment = change.clone().with_author(&one["author"]);
     comment.patchset = text(&one["_revision_number"]).or_else(|| patchset_of(said));
     comment.tag = text(&one["tag"]);
-    comment.text = said.to_owned();
+    said.clone_into(&mut comment.text);
     // `2026-01-02 03:04:05.000000000`, in UTC.
     let date = one["date"]
         .as_str()

@@ -1,3 +1,4 @@
+use super::super::tail::tail;
 use super::*;
 use proptest::prelude::*;
 
@@ -8,218 +9,57 @@ fn build(line: &str) -> ResultLine {
     }
 }
 
-/// Name, address, result and whether it votes.
-fn seen(line: &str) -> (Option<String>, Option<String>, String, bool) {
-    let found = build(line);
-    (found.name, found.url, found.result, found.voting)
-}
-
-fn expected(
-    name: &str,
-    url: &str,
-    result: &str,
-    voting: bool,
-) -> (Option<String>, Option<String>, String, bool) {
-    let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
-    (text(name), text(url), result.to_owned(), voting)
-}
+/// The forms of a line, with the name, address, result and mark that it has; `URL` is an address of
+/// a log folder, and `_` nothing.
+const FORMS: &str = "
+- unit URL : FAILURE in 1h 02m 03s              | unit | URL | FAILURE | voting
+- unit URL : FAILURE                            | unit | URL | FAILURE | voting
+- unit URL : FAILURE (non-voting)               | unit | URL | FAILURE | not
+- unit URL : FAILURE in 3s (non-voting)         | unit | URL | FAILURE | not
+- URL : SUCCESS in 3s                           | _ | URL | SUCCESS | voting
+* unit URL : FAILURE in 01s                     | unit | URL | FAILURE | voting
+\u{2022} unit URL : FAILURE                      | unit | URL | FAILURE | voting
+  - unit URL : FAILURE                          | unit | URL | FAILURE | voting
+unit URL : FAILURE in 1h 23m 53s                | unit | URL | FAILURE | voting
+URL : ABORTED                                   | _ | URL | ABORTED | voting
+URL : FAILURE (skipped)                         | _ | URL | FAILURE | not
+URL : UNSTABLE <<<                              | _ | URL | UNSTABLE | voting
+- a.b/c_d-py3.9 URL : LOST                      | a.b/c_d-py3.9 | URL | LOST | voting
+- unit tests URL : LOST                         | unit tests | URL | LOST | voting
+- unit: URL : LOST                              | unit | URL | LOST | voting
+- `unit` <URL> : LOST                           | unit | URL | LOST | voting
+- unit finger://ze1.example/00ff : SKIPPED      | unit | finger://ze1.example/00ff | SKIPPED | voting
+- unit build/00ff : DISK_FULL                   | unit | build/00ff | DISK_FULL | voting
+- unit unit : NODE_FAILURE                      | unit | _ | NODE_FAILURE | voting
+- unit tests unit tests : SKIPPED               | unit tests | _ | SKIPPED | voting
+- unit None : NODE_FAILURE in 0s                | unit | _ | NODE_FAILURE | voting
+- unit : LOST                                   | unit | _ | LOST | voting
+- unit URL: FAILURE                             | unit | URL | FAILURE | voting
+- unit URL FAILURE in 3m                        | unit | URL | FAILURE | voting
+- unit URL : failure                            | unit | URL | FAILURE | voting
+:x: [unit](URL) **FAILURE** in 3m (non-voting)  | unit | URL | FAILURE | not
+- :heavy_check_mark: [unit](URL) SUCCESS in 3m  | unit | URL | SUCCESS | voting
+* [unit](URL) : FAILURE                         | unit | URL | FAILURE | voting
+\u{274c} style : FAILURE                         | style | _ | FAILURE | voting
+- unit URL : HOST_MELTED in 3s                  | unit | URL | HOST_MELTED | voting
+";
 
 #[test]
 fn the_forms_of_a_line_are_read() {
     let url = "https://logs.example/34/1234/5/check/unit/0a1b2c3";
-    for (line, name, url_seen, result, voting) in [
-        // Zuul, with and without times, marks and names.
-        (
-            format!("- unit {url} : FAILURE in 1h 02m 03s"),
-            "unit",
-            url,
-            "FAILURE",
-            true,
-        ),
-        (
-            format!("- unit {url} : FAILURE"),
-            "unit",
-            url,
-            "FAILURE",
-            true,
-        ),
-        (
-            format!("- unit {url} : FAILURE (non-voting)"),
-            "unit",
-            url,
-            "FAILURE",
-            false,
-        ),
-        (
-            format!("- unit {url} : FAILURE in 3s (non-voting)"),
-            "unit",
-            url,
-            "FAILURE",
-            false,
-        ),
-        (format!("- {url} : SUCCESS in 3s"), "", url, "SUCCESS", true),
-        // Other bullets, and none.
-        (
-            format!("* unit {url} : FAILURE in 01s"),
-            "unit",
-            url,
-            "FAILURE",
-            true,
-        ),
-        (
-            format!("\u{2022} unit {url} : FAILURE"),
-            "unit",
-            url,
-            "FAILURE",
-            true,
-        ),
-        (
-            format!("  - unit {url} : FAILURE  "),
-            "unit",
-            url,
-            "FAILURE",
-            true,
-        ),
-        (
-            format!("unit {url} : FAILURE in 1h 23m 53s"),
-            "unit",
-            url,
-            "FAILURE",
-            true,
-        ),
-        (format!("{url} : ABORTED"), "", url, "ABORTED", true),
-        (
-            format!("{url} : FAILURE (skipped)"),
-            "",
-            url,
-            "FAILURE",
-            false,
-        ),
-        (format!("{url} : UNSTABLE <<<"), "", url, "UNSTABLE", true),
-        // Names with all that Zuul allows.
-        (
-            format!("- a.b/c_d-py3.9 {url} : LOST"),
-            "a.b/c_d-py3.9",
-            url,
-            "LOST",
-            true,
-        ),
-        (
-            format!("- unit tests {url} : LOST"),
-            "unit tests",
-            url,
-            "LOST",
-            true,
-        ),
-        (format!("- unit: {url} : LOST"), "unit", url, "LOST", true),
-        (
-            format!("- `unit` <{url}> : LOST"),
-            "unit",
-            url,
-            "LOST",
-            true,
-        ),
-        // Other addresses, and none.
-        (
-            "- unit finger://ze1.example/00ff : SKIPPED".into(),
-            "unit",
-            "finger://ze1.example/00ff",
-            "SKIPPED",
-            true,
-        ),
-        (
-            "- unit build/00ff : DISK_FULL".into(),
-            "unit",
-            "build/00ff",
-            "DISK_FULL",
-            true,
-        ),
-        (
-            "- unit unit : NODE_FAILURE".into(),
-            "unit",
-            "",
-            "NODE_FAILURE",
-            true,
-        ),
-        (
-            "- unit tests unit tests : SKIPPED".into(),
-            "unit tests",
-            "",
-            "SKIPPED",
-            true,
-        ),
-        (
-            "- unit None : NODE_FAILURE in 0s".into(),
-            "unit",
-            "",
-            "NODE_FAILURE",
-            true,
-        ),
-        ("- unit : LOST".into(), "unit", "", "LOST", true),
-        // Other ways to write the same.
-        (
-            format!("- unit {url}: FAILURE"),
-            "unit",
-            url,
-            "FAILURE",
-            true,
-        ),
-        (
-            format!("- unit {url} FAILURE in 3m"),
-            "unit",
-            url,
-            "FAILURE",
-            true,
-        ),
-        (
-            format!("- unit {url} : failure"),
-            "unit",
-            url,
-            "FAILURE",
-            true,
-        ),
-        (
-            format!(":x: [unit]({url}) **FAILURE** in 3m 02s (non-voting)"),
-            "unit",
-            url,
-            "FAILURE",
-            false,
-        ),
-        (
-            format!("- :heavy_check_mark: [unit]({url}) SUCCESS in 3m 02s"),
-            "unit",
-            url,
-            "SUCCESS",
-            true,
-        ),
-        (
-            format!("* [unit]({url}) : FAILURE"),
-            "unit",
-            url,
-            "FAILURE",
-            true,
-        ),
-        (
-            "\u{274c} style : FAILURE".into(),
-            "style",
-            "",
-            "FAILURE",
-            true,
-        ),
-        // A word that nobody knows yet.
-        (
-            format!("- unit {url} : HOST_MELTED in 3s"),
-            "unit",
-            url,
-            "HOST_MELTED",
-            true,
-        ),
-    ] {
-        assert_eq!(
-            seen(&line),
-            expected(name, url_seen, result, voting),
-            "{line}"
-        );
+    for form in FORMS.lines().filter(|line| !line.is_empty()) {
+        let form = form.replace("URL", url);
+        let (line, expected) = form.split_once("  |").or(form.split_once(" |")).unwrap();
+        let found = build(line);
+        let text = |text: Option<String>| text.unwrap_or_else(|| "_".to_owned());
+        let voting = if found.voting { "voting" } else { "not" };
+        let seen = [
+            text(found.name),
+            text(found.url),
+            found.result,
+            voting.to_owned(),
+        ];
+        assert_eq!(seen.join(" | "), expected.trim(), "{line}");
     }
 }
 

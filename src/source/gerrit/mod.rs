@@ -13,6 +13,8 @@ mod head;
 mod input;
 mod line;
 mod report;
+mod tail;
+mod words;
 
 pub use account::{Accounts, Counts};
 pub use address::Address;

@@ -226,10 +226,7 @@ fn limits_are_kept_and_told() {
     };
     let mut text = "- a https://x.example/1 : FAILURE\n".repeat(5);
     text.push_str("- a https://x.example/1 : nothing\n- b https://x.example/1 : nothing\n");
-    text.push_str(&format!(
-        "- {} https://x.example/1 : FAILURE\n",
-        "a".repeat(60)
-    ));
+    text.extend(["- ", &"a".repeat(60), " https://x.example/1 : FAILURE\n"]);
     text.push_str(&"\u{e9}".repeat(500));
     let report = Report::read_within(&text, None, &limits);
     assert_eq!(report.builds.len(), 2);
@@ -275,7 +272,8 @@ proptest! {
     ) {
         let mut text = format!("{prefix}Build failed (check pipeline).{end}{end}");
         for (number, name) in names.iter().enumerate() {
-            text.push_str(&format!("- {name} https://zuul.example/t/x/build/{number:032x} : FAILURE in 1m 02s{end}"));
+            let url = format!("https://zuul.example/t/x/build/{number:032x}");
+            text.extend(["- ", name, " ", &url, " : FAILURE in 1m 02s", end]);
         }
         let report = Report::read(&text);
         let found: Vec<&str> = report.builds.iter().filter_map(|build| build.name.as_deref()).collect();

@@ -4,4 +4,6 @@
 //! not be understood, counted. Invariants: reading does no I/O, never panics and takes time linear in
 //! the input; nothing that was not understood is dropped without being counted.
 
+mod digest;
 pub mod gerrit;
+pub mod zuul;

@@ -2,8 +2,7 @@
 
 use super::{Address, Comment, Report, ResultLine};
 use crate::event::{Build, FieldValue};
-use sha2::{Digest, Sha256};
-use std::fmt::Write;
+use crate::source::digest::digest;
 
 /// The builds of a report that failed, voting or not, with all that the comment and the addresses
 /// say. The same comment gives the same uuids, by whichever way it came.
@@ -96,20 +95,6 @@ fn body(text: &str) -> &str {
         Some((first, rest)) if first.starts_with("Patch Set ") => rest.trim(),
         _ => text.trim(),
     }
-}
-
-fn digest(parts: &[&str]) -> String {
-    let mut hash = Sha256::new();
-    for part in parts {
-        hash.update(part.as_bytes());
-        hash.update([0]);
-    }
-    let mut text = String::new();
-    for byte in hash.finalize().iter().take(16) {
-        // Writing to a text cannot fail.
-        let _ = write!(text, "{byte:02x}");
-    }
-    text
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 mod json;
 mod parse;
+mod trouble;
+mod zuul;
 
 use std::process::ExitCode;
 
@@ -14,7 +16,7 @@ pub(super) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Show how events and comments of Gerrit are read
+    /// Show how events and comments of Gerrit are read, and what Zuul says of builds
     Parse(parse::Args),
 }
 

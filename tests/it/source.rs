@@ -120,6 +120,24 @@ fn what_is_not_understood_is_told() {
 }
 
 #[test]
+fn what_zuul_says() {
+    for (file, code) in [
+        ("builds.json", 0),
+        ("mqtt.jsonl", 0),
+        ("manifest.json", 4),
+        ("job-output.json", 0),
+    ] {
+        let ran = parse(&[&format!("../zuul/{file}")], b"");
+        assert_eq!(ran.code, code, "{file}: {}", ran.err);
+        let name = file.replace(['.', '-'], "_");
+        assert_snapshot!(
+            format!("zuul_{name}"),
+            format!("{}---\n{}", ran.out, ran.err)
+        );
+    }
+}
+
+#[test]
 fn errors_say_what_to_do() {
     let absent = parse(&["nowhere.json"], b"");
     let array = parse(&["-"], b"[{\"type\": \"comment-added\",\n");

@@ -1,8 +1,8 @@
 //! `whorl source parse`: shows how events and comments of Gerrit are read.
 
 use super::super::say::{say, unless_closed};
-use super::json;
-use crate::event::is_deceptive;
+use super::trouble::Troubles;
+use super::{json, zuul};
 use crate::source::gerrit::{
     Accounts, Comment, Counts, Happened, Input, Item, OWN_TAG, Report, ResultLine,
 };
@@ -14,16 +14,22 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 const MORE: &str = "\
-FILE holds a JSON array of `stream-events`, such events one after another, rows of
+FILE holds a JSON array of Gerrit's `stream-events`, such events one after another, rows of
 `gerrit query --comments --format=JSON`, changes of the REST API with their messages, objects
-{\"comment\": \"…\", \"username\": \"…\"}, or the text
-of one comment.
+{\"comment\": \"…\", \"username\": \"…\"}, or the text of one comment. It may also hold what Zuul says: answers
+of `builds` or `buildset/UUID`, messages of the MQTT reporter, a `zuul-manifest.json` or a
+`job-output.json`.
 
 Each comment becomes one line of JSON:
   {\"event\": N, \"change\", \"patchset\", \"project\", \"author\", \"status\", \"pipeline\", \"builds\"}
   {\"sample\": N, \"status\", \"pipeline\", \"builds\"} (of a text, or an object that is no event)
 N counts everything in FILE from 0; events of other types are counted and have no line. `status` is
 succeeded, failed or other; `builds` are {\"name\", \"url\", \"result\", \"voting\"}.
+Of Zuul each build that has ended, each log file, or each task that failed becomes one line:
+  {\"build\": N, \"uuid\", \"job\", \"result\", \"voting\", \"pipeline\", \"project\", \"branch\", \"change\",
+   \"patchset\", \"log_url\", \"manifest_url\"}
+  {\"file\": N, \"path\", \"size\", \"mimetype\"}
+  {\"failure\": N, \"phase\", \"playbook\", \"role\", \"task\", \"host\", \"rc\", \"fatal\", \"message\"}
 
 Without --account the comments of all authors are read, but for those that begin with something else
 than a report and whose author has no name of a machine: such people quote a CI. Lines that begin
@@ -44,10 +50,6 @@ Examples:
 
 /// Largest input, in bytes.
 const LARGEST: u64 = 256 << 20;
-/// How many things that were not understood are shown; all are counted.
-const SHOWN: usize = 20;
-/// Not everything was understood.
-const INCOMPLETE: u8 = 4;
 
 /// Arguments of `whorl source parse`.
 #[derive(Debug, clap::Args)]
@@ -71,6 +73,13 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
     };
     let text = read(args)?;
+    if let Some(found) = zuul::read(&text) {
+        let mut troubles = Troubles::default();
+        let mut out = BufWriter::new(io::stdout().lock());
+        let written = zuul::print(&found, &mut troubles, &mut out);
+        unless_closed(written.and_then(|()| out.flush())).context("cannot write the answers")?;
+        return Ok(troubles.tell(&name(args)));
+    }
     let input = Input::read(&text).map_err(|error| {
         let name = name(args);
         anyhow!("{name} begins as a JSON array of events and is none: {error}; cut it to whole events, or put each event on a line of its own")
@@ -145,7 +154,13 @@ fn print(
             Some(accounts) => accounts.counts(comment) == Counts::Yes,
             None => comment.author().is_some() && comment.looks_like_ci(),
         };
-        troubles.of_report(&format!("{kind} {number}"), comment, &report, is_ci);
+        tell_of(
+            troubles,
+            &format!("{kind} {number}"),
+            comment,
+            &report,
+            is_ci,
+        );
         json::write(out, &answer(kind, number, comment, &report))?;
         out.write_all(b"\n")?;
     }
@@ -181,71 +196,31 @@ fn build(line: &ResultLine) -> Value {
     build.into()
 }
 
-/// What was not understood: the first of it to be shown, all of it counted.
-#[derive(Debug, Default)]
-struct Troubles {
-    shown: Vec<String>,
-    count: usize,
-}
-
-impl Troubles {
-    fn add(&mut self, what: impl std::fmt::Display) {
-        self.count += 1;
-        if self.shown.len() < SHOWN {
-            self.shown.push(safe(&what.to_string()));
-        }
+/// Notes what could not be read of a report.
+fn tell_of(troubles: &mut Troubles, place: &str, comment: &Comment, report: &Report, is_ci: bool) {
+    let author = comment
+        .author()
+        .map(|name| format!(" by {name}"))
+        .unwrap_or_default();
+    for unread in &report.unread {
+        let (line, text) = (unread.line, &unread.text);
+        troubles.add(format_args!(
+            "{place}{author}, line {line} looks like a build: {text}"
+        ));
     }
-
-    fn of_report(&mut self, place: &str, comment: &Comment, report: &Report, is_ci: bool) {
-        let author = comment
-            .author()
-            .map(|name| format!(" by {name}"))
-            .unwrap_or_default();
-        for unread in &report.unread {
-            let (line, text) = (unread.line, &unread.text);
-            self.add(format_args!(
-                "{place}{author}, line {line} looks like a build: {text}"
-            ));
-        }
-        self.count += report.unread_count - report.unread.len();
-        let met = report.met;
-        if met.any() {
-            self.add(format_args!(
+    troubles.add_unseen(report.unread_count - report.unread.len());
+    let met = report.met;
+    if met.any() {
+        troubles.add(format_args!(
                 "{place}{author} is larger than the limits: {} bytes at its end, {} long lines and {} builds were left out",
                 met.bytes, met.lines, met.builds
             ));
-        }
-        if is_ci && report.is_nothing() {
-            self.add(format_args!(
-                "{place}{author} is no report that is known: {}",
-                first_words(&comment.text)
-            ));
-        }
     }
-
-    fn tell(&self, file: &str) -> ExitCode {
-        if self.count == 0 {
-            return ExitCode::SUCCESS;
-        }
-        for line in &self.shown {
-            say(format_args!("not understood: {line}"));
-        }
-        if self.count > self.shown.len() {
-            say(format_args!(
-                "not understood: {} more",
-                self.count - self.shown.len()
-            ));
-        }
-        let things = if self.count == 1 {
-            "thing was"
-        } else {
-            "things were"
-        };
-        say(format_args!(
-            "{file}: {} {things} not understood",
-            self.count
+    if is_ci && report.is_nothing() {
+        troubles.add(format_args!(
+            "{place}{author} is no report that is known: {}",
+            first_words(&comment.text)
         ));
-        ExitCode::from(INCOMPLETE)
     }
 }
 
@@ -256,10 +231,4 @@ fn first_words(text: &str) -> String {
         .map(str::trim)
         .find(|line| !line.is_empty() && !line.starts_with("Patch Set "));
     line.unwrap_or_default().chars().take(120).collect()
-}
-
-/// One line without characters that a terminal would obey.
-fn safe(text: &str) -> String {
-    let shown = |c: char| if is_deceptive(c) { '\u{fffd}' } else { c };
-    text.chars().map(shown).collect()
 }

@@ -193,7 +193,8 @@ impl Failure {
         event
     }
 
-    fn to_message(&self) -> String {
+    /// What Ansible prints of it: the task, the host, and the reason.
+    pub fn to_message(&self) -> String {
         let task = self.task.as_deref().unwrap_or("?");
         let role = self
             .role
@@ -205,7 +206,7 @@ impl Failure {
         } else {
             "FAILED"
         };
-        let rc = self.rc.map(|rc| format!(", rc={rc}")).unwrap_or_default();
+        let rc = self.rc.map(|rc| format!(" rc={rc}")).unwrap_or_default();
         let mut message = format!("TASK [{role}{task}]\nfatal: [{}]: {word}!{rc}", self.host);
         for text in [&self.msg, &self.stdout, &self.stderr]
             .into_iter()
@@ -269,7 +270,7 @@ mod tests {
         let event = found.all[1].event();
         assert_eq!(
             event.message,
-            "TASK [tools : Install]\nfatal: [node]: FAILED!, rc=100\nno package b"
+            "TASK [tools : Install]\nfatal: [node]: FAILED! rc=100\nno package b"
         );
         for (name, value) in [
             ("task", "Install"),

@@ -73,7 +73,10 @@ pub(super) enum Read {
 /// Reads one line, or one that was put together again.
 pub(super) fn read(line: &str) -> Read {
     let (marked, text) = without_mark(line.trim());
-    if let Some(found) = by_colon(text, marked).or_else(|| by_address(text, marked)) {
+    let found = by_colon(text, marked)
+        .or_else(|| by_address(text, marked))
+        .or_else(|| by_name(text, marked));
+    if let Some(found) = found {
         return Read::Build(found);
     }
     if suspicious(text, marked) {
@@ -106,6 +109,9 @@ fn without_mark(text: &str) -> (bool, &str) {
 fn is_mark(word: &str) -> bool {
     if matches!(word, "-" | "*" | "+") {
         return true;
+    }
+    if let Some(number) = word.strip_suffix(['.', ')']) {
+        return (1..=4).contains(&number.len()) && number.bytes().all(|b| b.is_ascii_digit());
     }
     let short_code = word.len() > 2
         && word.starts_with(':')
@@ -144,6 +150,17 @@ fn by_address(text: &str, marked: bool) -> Option<ResultLine> {
     let right = right.trim_start_matches([':', '-', '=', '|']).trim_start();
     let found = outcome(who(left, marked)?, right, marked)?;
     KNOWN.contains(&found.result.as_str()).then_some(found)
+}
+
+/// `- NAME: RESULT`, with the address behind it or nowhere.
+fn by_name(text: &str, marked: bool) -> Option<ResultLine> {
+    let (name, right) = text.split_once(": ")?;
+    if !marked || name.contains(char::is_whitespace) {
+        return None;
+    }
+    let found = outcome(who(name, marked)?, right.trim_start(), marked)?;
+    // With more behind it, it is a sentence.
+    found.detail.is_none().then_some(found)
 }
 
 /// Where the first address of a text ends, a bracket that belongs to it included.
@@ -247,6 +264,7 @@ fn job_name(name: &str, marked: bool) -> Option<String> {
     let good = (1..=most).contains(&words)
         && name.len() <= LONGEST_NAME
         && !name.contains("://")
+        && !name.contains(": ")
         && name.starts_with(|c: char| c.is_alphanumeric() || "_.@%[({".contains(c));
     good.then(|| name.to_owned())
 }
@@ -273,14 +291,30 @@ fn outcome(who: Who, right: &str, marked: bool) -> Option<ResultLine> {
     // One word and a colon begin many a sentence.
     let good = good && (marked || who.url.is_some() || tail.detail.is_none());
     let bounded = rest.is_empty() || !rest.starts_with(['/', '=', '@', '\'', '-']);
-    (good && bounded).then_some(ResultLine {
+    if !(good && bounded) {
+        return None;
+    }
+    // Some write the address behind the result.
+    let behind = tail.detail.as_deref().and_then(lone_address);
+    let (url, detail) = match (who.url, behind) {
+        (None, Some(url)) => (Some(url), None),
+        (url, _) => (url, tail.detail),
+    };
+    Some(ResultLine {
         name: who.name,
-        url: who.url,
+        url,
         result: upper,
-        detail: tail.detail,
+        detail,
         elapsed: tail.elapsed,
         voting: tail.voting,
     })
+}
+
+/// The address that is all of a text.
+fn lone_address(text: &str) -> Option<String> {
+    let word = text.trim();
+    let whole = word.contains("://") && !word.contains(char::is_whitespace);
+    whole.then(|| address(word)).flatten()
 }
 
 /// An address and a colon behind it, or a known result behind a colon: it was meant as a result.

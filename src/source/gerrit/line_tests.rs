@@ -41,6 +41,10 @@ URL : UNSTABLE <<<                              | _ | URL | UNSTABLE | voting
 - :heavy_check_mark: [unit](URL) SUCCESS in 3m  | unit | URL | SUCCESS | voting
 * [unit](URL) : FAILURE                         | unit | URL | FAILURE | voting
 \u{274c} style : FAILURE                         | style | _ | FAILURE | voting
+- unit: FAILURE URL                             | unit | URL | FAILURE | voting
+- unit : FAILURE URL in 3m 02s (non-voting)     | unit | URL | FAILURE | not
+- unit: FAILURE in 3m 02s                       | unit | _ | FAILURE | voting
+12. unit URL : FAILURE                          | unit | URL | FAILURE | voting
 - unit URL : HOST_MELTED in 3s                  | unit | URL | HOST_MELTED | voting
 ";
 
@@ -128,6 +132,10 @@ fn what_is_no_build_is_not_taken_for_one() {
         "  - https://review.example/c/1 (config error)",
         "I saw https://logs.example/1 fail",
         "Note: this is an ERROR",
+        "- note: ERROR is what it says",
+        "- note: FAILURE to see https://logs.example/1",
+        "- note this: FAILURE",
+        "12.5 seconds https://logs.example/1",
         "The unit job at https://logs.example/1 FAILURE",
     ] {
         assert_eq!(read(line), Read::Other, "{line}");
@@ -141,6 +149,7 @@ fn what_looks_like_a_build_and_is_none_is_told() {
         "- unit https://logs.example/1 :",
         "https://logs.example/1 : x",
         "see the log of this job please : FAILURE",
+        "- nit: please use https://logs.example/1 : FAILURE",
     ] {
         assert_eq!(read(line), Read::Suspicious, "{line}");
     }

@@ -216,7 +216,7 @@ fn tell_of(troubles: &mut Troubles, place: &str, comment: &Comment, report: &Rep
                 met.bytes, met.lines, met.builds
             ));
     }
-    if is_ci && report.is_nothing() {
+    if is_ci && report.is_nothing() && !comment.is_of_gerrit() {
         troubles.add(format_args!(
             "{place}{author} is no report that is known: {}",
             first_words(&comment.text)

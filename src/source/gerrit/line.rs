@@ -30,6 +30,7 @@ const KNOWN: &[&str] = &[
     "LOST",
     "UNKNOWN",
     "EXCEPTION",
+    "FAIL",
     "FAILED",
     "PASSED",
     "NEUTRAL",
@@ -269,6 +270,10 @@ fn job_name(name: &str, marked: bool) -> Option<String> {
     good.then(|| name.to_owned())
 }
 
+fn begins_known(word: &str) -> bool {
+    KNOWN.iter().any(|known| known.starts_with(word))
+}
+
 /// The result and all that follows it.
 fn outcome(who: Who, right: &str, marked: bool) -> Option<ResultLine> {
     let right = right.trim_start_matches(['*', '_', '`']);
@@ -285,7 +290,8 @@ fn outcome(who: Who, right: &str, marked: bool) -> Option<ResultLine> {
         (true, true) => true,
         // Written small, it may as well be the first word of somebody's sentence.
         (true, false) => tail.detail.is_none(),
-        (false, true) => who.url.is_some() && tail.detail.is_none(),
+        // A word that was cut off is no word of its own.
+        (false, true) => who.url.is_some() && tail.detail.is_none() && !begins_known(&upper),
         (false, false) => false,
     };
     // One word and a colon begin many a sentence.

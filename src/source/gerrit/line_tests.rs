@@ -148,6 +148,7 @@ fn what_looks_like_a_build_and_is_none_is_told() {
         "- unit https://logs.example/1 : It looks fine in 3m",
         "- unit https://logs.example/1 :",
         "https://logs.example/1 : x",
+        "- unit https://logs.example/1 : TIMED_O",
         "see the log of this job please : FAILURE",
         "- nit: please use https://logs.example/1 : FAILURE",
     ] {

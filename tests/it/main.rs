@@ -26,6 +26,7 @@ mod query;
 mod report;
 mod serve;
 mod service;
+mod source;
 mod state;
 mod store;
 mod tracker;

@@ -4,6 +4,37 @@
 //! not be understood, counted. Invariants: reading does no I/O, never panics and takes time linear in
 //! the input; nothing that was not understood is dropped without being counted.
 
+mod desk;
 mod digest;
 pub mod gerrit;
 pub mod zuul;
+
+pub use desk::{Announced, Desk, Logs, Outdated, Said, SourceStatus};
+
+use reqwest::header::{HeaderName, HeaderValue};
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+
+/// A source at work.
+pub type Running<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+/// What a server wants to see with a request for a log.
+pub type Headers<'a> =
+    Pin<Box<dyn Future<Output = Result<Vec<(HeaderName, HeaderValue)>, String>> + Send + 'a>>;
+
+/// Where failed builds come from. A source that cannot be reached says so at the desk and goes on
+/// trying; it hears nothing twice and loses nothing, with the mark that it leaves at the desk.
+pub trait Source: fmt::Debug + Send + Sync {
+    /// Its name in the configuration.
+    fn name(&self) -> &str;
+
+    /// Brings what it hears to the desk until it is stopped.
+    fn run<'a>(&'a self, desk: Arc<Desk>, stop: CancellationToken) -> Running<'a>;
+
+    /// What has to go along with a request for a log that this source announced.
+    fn headers(&self) -> Headers<'_> {
+        Box::pin(async { Ok(Vec::new()) })
+    }
+}

@@ -2,7 +2,7 @@
 //! a patchset at once.
 
 use super::sql::{Tx, values};
-use super::{State, StateError, builds, micros, signed, unsigned};
+use super::{Age, NewNote, State, StateError, builds, micros, outbox, signed, unsigned};
 use crate::event::{Build, Match, Verdict};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
@@ -46,16 +46,23 @@ pub fn patchset_topic(project: Option<&str>, change: &str, patchset: &str) -> St
 }
 
 impl State {
-    /// Says that a patchset of a change is there, which makes the earlier ones outdated. True when it
-    /// was not known.
+    /// Says that a patchset of a change is there, which makes the earlier ones outdated; `speak` says
+    /// what is to be said of notes on these (target and topic).
     pub fn patchset_seen(
         &self,
         project: &str,
         change: &str,
         patchset: &str,
         at: Timestamp,
-    ) -> Result<bool, StateError> {
-        self.write(|tx| seen(tx, project, change, patchset, at))
+        speak: &dyn Fn(&[(String, String)]) -> Vec<NewNote>,
+    ) -> Result<(), StateError> {
+        self.write(|tx| {
+            if !seen(tx, project, change, patchset, at)? {
+                return Ok(());
+            }
+            let older = heard_of_others(tx, project, change, patchset)?;
+            outbox::enqueue(tx, None, &speak(&older), Age::News, at)
+        })
     }
 }
 

@@ -14,15 +14,7 @@ impl State {
     pub fn put_build(&self, build: &Build) -> Result<bool, StateError> {
         Build::check_uuid(&build.uuid)?;
         self.write(|tx| {
-            let id = ensure(tx, &build.uuid)?;
-            let known = metadata(tx, id)?;
-            let mut merged = known.clone();
-            merge(&mut merged, build);
-            if merged == known {
-                return due(tx, id);
-            }
-            save(tx, id, &merged)?;
-            changed(tx, id)?;
+            let id = put(tx, build)?;
             due(tx, id)
         })
     }
@@ -149,8 +141,32 @@ pub(super) fn locked(tx: Tx<'_>, uuid: &str) -> Result<Option<i64>, StateError> 
     tx.maybe(&sql, values![uuid], |row| row.get(0))
 }
 
+/// Takes over what is known of a build.
+pub(super) fn put(tx: Tx<'_>, build: &Build) -> Result<i64, StateError> {
+    let id = ensure(tx, &build.uuid)?;
+    let known = metadata(tx, id)?;
+    let mut merged = known.clone();
+    merge(&mut merged, build);
+    if merged != known {
+        save(tx, id, &merged)?;
+        changed(tx, id)?;
+    }
+    Ok(id)
+}
+
+/// All that will come of the build is there. True when it is to be looked at.
+pub(super) fn completed(tx: Tx<'_>, id: i64, now: Timestamp) -> Result<bool, StateError> {
+    tx.run(
+        "UPDATE builds SET completed_at = coalesce(completed_at, ?2) WHERE id = ?1",
+        values![id, micros(now)],
+    )?;
+    let build = metadata(tx, id)?;
+    save(tx, id, &build)?;
+    due(tx, id)
+}
+
 /// Something new is known: a verdict of what was known before no longer holds.
-fn changed(tx: Tx<'_>, id: i64) -> Result<(), StateError> {
+pub(super) fn changed(tx: Tx<'_>, id: i64) -> Result<(), StateError> {
     let sql = "UPDATE builds SET generation = generation + 1, waiting = 1 WHERE id = ?1";
     tx.run(sql, values![id]).map(|_| ())
 }

@@ -11,6 +11,7 @@ mod around;
 mod audit;
 mod bugs;
 mod builds;
+mod fetches;
 mod lease;
 mod list;
 mod lock;
@@ -27,6 +28,7 @@ mod verdicts;
 
 pub use around::{PatchsetBuild, Surroundings, patchset_topic};
 pub use bugs::{BugHits, BugRow, ReturnedBug};
+pub use fetches::Fetch;
 pub use lease::Role;
 pub use lock::FolderLock;
 pub use postgres::ServerError;

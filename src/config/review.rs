@@ -284,15 +284,36 @@ mod tests {
     #[test]
     fn what_cannot_be_is_refused_with_its_path() {
         let cases = [
-            ("gerrit: {url: 'ftp://r', user: w, password: s}", "notes.review.gerrit.url: "),
-            ("gerrit: {url: 'https://u:p@r', user: w, password: s}", "notes.review.gerrit.url: "),
-            ("gerrit: {url: 'https://r', user: w, password: ''}", "notes.review.gerrit.password: "),
+            (
+                "gerrit: {url: 'ftp://r', user: w, password: s}",
+                "notes.review.gerrit.url: ",
+            ),
+            (
+                "gerrit: {url: 'https://u:p@r', user: w, password: s}",
+                "notes.review.gerrit.url: ",
+            ),
+            (
+                "gerrit: {url: 'https://r', user: w, password: ''}",
+                "notes.review.gerrit.password: ",
+            ),
             ("github: {}", "notes.review.github: give either"),
-            ("github: {token: a, app: {id: 1, private-key: k}}", "notes.review.github: "),
-            ("github: {token: a, check-run: x}", "notes.review.github.check-run: "),
+            (
+                "github: {token: a, app: {id: 1, private-key: k}}",
+                "notes.review.github: ",
+            ),
+            (
+                "github: {token: a, check-run: x}",
+                "notes.review.github.check-run: ",
+            ),
             ("github: {app: {id: 1}}", "notes.review.github.app: "),
-            ("gitlab: {token: a, timeout: 0s}", "notes.review.gitlab.timeout: "),
-            ("gitlab: {token: a, projects: []}", "notes.review.gitlab.projects: "),
+            (
+                "gitlab: {token: a, timeout: 0s}",
+                "notes.review.gitlab.timeout: ",
+            ),
+            (
+                "gitlab: {token: a, projects: []}",
+                "notes.review.gitlab.projects: ",
+            ),
         ];
         for (text, wanted) in cases {
             let error = read(text).unwrap_err();

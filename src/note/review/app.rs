@@ -51,7 +51,11 @@ impl fmt::Debug for App {
 
 impl App {
     /// An App by its number or client id and its private key (PEM, as GitHub gives it out).
-    pub fn new(id: impl Into<String>, pem: &str, installation: Option<u64>) -> Result<Self, AppError> {
+    pub fn new(
+        id: impl Into<String>,
+        pem: &str,
+        installation: Option<u64>,
+    ) -> Result<Self, AppError> {
         let key = PrivateKeyDer::from_pem_slice(pem.as_bytes())
             .map_err(|_| AppError::Key("not PEM".to_owned()))?;
         let key = match &key {
@@ -104,7 +108,11 @@ impl App {
     }
 
     /// A token for a repository, the same one until it ends.
-    pub(super) async fn token(&self, service: &Service, repository: &str) -> Result<String, Refusal> {
+    pub(super) async fn token(
+        &self,
+        service: &Service,
+        repository: &str,
+    ) -> Result<String, Refusal> {
         let mut tokens = self.tokens.lock().await;
         let now = Timestamp::now();
         if let Some(token) = tokens.get(repository).filter(|t| t.lasts(now)) {

@@ -4,7 +4,7 @@
 //! the same tag, and of the messages of one tag its pages show the newest. For the same reason there
 //! is nothing to do when a newer patchset comes.
 
-use super::http::{Answer, Service, SetUpError};
+use super::http::{Answer, Service, SetUpError, in_time};
 use super::marker::Marker;
 use super::plain;
 use super::wanted::{Purpose, Wanted, is_number, is_sha};
@@ -155,23 +155,46 @@ impl Gerrit {
             // Whoever wrote the change need not act because a machine spoke.
             "ignore_automatic_attention_set_rules": true,
         });
-        // Merged changes take no vote that is lower than what they have.
-        if let Some(vote) = self.settings.vote.as_ref().filter(|_| change.status != "MERGED") {
-            let value = match wanted.purpose {
-                Purpose::Known => vote.known,
-                Purpose::Unexplained => vote.unexplained,
-                Purpose::Fold | Purpose::Withdraw => 0,
-            };
-            review["labels"] = json!({ vote.label.as_str(): value });
+        let vote = self.vote(wanted, change);
+        if let Some((label, value)) = vote {
+            review["labels"] = json!({ label: value });
         }
-        let patchset = change.current.to_string();
-        let path = ["a", "changes", &change.id, "revisions", &patchset, "review"];
-        let request = self.service.client().post(self.service.url(&path));
-        let answer = self.service.send(self.signed(request).json(&review)).await?;
+        let mut answer = self.post(change, &review).await?;
+        if answer.status == 403 && vote.is_some() {
+            // What is to be said is worth more than the vote that may not go with it.
+            tracing::warn!(said = answer.quote(), "Gerrit does not take the vote");
+            review["labels"] = json!({});
+            answer = self.post(change, &review).await?;
+        } else if let Some((label, value)) = vote
+            && answer.status.is_success()
+            && value != 0
+            && answer.json()?["labels"].get(label).is_none()
+        {
+            tracing::warn!(label, value, "Gerrit has left out the vote");
+        }
         if answer.status == 404 {
             return Err(Refusal::again("the change is not there any more"));
         }
         answer.json().map(drop)
+    }
+
+    /// The vote that goes with the note; merged changes take none that is lower than what they have.
+    fn vote(&self, wanted: &Wanted, change: &Change) -> Option<(&str, i32)> {
+        let vote = self.settings.vote.as_ref()?;
+        let value = match wanted.purpose {
+            Purpose::Known => vote.known,
+            Purpose::Unexplained => vote.unexplained,
+            Purpose::Fold | Purpose::Withdraw => 0,
+        };
+        (change.status != "MERGED").then_some((vote.label.as_str(), value))
+    }
+
+    async fn post(&self, change: &Change, review: &Value) -> Result<Answer, Refusal> {
+        let patchset = change.current.to_string();
+        let path = ["a", "changes", &change.id, "revisions", &patchset, "review"];
+        let request = self.service.client().post(self.service.url(&path));
+        let request = self.signed(request).json(review);
+        self.service.send(request).await
     }
 
     async fn get(&self, url: Url) -> Result<Answer, Refusal> {
@@ -187,7 +210,7 @@ impl Gerrit {
 
 impl Target for Gerrit {
     fn say<'a>(&'a self, note: &'a Note) -> Saying<'a> {
-        Box::pin(self.told(note))
+        Box::pin(in_time(self.settings.timeout, self.told(note)))
     }
 }
 
@@ -226,7 +249,9 @@ impl Change {
         let other = wanted.patchset.as_ref().is_some_and(|one| *one != current);
         let sha = wanted.commit.as_deref().filter(|name| is_sha(name));
         if other || sha.is_some_and(|sha| sha != self.commit) {
-            return Err(Refusal::outdated(format!("patchset {current} is the newest")));
+            return Err(Refusal::outdated(format!(
+                "patchset {current} is the newest"
+            )));
         }
         Ok(())
     }

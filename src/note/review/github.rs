@@ -2,7 +2,7 @@
 
 use super::app::App;
 use super::check;
-use super::http::{Answer, PAGES, Service, SetUpError};
+use super::http::{Answer, PAGES, Service, SetUpError, in_time};
 use super::markdown;
 use super::marker::Marker;
 use super::wanted::{Purpose, Wanted, is_number};
@@ -122,7 +122,7 @@ impl GitHub {
 
 impl Target for GitHub {
     fn say<'a>(&'a self, note: &'a Note) -> Saying<'a> {
-        Box::pin(self.told(note))
+        Box::pin(in_time(self.settings.timeout, self.told(note)))
     }
 }
 
@@ -162,9 +162,9 @@ impl Place<'_> {
             return Err(Refusal::outdated("the pull request is closed"));
         }
         match self.wanted.head() {
-            Some(sha) if pull.head != sha => {
-                Err(Refusal::outdated("a newer commit is the head of the pull request"))
-            }
+            Some(sha) if pull.head != sha => Err(Refusal::outdated(
+                "a newer commit is the head of the pull request",
+            )),
             _ => Ok(Some(pull.head)),
         }
     }
@@ -172,9 +172,7 @@ impl Place<'_> {
     async fn pull(&self) -> Result<Pull, Refusal> {
         let answer = self.get(self.url(&["pulls", &self.wanted.change])).await?;
         if answer.status == 404 {
-            let (name, number) = (self.repository, &self.wanted.change);
-            let error = format!("there is no {name}#{number}, or the account may not see it");
-            return Err(Refusal::park(error));
+            return Err(self.nowhere());
         }
         let json = answer.json()?;
         let read = || {
@@ -185,6 +183,13 @@ impl Place<'_> {
             })
         };
         read().ok_or_else(|| answer.not_understood("no pull request"))
+    }
+
+    fn nowhere(&self) -> Refusal {
+        let (name, number) = (self.repository, &self.wanted.change);
+        Refusal::park(format!(
+            "there is no {name}#{number}, or the account may not see it"
+        ))
     }
 
     /// The comment that we know the number of, if it is still there.
@@ -217,8 +222,14 @@ impl Place<'_> {
                 return Ok(all);
             };
             let answer = self.get(url).await?;
+            if answer.status == 404 {
+                return Err(self.nowhere());
+            }
             let mut json = answer.json()?;
-            let list = key.map_or(json.take(), |key| json[key].take());
+            let list = match key {
+                Some(key) => json[key].take(),
+                None => json.take(),
+            };
             let Value::Array(list) = list else {
                 return Err(answer.not_understood("no list"));
             };
@@ -259,7 +270,10 @@ impl Place<'_> {
         };
         let named = self.wanted.head().map(str::to_owned);
         // What is folded away stands on a commit that nobody looks at any more.
-        let Some(sha) = head.or(named).filter(|_| self.wanted.purpose != Purpose::Fold) else {
+        let Some(sha) = head
+            .or(named)
+            .filter(|_| self.wanted.purpose != Purpose::Fold)
+        else {
             return Ok(());
         };
         let (app, _) = app.own(&self.hub.service).await?;
@@ -317,7 +331,11 @@ pub(super) fn judged(answer: Answer) -> Result<Answer, Refusal> {
         let haste = answer.quote().to_lowercase().contains("rate limit");
         let wish = answer.wish().or(haste.then_some(LESS_HASTE));
         if wish.is_some() || status == 429 {
-            let error = format!("asks for less haste: answered {}{}", answer.status, answer.quote());
+            let error = format!(
+                "asks for less haste: answered {}{}",
+                answer.status,
+                answer.quote()
+            );
             return Err(Refusal {
                 error,
                 then: Then::Rest(wish.or(Some(LESS_HASTE))),
@@ -325,7 +343,9 @@ pub(super) fn judged(answer: Answer) -> Result<Answer, Refusal> {
         }
     }
     if answer.status.is_redirection() {
-        return Err(Refusal::park("has moved: the repository has another name now"));
+        return Err(Refusal::park(
+            "has moved: the repository has another name now",
+        ));
     }
     Ok(answer)
 }

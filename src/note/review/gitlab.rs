@@ -1,6 +1,6 @@
 //! Notes on merge requests of a GitLab, by REST.
 
-use super::http::{Answer, PAGES, Service, SetUpError};
+use super::http::{Answer, PAGES, Service, SetUpError, in_time};
 use super::markdown;
 use super::marker::Marker;
 use super::wanted::{Purpose, Wanted, is_number};
@@ -122,18 +122,25 @@ impl GitLab {
             };
             let answer = self.get(url).await?;
             let json = answer.json()?;
-            let page = json.as_array().ok_or_else(|| answer.not_understood("no list"))?;
+            let page = json
+                .as_array()
+                .ok_or_else(|| answer.not_understood("no list"))?;
             if let Some(one) = page.iter().find_map(|one| found(one, note, own)) {
                 return Ok(Some(one));
             }
             next = self.next_page(&answer, &first)?;
         }
-        Err(Refusal::park("the merge request has too many notes to look through"))
+        Err(Refusal::park(
+            "the merge request has too many notes to look through",
+        ))
     }
 
     fn next_page(&self, answer: &Answer, first: &Url) -> Result<Option<Url>, Refusal> {
         let number = answer.headers.get("X-Next-Page");
-        if let Some(number) = number.and_then(|n| n.to_str().ok()).filter(|n| is_number(n)) {
+        if let Some(number) = number
+            .and_then(|n| n.to_str().ok())
+            .filter(|n| is_number(n))
+        {
             let mut url = first.clone();
             url.query_pairs_mut().append_pair("page", number);
             return Ok(Some(url));
@@ -199,7 +206,7 @@ impl GitLab {
 
 impl Target for GitLab {
     fn say<'a>(&'a self, note: &'a Note) -> Saying<'a> {
-        Box::pin(self.told(note))
+        Box::pin(in_time(self.settings.timeout, self.told(note)))
     }
 }
 
@@ -219,9 +226,9 @@ fn is_open_for(request: &Value, wanted: &Wanted) -> Result<(), Refusal> {
         return Err(Refusal::outdated("the merge request is closed"));
     }
     match wanted.head() {
-        Some(sha) if request["sha"] != sha => {
-            Err(Refusal::outdated("a newer commit is the head of the merge request"))
-        }
+        Some(sha) if request["sha"] != sha => Err(Refusal::outdated(
+            "a newer commit is the head of the merge request",
+        )),
         _ => Ok(()),
     }
 }

@@ -2,7 +2,7 @@
 
 use super::plain::one_line;
 use crate::note::webhook::retry_after;
-use crate::note::{Refusal, Then};
+use crate::note::{Refusal, Said, Then};
 use jiff::Timestamp;
 use reqwest::header::HeaderMap;
 use reqwest::{Client, RequestBuilder, StatusCode};
@@ -21,6 +21,9 @@ const QUOTED: usize = 200;
 const PERSON: Duration = Duration::from_secs(60);
 /// Longest wait that a service can ask for.
 const LONGEST_WISH: Duration = Duration::from_secs(24 * 3600);
+
+/// How many time-outs of a request all requests for a note may take together.
+const ALL_REQUESTS: u32 = 12;
 
 /// Why a review target cannot be set up.
 #[derive(Debug, thiserror::Error)]
@@ -133,7 +136,10 @@ impl Answer {
     /// It cannot be what was asked for: something else answered, or the connection broke.
     pub(super) fn not_understood(&self, why: &str) -> Refusal {
         Refusal::rest(
-            format!("answered {} with something else: {why}", self.status.as_u16()),
+            format!(
+                "answered {} with something else: {why}",
+                self.status.as_u16()
+            ),
             None,
         )
     }
@@ -143,7 +149,10 @@ impl Answer {
         let error = format!("answered {}{}", self.status, self.quote());
         match self.status.as_u16() {
             300..=399 => Refusal::rest(
-                format!("answered {}: redirects are not followed, name the final address", self.status),
+                format!(
+                    "answered {}: redirects are not followed, name the final address",
+                    self.status
+                ),
                 Some(PERSON),
             ),
             401 => Refusal::rest(
@@ -225,6 +234,16 @@ impl Answer {
             next.then(|| Url::parse(target).ok()).flatten()
         })
     }
+}
+
+/// What comes of saying a note, unless all its requests together take too long.
+pub(super) async fn in_time(
+    timeout: Duration,
+    told: impl Future<Output = Result<Said, Refusal>>,
+) -> Result<Said, Refusal> {
+    let all = timeout.saturating_mul(ALL_REQUESTS);
+    let told = tokio::time::timeout(all, told).await;
+    told.unwrap_or_else(|_| Err(Refusal::rest(format!("took longer than {all:?}"), None)))
 }
 
 /// The service is away, or its answer did not come whole.

@@ -71,7 +71,11 @@ impl Render {
             let deepest = self.depth.map_or(0, |depth| depth + 1).min(DEEPEST);
             let depth = (indent / 2).min(deepest);
             self.depth = Some(depth);
-            return format!("{}- {}", "  ".repeat(depth), first(&inline(item.trim_start())));
+            return format!(
+                "{}- {}",
+                "  ".repeat(depth),
+                first(&inline(item.trim_start()))
+            );
         }
         if indent == 0 {
             self.depth = None;
@@ -143,7 +147,9 @@ fn bare(rest: &str, out: &mut String) -> Option<usize> {
 }
 
 fn is_address(text: &str) -> bool {
-    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let rest = text
+        .strip_prefix("https://")
+        .or_else(|| text.strip_prefix("http://"));
     let odd = |c: char| c.is_whitespace() || "<>\"`\\".contains(c);
     rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(odd))
 }
@@ -167,7 +173,10 @@ mod tests {
     use super::*;
 
     fn rendered(text: &str) -> String {
-        Render::default().lines(text.lines()).join("\n").replace(SPLIT, "~ZW~")
+        Render::default()
+            .lines(text.lines())
+            .join("\n")
+            .replace(SPLIT, "~ZW~")
     }
 
     #[test]

@@ -93,7 +93,7 @@ impl<S: Service> Fake<S> {
         let orders: Arc<Mutex<Vec<(String, Reply)>>> = Arc::default();
         let seen: Arc<Mutex<Vec<String>>> = Arc::default();
         let (answering, ordered, noted) = (service.clone(), orders.clone(), seen.clone());
-        let handler = async move |method: Method, uri: Uri, headers: HeaderMap, body: String| {
+        let handler = move |method: Method, uri: Uri, headers: HeaderMap, body: String| {
             let line = format!("{method} {}", uri.path());
             noted.lock().unwrap().push(line.clone());
             let request = request(&method, &uri, headers, &body);
@@ -107,7 +107,7 @@ impl<S: Service> Fake<S> {
             for (name, value) in reply.headers {
                 response = response.header(name, value);
             }
-            response.body(Body::from(reply.body)).unwrap()
+            std::future::ready(response.body(Body::from(reply.body)).unwrap())
         };
         let app = axum::Router::new().fallback(handler);
         let task = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });

@@ -52,7 +52,7 @@ fn note(project: &str, change: &str, patchset: &str, generation: u64) -> Note {
                 }],
             }],
         }),
-        state: NoteState::Pending,
+        state: NoteState::Due,
         attempts: 0,
         created_at: now,
         next_try: now,

@@ -279,10 +279,10 @@ fn name_of(wanted: &Wanted) -> Result<String, Refusal> {
     if hex.is_empty() || !hex.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(Refusal::park(format!("{change} does not name a change")));
     }
-    match (change.contains('~'), wanted.branch.as_deref()) {
-        (true, _) => Ok(change.to_owned()),
-        (false, Some(branch)) => Ok(format!("{project}~{branch}~{change}")),
-        (false, None) => Ok(change.to_owned()),
+    let alone = !change.contains('~');
+    match wanted.branch.as_deref().filter(|_| alone) {
+        Some(branch) => Ok(format!("{project}~{branch}~{change}")),
+        None => Ok(change.to_owned()),
     }
 }
 

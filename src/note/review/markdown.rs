@@ -118,7 +118,7 @@ fn inline(text: &str) -> String {
 }
 
 fn code(rest: &str, out: &mut String) -> Option<usize> {
-    let inner = &rest[1..1 + rest[1..].find('`')?];
+    let (inner, _) = rest[1..].split_once('`')?;
     if inner.trim().is_empty() {
         return None;
     }

@@ -12,6 +12,7 @@ use url::Url;
 
 pub(crate) const TOKEN: &str = "ghp_S3CRET";
 pub(crate) const APP: u64 = 4711;
+const APP_ID: &str = "4711";
 pub(crate) const KEY: &str = include_str!("app-key.pem");
 pub(crate) const REPOSITORY: &str = "acme/shop.api";
 pub(crate) const SHA: &str = "6dcb09b5b57875f334f61aebed695e2e4193db5e";
@@ -207,10 +208,11 @@ impl Service for Hub {
             ("GET" | "PATCH", ["repos", "acme", "shop.api", "issues", "comments", id]) => {
                 self.one_comment(request, id, login)
             }
-            ("GET", ["repos", "acme", "shop.api", "commits", sha, "check-runs"])
-            | ("GET", ["repositories", "77", "commits", sha, "check-runs"]) => {
-                self.runs_of(request, sha)
-            }
+            (
+                "GET",
+                ["repos", "acme", "shop.api", "commits", sha, "check-runs"]
+                | ["repositories", "77", "commits", sha, "check-runs"],
+            ) => self.runs_of(request, sha),
             (_, ["repos", "acme", "shop.api", "check-runs", ..]) if !app => {
                 message(403, "You must authenticate via a GitHub App.")
             }
@@ -304,7 +306,7 @@ fn statement(request: &Request) -> Result<(), String> {
     if time("iat")? > now || time("exp")? < now || time("exp")? > now + 600 {
         return Err("'Expiration time' claim ('exp') is too far in the future".to_owned());
     }
-    if claims["iss"] != APP.to_string() {
+    if claims["iss"].as_str() != Some(APP_ID) {
         return Err("Integration not found".to_owned());
     }
     Ok(())

@@ -6,18 +6,22 @@
 //! places of those that have some in another. Only what a cluster cannot answer (patterns, and
 //! conditions over several events) needs all events, page by page up to a limit.
 
+mod check;
+
+pub use check::{Doubt, check};
+
 use super::ready::Conditions;
 use crate::config;
 use crate::event::{Build, Event, Match, Verdict};
-use crate::fingerprint::{Condition, Fingerprint, FingerprintSet, Severity};
+use crate::fingerprint::{Condition, Fingerprint};
 use crate::matcher::{MAX_EVIDENCE, Matcher, Run};
-use crate::query::{FieldKind, Query, Schema, rename_fields};
+use crate::query::{Query, Schema};
 use crate::store::elastic::{
     Auth, BuildView, Connection, ElasticStore, Layout, Named, Options, Page,
 };
 use crate::store::{StoreError, keyword_of};
 use jiff::Timestamp;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 /// How the store is opened that a configuration describes. `schema` is for indexes of our own.
 pub fn options(config: &config::Cluster, schema: Schema) -> Result<Options, StoreError> {
@@ -47,9 +51,12 @@ pub fn options(config: &config::Cluster, schema: Schema) -> Result<Options, Stor
     })
 }
 
-/// Opens the store that a configuration describes, with the kinds that its fields have.
+/// Opens the store that a configuration describes, to read only, with the kinds that its fields have.
 pub fn open(config: &config::Cluster) -> Result<(ElasticStore, Schema), StoreError> {
-    let store = ElasticStore::open(options(config, Schema::default())?)?;
+    let store = ElasticStore::open(Options {
+        read_only: true,
+        ..options(config, Schema::default())?
+    })?;
     let (schema, _) = store.schema()?;
     Ok((store, schema))
 }
@@ -89,19 +96,22 @@ fn described(uuid: &str, event: &Event) -> Build {
     build
 }
 
-/// The conditions under which a log is complete, and the query for its last line.
-pub fn conditions(
-    ready: &config::Ready,
-    schema: &Schema,
-) -> Result<(Conditions, Option<Query>), StoreError> {
-    let setup = |key: &str, why: &dyn std::fmt::Display| {
-        StoreError::Setup(format!("store.elasticsearch.ready.{key}: {why}"))
-    };
-    let last_line = ready
+/// The query for a log's last line.
+pub fn last_line(ready: &config::Ready, schema: &Schema) -> Result<Option<Query>, StoreError> {
+    let parsed = ready
         .last_line
         .as_ref()
         .map(|text| Query::parse(text, schema));
-    let last_line = last_line.transpose().map_err(|e| setup("last-line", &e))?;
+    parsed
+        .transpose()
+        .map_err(|e| StoreError::Setup(format!("store.elasticsearch.ready.last-line: {e}")))
+}
+
+/// The conditions under which a log is complete.
+pub fn conditions(ready: &config::Ready) -> Result<Conditions, StoreError> {
+    let setup = |key: &str, why: &dyn std::fmt::Display| {
+        StoreError::Setup(format!("store.elasticsearch.ready.{key}: {why}"))
+    };
     let files = ready.files.iter().map(|of| {
         let glob = globset::Glob::new(&of.jobs).map_err(|e| setup("files", &e))?;
         Ok((glob.compile_matcher(), of.names.clone()))
@@ -109,15 +119,12 @@ pub fn conditions(
     let signed = |period: config::Period| {
         jiff::SignedDuration::try_from(period.0).unwrap_or(jiff::SignedDuration::MAX)
     };
-    Ok((
-        Conditions {
-            last_line: last_line.is_some(),
-            files: files.collect::<Result<_, StoreError>>()?,
-            quiet: signed(ready.quiet),
-            deadline: signed(ready.deadline),
-        },
-        last_line,
-    ))
+    Ok(Conditions {
+        last_line: ready.last_line.is_some(),
+        files: files.collect::<Result<_, StoreError>>()?,
+        quiet: signed(ready.quiet),
+        deadline: signed(ready.deadline),
+    })
 }
 
 fn auth(config: &config::Cluster) -> Auth {
@@ -164,6 +171,10 @@ pub struct Looked {
     pub events: u64,
     /// Requests that it took, repetitions not counted.
     pub requests: u64,
+    /// Among them pages of events after the first.
+    pub extra_pages: u64,
+    /// Among them those that became necessary because one request could not hold all queries.
+    pub splits: u64,
     /// What could not be looked at, one sentence each.
     pub problems: Vec<String>,
 }
@@ -199,6 +210,8 @@ pub fn look(
         build,
         now,
         problems: Vec::new(),
+        extra_pages: 0,
+        splits: 0,
     };
     let run = matcher.start(build, now);
     let looked_for = run.applicable();
@@ -208,6 +221,8 @@ pub fn look(
         looked_for,
         events,
         requests: looking.view.requests(),
+        extra_pages: looking.extra_pages,
+        splits: looking.splits,
         problems: looking.problems,
     })
 }
@@ -218,6 +233,8 @@ struct Looking<'a> {
     build: &'a Build,
     now: Timestamp,
     problems: Vec<String>,
+    extra_pages: u64,
+    splits: u64,
 }
 
 impl<'a> Looking<'a> {
@@ -257,6 +274,7 @@ impl<'a> Looking<'a> {
                 break;
             }
             page = self.view.page(Some(&page))?;
+            self.extra_pages += 1;
         }
         if seen < total {
             // Events of one moment can stand on both sides of a page's end.
@@ -271,12 +289,16 @@ impl<'a> Looking<'a> {
     /// Lets the cluster count, then asks for the places.
     fn count_and_show(&mut self, mut run: Run<'_>) -> Result<Vec<Match>, StoreError> {
         let queries: Vec<Named<'_>> = self.applying().into_iter().filter_map(one_query).collect();
+        let before = self.view.requests();
         let counts = self.view.counts(&queries)?;
+        let counted_in = self.view.requests() - before;
         let has_hits = |(id, _): &&Named<'_>| counts.hits.get(*id).is_some_and(|n| *n > 0);
         let hit: Vec<Named<'_>> = queries.iter().filter(has_hits).copied().collect();
         for event in self.view.places(&hit, MAX_EVIDENCE)? {
             run.event(&event);
         }
+        let shown_in = self.view.requests() - before - counted_in;
+        self.splits += counted_in.saturating_sub(1) + shown_in.saturating_sub(1);
         for (id, why) in counts.refused {
             self.problems
                 .push(format!("the cluster cannot answer fingerprint {id}: {why}"));
@@ -300,97 +322,4 @@ pub(super) fn one_query(fingerprint: &Fingerprint) -> Option<Named<'_>> {
         Condition::Query(query) if fingerprint.none.is_empty() => Some((&fingerprint.id, query)),
         _ => None,
     }
-}
-
-/// What is doubtful about one fingerprint on one cluster.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Doubt {
-    /// Its id, or the file that cannot be read.
-    pub fingerprint: String,
-    /// True when the cluster cannot answer it; else it may answer something else than is meant.
-    pub fatal: bool,
-    /// What is doubtful, in one sentence.
-    pub message: String,
-}
-
-/// Which fingerprints use fields or forms that the cluster cannot answer, or answers otherwise than
-/// they seem to mean.
-pub fn check(
-    store: &ElasticStore,
-    schema: &Schema,
-    set: &FingerprintSet,
-) -> Result<Vec<Doubt>, StoreError> {
-    let mut doubts: Vec<Doubt> = unreadable(set);
-    for fingerprint in &set.fingerprints {
-        let fields: BTreeSet<String> = fingerprint.queries().flat_map(fields_of).collect();
-        doubts.extend(fields.iter().filter_map(|field| {
-            let message = odd_field(schema, field)?;
-            Some(Doubt {
-                fingerprint: fingerprint.id.clone(),
-                fatal: schema.kind(field) == FieldKind::Unmapped,
-                message,
-            })
-        }));
-    }
-    let names: Vec<(String, &Query)> = set
-        .fingerprints
-        .iter()
-        .flat_map(|f| {
-            let queries = f.queries().enumerate();
-            queries.map(|(n, query)| (format!("{}#{n}", f.id), query))
-        })
-        .collect();
-    let named: Vec<Named<'_>> = names.iter().map(|(n, q)| (n.as_str(), *q)).collect();
-    // A build that does not exist: the cluster reads the queries and has nothing to do.
-    let nothing = Build::new("whorl-store-check");
-    for (name, why) in store.view(&nothing).counts(&named)?.refused {
-        let id = name.rsplit_once('#').map_or(name.as_str(), |(id, _)| id);
-        doubts.push(Doubt {
-            fingerprint: id.to_owned(),
-            fatal: true,
-            message: why,
-        });
-    }
-    doubts.sort_by(|a, b| (&a.fingerprint, &a.message).cmp(&(&b.fingerprint, &b.message)));
-    doubts.dedup();
-    Ok(doubts)
-}
-
-fn unreadable(set: &FingerprintSet) -> Vec<Doubt> {
-    let errors = set.diagnostics.iter();
-    errors
-        .filter(|d| d.severity == Severity::Error)
-        .map(|d| Doubt {
-            fingerprint: format!("{}:{}:{}", d.file, d.line, d.column),
-            fatal: true,
-            message: d.message.clone(),
-        })
-        .collect()
-}
-
-/// What is odd about a field for a fingerprint that uses it.
-fn odd_field(schema: &Schema, field: &str) -> Option<String> {
-    match (field, schema.kind(field)) {
-        (_, FieldKind::Unmapped) => Some(format!("no index has the field {field}")),
-        ("message", FieldKind::Text) => None,
-        ("message", kind) => Some(format!("message is not analysed text but {kind:?}")),
-        (_, FieldKind::Text) => Some(format!(
-            "{field} is analysed text: values are compared word by word; give the layout an exact \
-             name for it, such as {field}.keyword"
-        )),
-        _ => None,
-    }
-}
-
-/// The fields that a query names, and the default field.
-fn fields_of(query: &Query) -> BTreeSet<String> {
-    let mut found = BTreeSet::from(["message".to_owned()]);
-    // What was read once is read again.
-    let _ = rename_fields(query.source(), |name| {
-        found.insert(name.to_owned());
-        None
-    });
-    // These are words of the language and no fields.
-    found.retain(|name| name != "_exists_" && name != "*");
-    found
 }

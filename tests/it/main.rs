@@ -8,6 +8,7 @@
 )]
 
 mod architecture;
+mod away;
 mod classify;
 mod demo;
 mod elastic;
@@ -15,6 +16,7 @@ mod fingerprint;
 mod foreign;
 mod intake;
 mod lint;
+mod notes;
 mod own_truth;
 mod pattern;
 mod proxy;

@@ -246,9 +246,13 @@ impl Change {
             return Err(Refusal::outdated("the change is abandoned"));
         }
         let current = self.current.to_string();
-        let other = wanted.patchset.as_ref().is_some_and(|one| *one != current);
-        let sha = wanted.commit.as_deref().filter(|name| is_sha(name));
-        if other || sha.is_some_and(|sha| sha != self.commit) {
+        let other = match (&wanted.patchset, wanted.commit.as_deref()) {
+            (Some(patchset), _) => *patchset != current,
+            // A build's commit can be a merge that the CI made: it only counts for want of better.
+            (None, Some(commit)) => is_sha(commit) && commit != self.commit,
+            (None, None) => false,
+        };
+        if other {
             return Err(Refusal::outdated(format!(
                 "patchset {current} is the newest"
             )));

@@ -23,7 +23,7 @@ const PERSON: Duration = Duration::from_secs(60);
 const LONGEST_WISH: Duration = Duration::from_secs(24 * 3600);
 
 /// How many time-outs of a request all requests for a note may take together.
-const ALL_REQUESTS: u32 = 12;
+const ALL_REQUESTS: u32 = 10;
 
 /// Why a review target cannot be set up.
 #[derive(Debug, thiserror::Error)]

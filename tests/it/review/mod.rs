@@ -10,7 +10,7 @@ mod lab;
 use serde_json::json;
 use std::time::Duration;
 use whorl::note::{Refusal, Said, Target, Then};
-use whorl::state::{Note, NoteState};
+use whorl::state::{Manner, Note, NoteState};
 
 /// How long one request may take in these tests: a hanging server is to be given up.
 const TIMEOUT: Duration = Duration::from_millis(400);
@@ -32,7 +32,8 @@ fn note(project: &str, change: &str, patchset: &str, generation: u64) -> Note {
     let now = jiff::Timestamp::now();
     Note {
         id: 1,
-        build: "u1".into(),
+        build: Some("u1".into()),
+        manner: Manner::Follow,
         target: "review".into(),
         topic,
         generation,
@@ -58,7 +59,6 @@ fn note(project: &str, change: &str, patchset: &str, generation: u64) -> Note {
         next_try: now,
         delivered_at: None,
         error: None,
-        taken: Vec::new(),
     }
 }
 

@@ -14,9 +14,9 @@ use whorl::note::{Target, Then};
 use whorl::state::Note;
 
 /// Written to by the test that stops the server.
-static SERVER: RwLock<()> = RwLock::const_new(());
+pub(super) static SERVER: RwLock<()> = RwLock::const_new(());
 
-fn server() -> Option<Url> {
+pub(super) fn server() -> Option<Url> {
     let Ok(url) = std::env::var("WHORL_GERRIT") else {
         crate::skip("WHORL_GERRIT names no Gerrit (tests/real/run gerrit starts one)");
         return None;
@@ -24,7 +24,7 @@ fn server() -> Option<Url> {
     Some(url.parse().unwrap())
 }
 
-fn settings(url: &Url) -> GerritSettings {
+pub(super) fn settings(url: &Url) -> GerritSettings {
     GerritSettings {
         url: url.clone(),
         user: "whorl".into(),
@@ -45,17 +45,17 @@ fn target(url: &Url) -> Gerrit {
 }
 
 /// A change in a project of its own.
-struct Change {
+pub(super) struct Change {
     server: Url,
-    project: String,
-    number: String,
+    pub(super) project: String,
+    pub(super) number: String,
     id: String,
     folder: tempfile::TempDir,
 }
 
 impl Change {
     /// A new project with one change that was pushed over HTTP.
-    async fn push(server: &Url) -> Self {
+    pub(super) async fn push(server: &Url) -> Self {
         let now = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap();
@@ -91,7 +91,7 @@ impl Change {
     }
 
     /// Pushes a patchset.
-    fn patchset(&self, text: &str) {
+    pub(super) fn patchset(&self, text: &str) {
         std::fs::write(self.folder.path().join("file"), text).unwrap();
         self.git(&["add", "file"]);
         let message = format!("Change it\n\nChange-Id: {}", self.id);
@@ -142,7 +142,7 @@ impl Change {
     }
 
     /// What whorl said here, oldest first.
-    async fn messages(&self) -> Vec<Value> {
+    pub(super) async fn messages(&self) -> Vec<Value> {
         let path = format!("changes/{}/messages", self.number);
         let all = self.ask("admin", "GET", &path, &json!(null)).await;
         let ours = |one: &Value| one["author"]["name"] == "whorl";
@@ -150,7 +150,7 @@ impl Change {
         all.filter(|one| ours(one)).cloned().collect()
     }
 
-    async fn vote(&self) -> Value {
+    pub(super) async fn vote(&self) -> Value {
         let path = format!("changes/{}/detail", self.number);
         let detail = self.ask("admin", "GET", &path, &json!(null)).await;
         let all = detail["labels"]["Verified"]["all"].as_array();

@@ -25,7 +25,7 @@ fn by_token(url: &Url) -> GitHub {
     GitHub::new(settings(url, GitHubAuth::Token(TOKEN.into()))).unwrap()
 }
 
-fn by_app(url: &Url) -> GitHub {
+pub(super) fn by_app(url: &Url) -> GitHub {
     let app = App::new(APP.to_string(), KEY, None).unwrap();
     GitHub::new(settings(url, GitHubAuth::App(Box::new(app)))).unwrap()
 }

@@ -6,6 +6,7 @@ mod github;
 mod gitlab;
 mod hub;
 mod lab;
+mod road;
 
 use serde_json::json;
 use std::time::Duration;

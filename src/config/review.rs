@@ -321,4 +321,18 @@ mod tests {
         }
         assert!(read("gitlab: {token: a, colour: red}").is_err());
     }
+
+    #[test]
+    fn what_the_pages_show_is_accepted() {
+        let pages = [
+            include_str!("../../docs/targets/gerrit.md"),
+            include_str!("../../docs/targets/github.md"),
+            include_str!("../../docs/targets/gitlab.md"),
+        ];
+        for page in pages {
+            let (_, rest) = page.split_once("```yaml\n").unwrap();
+            let (yaml, _) = rest.split_once("```").unwrap();
+            read(yaml).unwrap();
+        }
+    }
 }

@@ -110,7 +110,7 @@ impl Service {
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(away)? {
             if body.len() + chunk.len() > LARGEST {
-                return Err(Refusal::rest("answered more than 16 MiB", None));
+                return Err(Refusal::park("answered more than 16 MiB"));
             }
             body.extend_from_slice(&chunk);
         }
@@ -133,15 +133,11 @@ impl Answer {
         serde_json::from_slice(text).map_err(|_| self.not_understood("not JSON, or not all of it"))
     }
 
-    /// It cannot be what was asked for: something else answered, or the connection broke.
+    /// It cannot be what was asked for: something else answered, or the connection broke. Only this
+    /// note waits, for it may be the only one that meets this.
     pub(super) fn not_understood(&self, why: &str) -> Refusal {
-        Refusal::rest(
-            format!(
-                "answered {} with something else: {why}",
-                self.status.as_u16()
-            ),
-            None,
-        )
+        let status = self.status.as_u16();
+        Refusal::again(format!("answered {status} with something else: {why}"))
     }
 
     /// What follows from an answer that is not what was hoped for.
@@ -159,11 +155,12 @@ impl Answer {
                 format!("does not take the credentials: {error}"),
                 Some(PERSON),
             ),
-            408 | 409 | 412 | 423 | 425 => Refusal {
+            429 | 502..=504 => Refusal::rest(error, self.wish()),
+            // It may be this note that the service stumbles over: the others are tried.
+            408 | 409 | 412 | 423 | 425 | 500..=599 => Refusal {
                 error,
                 then: Then::Again(self.wish()),
             },
-            429 | 500..=599 => Refusal::rest(error, self.wish()),
             _ => Refusal::park(error),
         }
     }
@@ -243,10 +240,10 @@ pub(super) async fn in_time(
 ) -> Result<Said, Refusal> {
     let all = timeout.saturating_mul(ALL_REQUESTS);
     let told = tokio::time::timeout(all, told).await;
-    told.unwrap_or_else(|_| Err(Refusal::rest(format!("took longer than {all:?}"), None)))
+    told.unwrap_or_else(|_| Err(Refusal::again(format!("took longer than {all:?}"))))
 }
 
-/// The service is away, or its answer did not come whole.
+/// The service is away, or it is there and its answer did not come, or not whole.
 fn away(error: reqwest::Error) -> Refusal {
     let error = error.without_url();
     let mut text = error.to_string();
@@ -255,5 +252,9 @@ fn away(error: reqwest::Error) -> Refusal {
         let _ = write!(text, ": {one}");
         cause = one.source();
     }
-    Refusal::rest(text.chars().take(2 * QUOTED).collect::<String>(), None)
+    let text: String = text.chars().take(2 * QUOTED).collect();
+    if error.is_connect() {
+        return Refusal::rest(text, None);
+    }
+    Refusal::again(text)
 }

@@ -278,33 +278,38 @@ async fn broken_answers_are_refusals_with_clear_words_and_no_secrets() {
     let html = "<html><body>Sign in</body></html>";
     let elsewhere = "<http://127.0.0.1:1/x?page=2>; rel=\"next\"";
     let cases: Vec<(&str, Reply, Then)> = vec![
-        ("GET", Reply::text(200, "text/html", html), Then::Rest(None)),
+        (
+            "GET",
+            Reply::text(200, "text/html", html),
+            Then::Again(None),
+        ),
         (
             "GET",
             Reply::text(200, "application/json", "[1, 2"),
-            Then::Rest(None),
+            Then::Again(None),
         ),
         (
             "GET",
             Reply::text(200, "application/json", "7"),
-            Then::Rest(None),
+            Then::Again(None),
         ),
         ("GET", Reply::text(502, "text/html", html), Then::Rest(None)),
         (
             "comments",
             Reply::text(200, "x", "y".repeat(17 << 20)),
-            Then::Rest(None),
+            Then::Park,
         ),
         (
             "comments",
             Reply::json(200, &json!([])).with("Link", elsewhere),
-            Then::Rest(None),
+            Then::Again(None),
         ),
         (
             "GET",
             Reply::text(301, "x", "").with("Location", "http://127.0.0.1:1/"),
             Then::Park,
         ),
+        ("GET", message(500, "oops"), Then::Again(None)),
         ("POST", message(422, "Validation Failed"), Then::Park),
         ("POST", message(410, "Issues are disabled"), Then::Park),
         (

@@ -114,17 +114,21 @@ async fn refusals_say_what_follows_and_no_secrets() {
             message(429, "Retry later").with("Retry-After", "9"),
             Then::Rest(Some(Duration::from_secs(9))),
         ),
-        ("GET", Reply::text(200, "text/html", html), Then::Rest(None)),
+        (
+            "GET",
+            Reply::text(200, "text/html", html),
+            Then::Again(None),
+        ),
         ("GET", Reply::text(503, "text/html", html), Then::Rest(None)),
         (
             "notes",
             Reply::text(200, "x", "y".repeat(17 << 20)),
-            Then::Rest(None),
+            Then::Park,
         ),
         (
             "notes",
             Reply::json(200, &json!({"a": 1})),
-            Then::Rest(None),
+            Then::Again(None),
         ),
         (
             "GET",
@@ -132,6 +136,7 @@ async fn refusals_say_what_follows_and_no_secrets() {
             Then::Park,
         ),
         ("POST", message(403, "403 Forbidden"), Then::Park),
+        ("GET", message(500, "oops"), Then::Again(None)),
         ("POST", message(422, "no"), Then::Park),
         ("POST", message(409, "busy"), Then::Again(None)),
     ];

@@ -7,6 +7,7 @@
 
 pub mod chat;
 mod outbox;
+pub mod review;
 mod speak;
 mod target;
 pub mod webhook;

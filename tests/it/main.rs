@@ -24,6 +24,7 @@ mod pattern;
 mod proxy;
 mod query;
 mod report;
+mod review;
 mod serve;
 mod service;
 mod source;

@@ -137,6 +137,10 @@ pub trait Engine: Looker {
     fn reload(&self);
     /// What should be said about an outcome.
     fn notes(&self, build: &Build, outcome: &Outcome, around: &Surroundings) -> Vec<NewNote>;
+    /// What should be said of notes on older patchsets of a change (target and topic).
+    fn outdated(&self, _older: &[(String, String)]) -> Vec<NewNote> {
+        Vec::new()
+    }
     /// The builds whose logs have become complete elsewhere, or for which it is too late: they should
     /// be looked at. Called again and again.
     fn settled(&self, _now: Timestamp) -> Vec<String> {

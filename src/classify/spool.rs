@@ -55,6 +55,11 @@ impl Spool {
         NamedTempFile::new_in(&self.incoming)
     }
 
+    /// A folder for logs that are being received; it is gone when it is dropped.
+    pub fn receive_folder(&self) -> io::Result<tempfile::TempDir> {
+        tempfile::TempDir::new_in(&self.incoming)
+    }
+
     /// Moves a received log to its place. False when the same bytes were there already.
     ///
     /// `path` must have gone through [`crate::intake::clean_name`], `uuid` through

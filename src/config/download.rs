@@ -43,6 +43,8 @@ pub struct Download {
     pub redirects: usize,
     /// PEM file of the authorities to trust beside the public ones.
     pub ca_file: Option<PathBuf>,
+    /// How long after it was announced a build waits for logs that cannot be had yet.
+    pub deadline: Period,
 }
 
 impl Default for Download {
@@ -72,6 +74,7 @@ impl Default for Download {
             max_wait: Period::seconds(120),
             redirects: 5,
             ca_file: None,
+            deadline: Period::seconds(1200),
         }
     }
 }

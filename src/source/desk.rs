@@ -94,6 +94,8 @@ pub type Outdated = dyn Fn(&[(String, String)]) -> Vec<NewNote> + Send + Sync;
 /// Takes what sources hear.
 pub struct Desk {
     state: Arc<State>,
+    /// False where somebody else brings the logs to where they are looked for.
+    fetches: bool,
     outdated: Box<Outdated>,
     /// Something is to be fetched.
     fetch: Notify,
@@ -110,16 +112,18 @@ impl fmt::Debug for Desk {
 }
 
 impl Desk {
-    /// Keeps what is heard in `state`. `complete` is told of builds that are to be looked at, and
+    /// Keeps what is heard in `state`; `fetches` says whether logs are fetched. `complete` is told of builds that are to be looked at, and
     /// `outdated` words what is said of older patchsets. What people say comes out of the receiver.
     pub fn new(
         state: Arc<State>,
+        fetches: bool,
         complete: Box<dyn Fn(&str) + Send + Sync>,
         outdated: Box<Outdated>,
     ) -> (Self, mpsc::Receiver<Said>) {
         let (said, hear) = mpsc::channel(COMMENTS);
         let desk = Self {
             state,
+            fetches,
             outdated,
             fetch: Notify::new(),
             complete,
@@ -141,7 +145,8 @@ impl Desk {
         let work = move || {
             let mut news = Vec::with_capacity(builds.len());
             for one in builds {
-                let logs = one.logs.map(|logs| serde_json::to_string(&logs));
+                let logs = one.logs.filter(|_| desk.fetches);
+                let logs = logs.map(|logs| serde_json::to_string(&logs));
                 news.push((one.build, logs.transpose()?));
             }
             let mark = mark.as_deref().map(|mark| (name.as_str(), mark));

@@ -91,9 +91,11 @@ pub(super) async fn status(State(app): State<Arc<App>>) -> Result<Json<Value>, A
     let now = app.now();
     let work = |app: &App| {
         let reports = app.state.reports(1).map_err(ApiError::internal)?;
-        Ok((reports.into_iter().next(), super::health::reasons(app)))
+        let (_, fetches) = app.state.waiting_fetches().map_err(ApiError::internal)?;
+        let report = reports.into_iter().next();
+        Ok((report, super::health::reasons(app), fetches))
     };
-    let (report, reasons) = blocking(&app, work).await?;
+    let (report, reasons, waiting_for_logs) = blocking(&app, work).await?;
     let rules = app.engine.rules();
     let (waiting, running) = app.pipeline.counts();
     let again = app.progress.get();
@@ -110,6 +112,8 @@ pub(super) async fn status(State(app): State<Arc<App>>) -> Result<Json<Value>, A
             "version": rules.version, "count": rules.fingerprints.len(), "broken": rules.broken,
         },
         "cluster": app.engine.cluster(),
+        "sources": app.desk.statuses(),
+        "logs_to_fetch": waiting_for_logs,
         "report": report.map(|r| json!({ "id": r.id, "at": r.at, "summary": r.summary, "stale": stale })),
     })))
 }

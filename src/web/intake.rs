@@ -7,6 +7,7 @@ use super::{App, blocking};
 use crate::classify::pipeline::Refused;
 use crate::event::Build;
 use crate::intake::clean_name;
+use crate::source::{Announced, Logs};
 use crate::state::Job;
 use axum::Json;
 use axum::body::{Body, Bytes, HttpBody};
@@ -198,6 +199,61 @@ pub(super) async fn complete(
     };
     let answer = json!({ "uuid": uuid, "status": "accepted" });
     blocking(&app, move |app| accept(app, &uuid, &said)).await?;
+    Ok((StatusCode::ACCEPTED, Json(answer)))
+}
+
+/// The body of `POST …/fetch`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Fetching {
+    /// Where the logs are: a folder with a manifest or an index page, or one file.
+    url: String,
+    /// The name of the one file; without it, `url` is a folder.
+    name: Option<String>,
+    result: Option<String>,
+    finished: Option<Timestamp>,
+}
+
+/// `POST /api/v1/builds/{uuid}/fetch`: the build has ended, and its logs are to be fetched.
+pub(super) async fn fetch(
+    State(app): State<Arc<App>>,
+    Path(uuid): Path<String>,
+    body: Body,
+) -> Answer {
+    Build::check_uuid(&uuid).map_err(ApiError::bad)?;
+    let said: Fetching = read_json(&small(&app, body).await?)?;
+    let known = uuid.clone();
+    let known = blocking(&app, move |app| {
+        app.state.job(&known).map_err(ApiError::internal)
+    });
+    let known = known.await?.and_then(|job| job.build.result);
+    if said.result.is_none() && known.is_none() {
+        let message = "say how the build ended: \"result\": \"SUCCESS\", \"FAILURE\", …";
+        return Err(ApiError::bad(message));
+    }
+    if let Some(name) = &said.name {
+        clean_name(name).map_err(|e| ApiError::bad(format!("name {name:?}: {e}")))?;
+    }
+    let logs = match said.name {
+        None => Logs::Root { url: said.url },
+        Some(name) => Logs::File {
+            url: said.url,
+            name,
+            account: None,
+        },
+    };
+    let build = Build {
+        result: said.result,
+        finished: said.finished,
+        ..Build::new(&uuid)
+    };
+    let announced = Announced {
+        build,
+        logs: Some(logs),
+    };
+    let taken = app.desk.announce("api", vec![announced], None).await;
+    taken.map_err(ApiError::internal)?;
+    let answer = json!({ "uuid": uuid, "status": "accepted" });
     Ok((StatusCode::ACCEPTED, Json(answer)))
 }
 

@@ -471,18 +471,30 @@ impl Looker for Local {
             Ok(found) => found,
             Err(error) => return Outcome::error(error, &rules.version),
         };
-        let problems: Vec<String> = found
+        let mut problems: Vec<String> = found
             .summary
             .all_problems()
             .map(ToString::to_string)
             .collect();
+        match self.state.fetch_problems(&build.uuid) {
+            Ok(missing) => problems.extend(missing),
+            Err(error) => return Outcome::error(error, &rules.version),
+        }
         Outcome {
-            verdict: found.verdict,
+            verdict: incomplete(found.verdict, &problems),
             matches: found.matches,
             detail: (!problems.is_empty()).then(|| problems.join("; ")),
             rules: rules.version.clone(),
             events: found.summary.files.iter().map(|(_, s)| s.events).sum(),
         }
+    }
+}
+
+/// What is missing of a log leaves the build `partial-log`.
+fn incomplete(verdict: Verdict, problems: &[String]) -> Verdict {
+    match verdict {
+        Verdict::Matched | Verdict::Unmatched if !problems.is_empty() => Verdict::PartialLog,
+        other => other,
     }
 }
 
@@ -498,6 +510,10 @@ impl Engine for Local {
     fn notes(&self, build: &Build, outcome: &Outcome, around: &Surroundings) -> Vec<NewNote> {
         self.speaker
             .notes(build, outcome.verdict, &outcome.matches, around)
+    }
+
+    fn outdated(&self, older: &[(String, String)]) -> Vec<NewNote> {
+        self.speaker.outdated(older)
     }
 
     fn settled(&self, now: Timestamp) -> Vec<String> {

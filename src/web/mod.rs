@@ -5,6 +5,7 @@
 //! blocking threads.
 
 mod api;
+mod arrivals;
 mod elsewhere;
 mod error;
 mod guard;
@@ -19,6 +20,7 @@ mod remote;
 mod reports;
 mod search;
 mod service;
+mod sources;
 mod tell;
 mod view;
 
@@ -31,6 +33,7 @@ use crate::classify::pipeline::Pipeline;
 use crate::classify::reclassify::Progress;
 use crate::classify::spool::Spool;
 use crate::config::Config;
+use crate::source::Desk;
 use crate::state::State;
 use axum::Router;
 use axum::routing::{get, post, put};
@@ -59,6 +62,7 @@ pub(crate) struct App {
     state: Arc<State>,
     engine: Arc<dyn Engine>,
     pipeline: Arc<Pipeline>,
+    desk: Arc<Desk>,
     progress: Arc<Progress>,
     spool: Spool,
     meter: Arc<Meter>,
@@ -146,6 +150,7 @@ fn router(app: Arc<App>) -> Router {
             put(intake::put_log).get(logs::raw),
         )
         .route("/api/v1/builds/{uuid}/complete", post(intake::complete))
+        .route("/api/v1/builds/{uuid}/fetch", post(intake::fetch))
         .route("/api/v1/status", get(api::status))
         .route("/api/v1/fingerprints", get(api::fingerprints))
         .route("/api/v1/search", get(search::api))

@@ -1,6 +1,8 @@
 //! The running service: opening, background tasks, stopping.
 
+use super::arrivals::{Arrivals, ArrivalsError};
 use super::patient::Patient;
+use super::sources;
 use super::tell::{self, TargetError};
 use super::{App, elsewhere, held, reports, router};
 use crate::classify::engine::Engine;
@@ -12,6 +14,7 @@ use crate::classify::spool::Spool;
 use crate::config::Config;
 use crate::note::{Bell, Outbox};
 use crate::report::Schedule;
+use crate::source::{Desk, Said, Source};
 use crate::state::{FolderLock, Role, State, StateError};
 use jiff::{SignedDuration, Timestamp};
 use metrics_exporter_prometheus::PrometheusBuilder;
@@ -19,6 +22,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -58,6 +62,12 @@ pub enum ServiceError {
     /// A target of notes.
     #[error(transparent)]
     Target(#[from] TargetError),
+    /// Logs cannot be fetched.
+    #[error(transparent)]
+    Arrivals(#[from] ArrivalsError),
+    /// A source cannot be set up.
+    #[error("sources: {0}")]
+    Source(String),
 }
 
 fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> ServiceError {
@@ -75,6 +85,9 @@ pub struct Service {
     listener: TcpListener,
     stop: CancellationToken,
     bell: Bell,
+    sources: Vec<Arc<dyn Source>>,
+    arrivals: Arrivals,
+    _said: mpsc::Receiver<Said>,
     _lock: FolderLock,
 }
 
@@ -124,11 +137,21 @@ impl Service {
             config.intake.queue,
             config.intake.workers,
         ));
+        let (nudged, words) = (pipeline.clone(), engine.clone());
+        let (desk, said) = Desk::new(
+            state.clone(),
+            config.store.elsewhere().is_none(),
+            Box::new(move |uuid| nudged.nudge(uuid)),
+            Box::new(move |older| words.outdated(older)),
+        );
+        let sources = sources::all(&config)?;
+        let arrivals = Arrivals::new(&config, &sources)?;
         let cluster_meter = engine.cluster().map(|_| ClusterMeter::new(&recorder));
         let app = Arc::new(App {
             state,
             engine,
             pipeline,
+            desk: Arc::new(desk),
             progress: Arc::default(),
             spool,
             meter,
@@ -144,6 +167,9 @@ impl Service {
             listener,
             stop: CancellationToken::new(),
             bell,
+            sources,
+            arrivals,
+            _said: said,
             _lock: lock,
         })
     }
@@ -195,6 +221,13 @@ impl Service {
             "notes",
             outbox.run(app.state.clone(), stop.clone()),
         );
+        let arriving = self.arrivals.run(app.clone(), stop.clone());
+        background(&tasks, app, "log downloads", arriving);
+        for source in self.sources {
+            let (desk, stop) = (app.desk.clone(), stop.clone());
+            let hearing = async move { source.run(desk, stop).await };
+            background(&tasks, app, "source", hearing);
+        }
         let drain = self.app.config.drain.0;
         let stopping = self.stop.clone().cancelled_owned();
         // Twice, so that a handler that waits for a body answers before the connection is cut.

@@ -123,14 +123,7 @@ impl Downloader {
         let mut found = Found::new(bounds.files);
         let mut next: Option<(&'static str, String)> = None;
         for _ in 0..bounds.pages {
-            let mut url = bucket.clone();
-            let mut query = url.query_pairs_mut();
-            query.clear().append_pair("list-type", "2");
-            query.append_pair("prefix", prefix);
-            if let Some((name, value)) = &next {
-                query.append_pair(name, value);
-            }
-            drop(query);
+            let url = page_of(bucket, prefix, next.as_ref());
             let text = self.text(&request.of(url), bounds).await?;
             if !text.whole {
                 found.leave(large(prefix, bounds));
@@ -246,4 +239,18 @@ fn sort(
             folders.push_back((name, url));
         }
     }
+}
+
+/// The address of one page of a bucket's listing.
+fn page_of(bucket: &Url, prefix: &str, next: Option<&(&'static str, String)>) -> Url {
+    let mut url = bucket.clone();
+    {
+        let mut query = url.query_pairs_mut();
+        query.clear().append_pair("list-type", "2");
+        query.append_pair("prefix", prefix);
+        if let Some((name, value)) = next {
+            query.append_pair(name, value);
+        }
+    }
+    url
 }

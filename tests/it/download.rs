@@ -4,7 +4,7 @@ mod limits;
 mod listing;
 mod places;
 mod resume;
-mod server;
+pub(crate) mod server;
 
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use server::{Server, head, ok, reply};

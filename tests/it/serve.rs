@@ -1,5 +1,6 @@
 //! `whorl serve` as an operator runs it: the real program, a configuration file, signals, HTTP.
 
+mod arrivals;
 mod bad_input;
 mod cluster;
 mod index;

@@ -8,31 +8,31 @@ use url::Url;
 
 /// A request as it came.
 #[derive(Debug, Clone)]
-pub(super) struct Asked {
-    pub(super) path: String,
-    pub(super) query: String,
+pub(crate) struct Asked {
+    pub(crate) path: String,
+    pub(crate) query: String,
     headers: Vec<(String, String)>,
     /// How many came before.
-    pub(super) number: usize,
+    pub(crate) number: usize,
 }
 
 impl Asked {
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let found = self.headers.iter().find(|(key, _)| key == name);
         found.map(|(_, value)| value.as_str())
     }
 }
 
 /// A server on loopback, one thread for each connection, one request on each.
-pub(super) struct Server {
-    pub(super) address: SocketAddr,
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
     asked: Arc<Mutex<Vec<Asked>>>,
     under_way: Arc<AtomicUsize>,
     most: Arc<AtomicUsize>,
 }
 
 impl Server {
-    pub(super) fn start<F>(answer: F) -> Self
+    pub(crate) fn start<F>(answer: F) -> Self
     where
         F: Fn(&Asked, &mut TcpStream) -> io::Result<()> + Send + Sync + 'static,
     {
@@ -65,26 +65,26 @@ impl Server {
         server
     }
 
-    pub(super) fn url(&self, path: &str) -> Url {
+    pub(crate) fn url(&self, path: &str) -> Url {
         self.at("127.0.0.1", path)
     }
 
     /// By another name.
-    pub(super) fn at(&self, host: &str, path: &str) -> Url {
+    pub(crate) fn at(&self, host: &str, path: &str) -> Url {
         let port = self.address.port();
         Url::parse(&format!("http://{host}:{port}{path}")).unwrap()
     }
 
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.asked.lock().unwrap().len()
     }
 
-    pub(super) fn requests(&self) -> Vec<Asked> {
+    pub(crate) fn requests(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }
 
     /// The most connections at one time.
-    pub(super) fn most(&self) -> usize {
+    pub(crate) fn most(&self) -> usize {
         self.most.load(Ordering::SeqCst)
     }
 }
@@ -119,22 +119,22 @@ fn serve(mut out: TcpStream, answer: &Answer, asked: &Mutex<Vec<Asked>>) -> io::
     out.shutdown(Shutdown::Write)
 }
 
-pub(super) fn head(status: &str, more: &str) -> String {
+pub(crate) fn head(status: &str, more: &str) -> String {
     format!("HTTP/1.1 {status}\r\n{more}Connection: close\r\n\r\n")
 }
 
-pub(super) fn reply(out: &mut TcpStream, status: &str, more: &str, body: &[u8]) -> io::Result<()> {
+pub(crate) fn reply(out: &mut TcpStream, status: &str, more: &str, body: &[u8]) -> io::Result<()> {
     let length = format!("{more}Content-Length: {}\r\n", body.len());
     out.write_all(head(status, &length).as_bytes())?;
     out.write_all(body)
 }
 
-pub(super) fn ok(out: &mut TcpStream, body: &[u8]) -> io::Result<()> {
+pub(crate) fn ok(out: &mut TcpStream, body: &[u8]) -> io::Result<()> {
     reply(out, "200 OK", "", body)
 }
 
 /// Says nothing more until the client is gone.
-pub(super) fn hang(out: &mut TcpStream) -> io::Result<()> {
+pub(crate) fn hang(out: &mut TcpStream) -> io::Result<()> {
     let mut rest = [0; 64];
     while out.read(&mut rest)? > 0 {}
     Ok(())

@@ -4,6 +4,8 @@
 //! Invariants: every sentence stands in `wording.rs`; nothing is said of builds that passed; a note
 //! keeps its number over all tries, so that a receiver can tell a repetition.
 
+pub mod chat;
+pub mod mail;
 mod target;
 pub mod webhook;
 mod wording;

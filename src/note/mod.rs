@@ -6,6 +6,7 @@
 
 pub mod chat;
 pub mod mail;
+pub mod route;
 mod target;
 pub mod webhook;
 mod wording;

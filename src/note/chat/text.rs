@@ -20,14 +20,15 @@ pub enum Piece<'a> {
 /// The text without control characters and those that turn the direction of others; lines stay lines.
 pub fn clean(text: &str) -> String {
     let text = text.replace("\r\n", "\n");
-    let plain = text.trim().chars();
-    plain
+    let plain: String = text
+        .chars()
         .map(|c| match c {
             '\n' => '\n',
             c if is_deceptive(c) => ' ',
             c => c,
         })
-        .collect()
+        .collect();
+    plain.trim().to_owned()
 }
 
 /// The same in one line.

@@ -179,6 +179,7 @@ fn words(data: &Figures, period: Period) -> Words {
         Period::Weekly => ("Weekly", "The week before"),
     };
     let short = match data.rate.of {
+        0 if data.not_looked_at > 0 => "no failed build was looked at whole".to_owned(),
         0 => "no build failed".to_owned(),
         of => format!("{} of {of} failed builds explained", data.rate.explained),
     };
@@ -190,12 +191,12 @@ fn words(data: &Figures, period: Period) -> Words {
     Words {
         subject: format!("whorl, {}: {short}{returned}", word.to_lowercase()),
         period: format!("{word} digest, {}", span(data.until, period)),
-        rate: rate(data.rate),
+        rate: rate(data.rate, data.not_looked_at),
         before: data.before.map(|rate| in_short(before, rate)),
         not_looked_at: not_looked_at(data.not_looked_at),
-        bugs: data.bugs.iter().map(bug_row).collect(),
+        bugs: data.bugs.iter().map(|bug| bug_row(bug, "new")).collect(),
         more_bugs: rest(data.bugs_total, data.bugs.len()),
-        returned: data.returned.iter().map(bug_row).collect(),
+        returned: data.returned.iter().map(|bug| bug_row(bug, "back")).collect(),
         unexplained: data.unexplained.iter().map(build_row).collect(),
         more_unexplained: rest(data.unexplained_total, data.unexplained.len()),
         parked: data.parked.iter().map(parked_row).collect(),
@@ -223,15 +224,17 @@ fn moment(at: Timestamp) -> String {
         .to_string()
 }
 
-fn rate(rate: Rate) -> String {
-    if rate.of == 0 {
-        return "No failed build was looked at.".to_owned();
+fn rate(rate: Rate, not_looked_at: u64) -> String {
+    match (rate.of, not_looked_at) {
+        (0, 0) => return "No build failed.".to_owned(),
+        (0, _) => return "No failed build was looked at whole.".to_owned(),
+        _ => {}
     }
     let between = rate
         .interval
         .map(|(low, high)| format!(" (between {} % and {} %)", percent(low), percent(high)));
     format!(
-        "{} of {} failed builds are explained by known bugs: {} %{}.",
+        "{} of {} failed builds are explained: {} %{}.",
         rate.explained,
         rate.of,
         percent(rate.explained as f64 / rate.of as f64),
@@ -254,21 +257,22 @@ fn percent(share: f64) -> String {
 fn not_looked_at(count: u64) -> Option<String> {
     match count {
         0 => None,
-        1 => Some("1 more could not be looked at whole.".to_owned()),
-        n => Some(format!("{n} more could not be looked at whole.")),
+        1 => Some("Of 1 more the log is missing, or a part of it.".to_owned()),
+        n => Some(format!("Of {n} more the log is missing, or a part of it.")),
     }
 }
 
-fn bug_row(bug: &Bug) -> BugRow {
+/// `first` stands for the trend of a bug that was not there in the period before.
+fn bug_row(bug: &Bug, first: &str) -> BugRow {
     let (name, title) = (one_line(&bug.name), one_line(&bug.title));
     let url = bug
         .url
         .as_deref()
         .filter(|url| is_address(url))
         .map(one_line);
-    let trend = trend(bug);
-    let first = format!("{:>6}  {trend:<6}", bug.builds);
-    let mut lines = hanging(&format!("{name}: {title}"), &first, COLUMNS);
+    let trend = trend(bug, first);
+    let start = format!("{:>6}  {trend:<6}", bug.builds);
+    let mut lines = hanging(&format!("{name}: {title}"), &start, COLUMNS);
     if let Some(url) = url.as_deref().filter(|url| *url != name) {
         lines += &format!("\n{:14}{url}", "");
     }
@@ -282,9 +286,9 @@ fn bug_row(bug: &Bug) -> BugRow {
     }
 }
 
-fn trend(bug: &Bug) -> String {
+fn trend(bug: &Bug, first: &str) -> String {
     match (bug.builds, bug.before) {
-        (_, 0) => "new".to_owned(),
+        (_, 0) => first.to_owned(),
         (now, before) if now > before => format!("+{}", now - before),
         (now, before) if now < before => format!("-{}", before - now),
         _ => "same".to_owned(),

@@ -265,7 +265,9 @@ impl SlackApp {
         for (n, channel) in self.channels.iter().enumerate() {
             let path = format!("{path}.channels[{n}]");
             let id = &channel.channel;
-            let plain = id.chars().all(|c| c.is_ascii_uppercase() || c.is_ascii_digit());
+            let plain = id
+                .chars()
+                .all(|c| c.is_ascii_uppercase() || c.is_ascii_digit());
             if !id.starts_with(['C', 'G', 'D']) || !plain {
                 let message = "give the channel's id (C…, at the end of its details), not its name";
                 return Err(Wrong::new(format!("{path}.channel"), message));
@@ -371,7 +373,8 @@ mod tests {
 
     fn read(text: &str) -> Result<(), String> {
         let chat: Chat = serde_saphyr::from_str(text).map_err(|e| e.to_string())?;
-        chat.check("notes.chat").map_err(|wrong| format!("{}: {}", wrong.path, wrong.message))
+        chat.check("notes.chat")
+            .map_err(|wrong| format!("{}: {}", wrong.path, wrong.message))
     }
 
     const RIGHT: &str = "
@@ -405,21 +408,60 @@ hooks:
     #[test]
     fn what_cannot_be_is_said_with_its_place() {
         for (from, to, wanted) in [
-            ("'#infra:example.org'", "infra", "notes.chat.matrix[0].rooms[0].channel: "),
-            ("token: ${MATRIX}", "user: bot", "notes.chat.matrix[0]: give either token"),
-            ("Europe/Berlin", "Berlin", "notes.chat.matrix[0].rooms[0].time-zone: "),
-            ("'22:00'", "'24:00'", "notes.chat.matrix[0].rooms[0].quiet[1].from: "),
-            ("limit: 5", "limit: 0", "notes.chat.matrix[0].rooms[0].limit: "),
-            ("openstack/*", "open[stack", "notes.chat.matrix[0].rooms[0].projects[0]: "),
-            ("C0123ABCD", "general", "notes.chat.slack[0].channels[0].channel: "),
-            ("https://discord", "ftp://discord", "notes.chat.hooks[0].url: "),
-            ("hears:", "username: Discord Bot\n    hears:", "notes.chat.hooks[0].username: "),
+            (
+                "'#infra:example.org'",
+                "infra",
+                "notes.chat.matrix[0].rooms[0].channel: ",
+            ),
+            (
+                "token: ${MATRIX}",
+                "user: bot",
+                "notes.chat.matrix[0]: give either token",
+            ),
+            (
+                "Europe/Berlin",
+                "Berlin",
+                "notes.chat.matrix[0].rooms[0].time-zone: ",
+            ),
+            (
+                "'22:00'",
+                "'24:00'",
+                "notes.chat.matrix[0].rooms[0].quiet[1].from: ",
+            ),
+            (
+                "limit: 5",
+                "limit: 0",
+                "notes.chat.matrix[0].rooms[0].limit: ",
+            ),
+            (
+                "openstack/*",
+                "open[stack",
+                "notes.chat.matrix[0].rooms[0].projects[0]: ",
+            ),
+            (
+                "C0123ABCD",
+                "general",
+                "notes.chat.slack[0].channels[0].channel: ",
+            ),
+            (
+                "https://discord",
+                "ftp://discord",
+                "notes.chat.hooks[0].url: ",
+            ),
+            (
+                "hears:",
+                "username: Discord Bot\n    hears:",
+                "notes.chat.hooks[0].username: ",
+            ),
         ] {
             assert!(RIGHT.contains(from), "{from}");
             let error = read(&RIGHT.replace(from, to)).unwrap_err();
             assert!(error.starts_with(wanted), "{error}");
         }
-        assert!(read("colour: red").unwrap_err().contains("unknown"), "unknown key");
+        assert!(
+            read("colour: red").unwrap_err().contains("unknown"),
+            "unknown key"
+        );
     }
 
     #[test]
@@ -430,6 +472,9 @@ hooks:
             secret.expand(&|_| Some("s3cret".into())).unwrap();
         }
         let shown = format!("{chat:?}");
-        assert!(!shown.contains("s3cret") && !shown.contains("xoxb-1"), "{shown}");
+        assert!(
+            !shown.contains("s3cret") && !shown.contains("xoxb-1"),
+            "{shown}"
+        );
     }
 }

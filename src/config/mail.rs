@@ -89,7 +89,10 @@ impl Mail {
             return wrong("security", "a password is not sent without TLS");
         }
         if !is_mailbox(&self.from) {
-            return wrong("from", "write whorl@example.org or whorl <whorl@example.org>");
+            return wrong(
+                "from",
+                "write whorl@example.org or whorl <whorl@example.org>",
+            );
         }
         if self.to.is_empty() {
             return wrong("to", "name at least one reader");
@@ -123,7 +126,8 @@ weekly: '0 7 * * 1'
 
     fn read(text: &str) -> Result<(), String> {
         let mail: Mail = serde_saphyr::from_str(text).map_err(|e| e.to_string())?;
-        mail.check("notes.mail").map_err(|wrong| format!("{}: {}", wrong.path, wrong.message))
+        mail.check("notes.mail")
+            .map_err(|wrong| format!("{}: {}", wrong.path, wrong.message))
     }
 
     #[test]

@@ -8,6 +8,7 @@
 )]
 
 mod architecture;
+mod chat;
 mod classify;
 mod demo;
 mod elastic;

@@ -196,7 +196,11 @@ fn words(data: &Figures, period: Period) -> Words {
         not_looked_at: not_looked_at(data.not_looked_at),
         bugs: data.bugs.iter().map(|bug| bug_row(bug, "new")).collect(),
         more_bugs: rest(data.bugs_total, data.bugs.len()),
-        returned: data.returned.iter().map(|bug| bug_row(bug, "back")).collect(),
+        returned: data
+            .returned
+            .iter()
+            .map(|bug| bug_row(bug, "back"))
+            .collect(),
         unexplained: data.unexplained.iter().map(build_row).collect(),
         more_unexplained: rest(data.unexplained_total, data.unexplained.len()),
         parked: data.parked.iter().map(parked_row).collect(),

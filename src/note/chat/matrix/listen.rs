@@ -4,6 +4,7 @@ use super::Matrix;
 use crate::note::chat::Incoming;
 use crate::note::chat::text::one_line;
 use crate::note::{Refusal, Then};
+use jiff::Timestamp;
 use reqwest::Method;
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -87,12 +88,15 @@ impl Matrix {
             ids.push(self.room_id(room, false).await?);
         }
         let filter = filter(&ids, &own, since.is_some());
-        let patience = (self.settings.timeout / 2).min(Duration::from_secs(30));
+        let patience = match since {
+            Some(_) => (self.settings.timeout / 2).min(Duration::from_secs(30)),
+            // The first look never waits. Servers keep the answer to the very same question for minutes,
+            // and the place in it, so it is asked with another number each time.
+            None => Duration::from_millis(1 + Timestamp::now().as_millisecond().unsigned_abs() % 30_000),
+        };
         let patience = patience.as_millis().to_string();
-        let mut query = vec![("filter", filter.as_str())];
-        if let Some(since) = since {
-            query.extend([("since", since), ("timeout", patience.as_str())]);
-        }
+        let mut query = vec![("filter", filter.as_str()), ("timeout", patience.as_str())];
+        query.extend(since.map(|since| ("since", since)));
         let answer = self.ask(Method::GET, &["sync"], &query, None).await?;
         let Some(next) = answer["next_batch"].as_str() else {
             return Err(Refusal::again("the answer has no next_batch"));

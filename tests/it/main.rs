@@ -16,6 +16,7 @@ mod fingerprint;
 mod foreign;
 mod intake;
 mod lint;
+mod mail;
 mod own_truth;
 mod pattern;
 mod proxy;

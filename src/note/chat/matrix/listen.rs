@@ -92,7 +92,9 @@ impl Matrix {
             Some(_) => (self.settings.timeout / 2).min(Duration::from_secs(30)),
             // The first look never waits. Servers keep the answer to the very same question for minutes,
             // and the place in it, so it is asked with another number each time.
-            None => Duration::from_millis(1 + Timestamp::now().as_millisecond().unsigned_abs() % 30_000),
+            None => {
+                Duration::from_millis(1 + Timestamp::now().as_millisecond().unsigned_abs() % 30_000)
+            }
         };
         let patience = patience.as_millis().to_string();
         let mut query = vec![("filter", filter.as_str()), ("timeout", patience.as_str())];

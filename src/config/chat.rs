@@ -399,8 +399,34 @@ hooks:
     hears: {channel: infra, branches: [master]}
 ";
 
+    /// What the pages of the targets show.
+    #[derive(Deserialize)]
+    struct Shown {
+        notes: Notes,
+    }
+
+    #[derive(Deserialize)]
+    struct Notes {
+        chat: Chat,
+    }
+
     #[test]
     fn what_the_pages_show_is_taken() {
+        for page in [
+            include_str!("../../docs/targets/matrix.md"),
+            include_str!("../../docs/targets/slack.md"),
+            include_str!("../../docs/targets/webhooks.md"),
+        ] {
+            let yaml = page.split("```yaml\n").nth(1).unwrap();
+            let yaml = yaml.split("```").next().unwrap();
+            let mut chat = serde_saphyr::from_str::<Shown>(yaml).unwrap().notes.chat;
+            for secret in chat.secrets() {
+                secret
+                    .expand(&|_| Some("https://x.example/".into()))
+                    .unwrap();
+            }
+            chat.check("notes.chat").unwrap();
+        }
         assert_eq!(read(RIGHT), Ok(()));
         assert_eq!(read("{}"), Ok(()));
     }

@@ -132,6 +132,9 @@ weekly: '0 7 * * 1'
 
     #[test]
     fn what_the_page_shows_is_taken() {
+        let page = include_str!("../../docs/targets/mail.md");
+        let yaml = page.split("  mail:\n").nth(1).unwrap();
+        assert_eq!(read(yaml.split("```").next().unwrap()), Ok(()));
         assert_eq!(read(RIGHT), Ok(()));
         let mail: Mail = serde_saphyr::from_str(RIGHT).unwrap();
         assert_eq!(mail.port(), 587);

@@ -5,6 +5,7 @@
 //! blocking threads.
 
 mod api;
+pub mod channels;
 mod elsewhere;
 mod error;
 mod guard;

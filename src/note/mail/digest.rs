@@ -278,7 +278,7 @@ fn bug_row(bug: &Bug, first: &str) -> BugRow {
     let start = format!("{:>6}  {trend:<6}", bug.builds);
     let mut lines = hanging(&format!("{name}: {title}"), &start, COLUMNS);
     if let Some(url) = url.as_deref().filter(|url| *url != name) {
-        lines += &format!("\n{:14}{url}", "");
+        lines = format!("{lines}\n{:14}{url}", "");
     }
     BugRow {
         builds: bug.builds,

@@ -32,8 +32,8 @@ impl User {
             id: String::new(),
         };
         let answer = user.ask("POST", "_matrix/client/v3/login", &body).await;
-        user.token = answer["access_token"].as_str().unwrap().to_owned();
-        user.id = answer["user_id"].as_str().unwrap().to_owned();
+        user.token = answer["access_token"].as_str().unwrap().into();
+        user.id = answer["user_id"].as_str().unwrap().into();
         user
     }
 

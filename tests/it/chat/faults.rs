@@ -1,6 +1,7 @@
 //! Every target behind a network that does what networks do: it ends each try by itself, says why, and
 //! once the network is well the note is there, once where the service allows it.
 
+use super::fake::Reply;
 use super::slack_fake::{CHANNEL, Slack as FakeSlack, TOKEN};
 use super::{hook, matrix_fake, note, say, tried};
 use crate::proxy::{Fault, Proxy};
@@ -139,4 +140,45 @@ async fn nobody_there_rests_the_target() {
         assert_eq!(refusal.then, Then::Rest(None), "{refusal:?}");
         assert!(!refusal.error.contains("secret"), "{refusal:?}");
     }
+}
+
+#[tokio::test]
+async fn matrix_takes_no_broken_answer_for_success() {
+    let (fake, world) = matrix_fake::matrix().await;
+    let target = room(&fake.url);
+    say(&target, &note(1, "in")).await.unwrap();
+    let endless = format!("{{\"event_id\": \"{}\"}}", "x".repeat(5 << 20));
+    let limited = "{\"errcode\": \"M_LIMIT_EXCEEDED\", \"retry_after_ms\": 1500}";
+    let echo = format!(
+        "{{\"errcode\": \"M_NEW\", \"error\": \"{}\u{1b}\"}}",
+        matrix_fake::TOKEN
+    );
+    let wait = Some(Duration::from_millis(1500));
+    for (status, body, then) in [
+        (200, "", Then::Again(None)),
+        (200, "null", Then::Again(None)),
+        (200, "[]", Then::Again(None)),
+        (200, "{\"event_id\": 7}", Then::Again(None)),
+        (200, endless.as_str(), Then::Again(None)),
+        (200, "<html>", Then::Again(None)),
+        (429, limited, Then::Rest(wait)),
+        (413, "{\"errcode\": \"M_TOO_LARGE\"}", Then::Park),
+        (401, "{\"errcode\": \"M_UNKNOWN_TOKEN\"}", Then::Park),
+        (400, echo.as_str(), Then::Park),
+        (502, "<html>bad gateway</html>", Then::Again(None)),
+        (302, "", Then::Park),
+    ] {
+        let away = format!("{}elsewhere", fake.url);
+        fake.tell(Reply::text(status, body).with("location", away));
+        let refusal = say(&target, &note(2, "x")).await.unwrap_err();
+        assert_eq!(refusal.then, then, "{status}: {refusal:?}");
+        let shown = &refusal.error;
+        assert!(
+            !shown.contains("syt_") && !shown.contains('\u{1b}'),
+            "{shown}"
+        );
+        assert!(shown.chars().count() < 400, "{shown}");
+    }
+    assert_eq!(world.lock().unwrap().events.len(), 1);
+    assert!(fake.asked().iter().all(|asked| asked.path != "/elsewhere"));
 }

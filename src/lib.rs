@@ -17,11 +17,15 @@ pub mod store;
 
 pub mod state;
 
+pub mod source;
+
 pub mod classify;
 
 pub mod note;
 
 pub mod report;
+
+pub mod tracker;
 
 pub mod config;
 

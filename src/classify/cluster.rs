@@ -1,23 +1,29 @@
 //! One build whose events are in a cluster: from there to its verdict.
 //!
-//! Most builds are small enough that all of their events come in one answer; our own matcher then
-//! says what it says of a log on disk, in the same words. For a build with more events than one
-//! answer holds, the cluster counts the hits of every fingerprint in one request and shows the
-//! places of those that have some in another. Only what a cluster cannot answer (patterns, and
-//! conditions over several events) needs all events, page by page up to a limit.
+//! A first small request says how many events there are. Those of most builds are few enough to come
+//! in one answer; our own matcher then says what it says of a log on disk, in the same words. For a
+//! larger build the cluster counts the hits of every fingerprint and shows their places, in two
+//! requests at the same time. Only what a cluster cannot answer (patterns, and conditions over
+//! several events) needs all events, page by page up to a limit.
+
+mod check;
+
+pub use check::{Doubt, check};
 
 use super::ready::Conditions;
 use crate::config;
 use crate::event::{Build, Event, Match, Verdict};
-use crate::fingerprint::{Condition, Fingerprint, FingerprintSet, Severity};
+use crate::fingerprint::{Condition, Fingerprint};
 use crate::matcher::{MAX_EVIDENCE, Matcher, Run};
-use crate::query::{FieldKind, Query, Schema, rename_fields};
-use crate::store::elastic::{
-    Auth, BuildView, Connection, ElasticStore, Layout, Named, Options, Page,
-};
+use crate::query::{Query, Schema};
+use crate::store::elastic::{Auth, BuildView, Connection, ElasticStore, Layout, Named, Options};
 use crate::store::{StoreError, keyword_of};
 use jiff::Timestamp;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+
+/// Events up to which a build's are pulled: then this is as fast as counting, and moves less than 5 MB.
+/// `benches/cluster.py` measures both.
+pub const PULLED: u64 = 6_000;
 
 /// How the store is opened that a configuration describes. `schema` is for indexes of our own.
 pub fn options(config: &config::Cluster, schema: Schema) -> Result<Options, StoreError> {
@@ -47,17 +53,21 @@ pub fn options(config: &config::Cluster, schema: Schema) -> Result<Options, Stor
     })
 }
 
-/// Opens the store that a configuration describes, with the kinds that its fields have.
+/// Opens the store that a configuration describes, to read only, with the kinds that its fields have.
 pub fn open(config: &config::Cluster) -> Result<(ElasticStore, Schema), StoreError> {
-    let store = ElasticStore::open(options(config, Schema::default())?)?;
+    let store = ElasticStore::open(Options {
+        read_only: true,
+        ..options(config, Schema::default())?
+    })?;
     let (schema, _) = store.schema()?;
     Ok((store, schema))
 }
 
-/// What the events of a build say of it.
-pub fn build_of(store: &ElasticStore, uuid: &str) -> Result<Build, StoreError> {
-    let event = store.view(&Build::new(uuid)).sample()?;
-    Ok(event.map_or_else(|| Build::new(uuid), |event| described(uuid, &event)))
+/// What the events of a build say of it, and how many they are.
+pub fn build_of(store: &ElasticStore, uuid: &str) -> Result<(Build, u64), StoreError> {
+    let (event, total) = store.view(&Build::new(uuid)).sample()?;
+    let build = event.map_or_else(|| Build::new(uuid), |event| described(uuid, &event));
+    Ok((build, total))
 }
 
 /// The builds that have events since `from`, with what these say of them, ended at their last event.
@@ -89,19 +99,22 @@ fn described(uuid: &str, event: &Event) -> Build {
     build
 }
 
-/// The conditions under which a log is complete, and the query for its last line.
-pub fn conditions(
-    ready: &config::Ready,
-    schema: &Schema,
-) -> Result<(Conditions, Option<Query>), StoreError> {
-    let setup = |key: &str, why: &dyn std::fmt::Display| {
-        StoreError::Setup(format!("store.elasticsearch.ready.{key}: {why}"))
-    };
-    let last_line = ready
+/// The query for a log's last line.
+pub fn last_line(ready: &config::Ready, schema: &Schema) -> Result<Option<Query>, StoreError> {
+    let parsed = ready
         .last_line
         .as_ref()
         .map(|text| Query::parse(text, schema));
-    let last_line = last_line.transpose().map_err(|e| setup("last-line", &e))?;
+    parsed
+        .transpose()
+        .map_err(|e| StoreError::Setup(format!("store.elasticsearch.ready.last-line: {e}")))
+}
+
+/// The conditions under which a log is complete.
+pub fn conditions(ready: &config::Ready) -> Result<Conditions, StoreError> {
+    let setup = |key: &str, why: &dyn std::fmt::Display| {
+        StoreError::Setup(format!("store.elasticsearch.ready.{key}: {why}"))
+    };
     let files = ready.files.iter().map(|of| {
         let glob = globset::Glob::new(&of.jobs).map_err(|e| setup("files", &e))?;
         Ok((glob.compile_matcher(), of.names.clone()))
@@ -109,15 +122,12 @@ pub fn conditions(
     let signed = |period: config::Period| {
         jiff::SignedDuration::try_from(period.0).unwrap_or(jiff::SignedDuration::MAX)
     };
-    Ok((
-        Conditions {
-            last_line: last_line.is_some(),
-            files: files.collect::<Result<_, StoreError>>()?,
-            quiet: signed(ready.quiet),
-            deadline: signed(ready.deadline),
-        },
-        last_line,
-    ))
+    Ok(Conditions {
+        last_line: ready.last_line.is_some(),
+        files: files.collect::<Result<_, StoreError>>()?,
+        quiet: signed(ready.quiet),
+        deadline: signed(ready.deadline),
+    })
 }
 
 fn auth(config: &config::Cluster) -> Auth {
@@ -164,6 +174,10 @@ pub struct Looked {
     pub events: u64,
     /// Requests that it took, repetitions not counted.
     pub requests: u64,
+    /// Among them pages of events after the first.
+    pub extra_pages: u64,
+    /// Among them those that became necessary because one request could not hold all queries.
+    pub splits: u64,
     /// What could not be looked at, one sentence each.
     pub problems: Vec<String>,
 }
@@ -184,6 +198,17 @@ impl Looked {
     }
 }
 
+/// How many events of one build are moved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// A build of up to so many is pulled; of a larger one the cluster counts.
+    pub pulled: u64,
+    /// At most so many are pulled where a cluster cannot count.
+    pub most: u64,
+    /// How many there are, when that is known; else it is asked.
+    pub known: Option<u64>,
+}
+
 /// Looks for all fingerprints in one build. At most `max_events` events are pulled where events must
 /// be pulled.
 pub fn look(
@@ -193,21 +218,41 @@ pub fn look(
     now: Timestamp,
     max_events: u64,
 ) -> Result<Looked, StoreError> {
+    let bounds = Bounds {
+        pulled: PULLED,
+        most: max_events,
+        known: None,
+    };
+    look_within(store, matcher, build, now, bounds)
+}
+
+/// As [`look`], with bounds of the caller's own.
+pub fn look_within(
+    store: &ElasticStore,
+    matcher: &Matcher,
+    build: &Build,
+    now: Timestamp,
+    bounds: Bounds,
+) -> Result<Looked, StoreError> {
     let mut looking = Looking {
         view: store.view(build),
         matcher,
         build,
         now,
         problems: Vec::new(),
+        extra_pages: 0,
+        splits: 0,
     };
     let run = matcher.start(build, now);
     let looked_for = run.applicable();
-    let (matches, events) = looking.go(run, max_events)?;
+    let (matches, events) = looking.go(run, bounds)?;
     Ok(Looked {
         matches,
         looked_for,
         events,
         requests: looking.view.requests(),
+        extra_pages: looking.extra_pages,
+        splits: looking.splits,
         problems: looking.problems,
     })
 }
@@ -218,23 +263,31 @@ struct Looking<'a> {
     build: &'a Build,
     now: Timestamp,
     problems: Vec<String>,
+    extra_pages: u64,
+    splits: u64,
 }
 
 impl<'a> Looking<'a> {
-    fn go(&mut self, run: Run<'_>, max_events: u64) -> Result<(Vec<Match>, u64), StoreError> {
-        let first = self.view.page(None)?;
-        let total = first.total;
-        if total <= first.events.len() as u64 {
-            return Ok((self.pull(run, first)?, total));
+    fn go(&mut self, run: Run<'_>, bounds: Bounds) -> Result<(Vec<Match>, u64), StoreError> {
+        let total = match bounds.known {
+            Some(known) => known,
+            None => self.view.size()?,
+        };
+        if total == 0 {
+            return Ok((Vec::new(), 0));
+        }
+        if total <= bounds.pulled {
+            return self.pull(run, total);
         }
         let complex = self.applying().into_iter().any(|f| one_query(f).is_none());
-        if complex && total <= max_events {
-            return Ok((self.pull(run, first)?, total));
+        if complex && total <= bounds.most {
+            return self.pull(run, total);
         }
         if complex {
             self.problems.push(format!(
-                "the build has {total} events, more than the {max_events} that are pulled: \
-                 patterns and conditions over several events were not looked for"
+                "the build has {total} events, more than the {} that are pulled: \
+                 patterns and conditions over several events were not looked for",
+                bounds.most
             ));
         }
         Ok((self.count_and_show(run)?, total))
@@ -247,16 +300,19 @@ impl<'a> Looking<'a> {
             .collect()
     }
 
-    /// Takes all events, page by page.
-    fn pull(&mut self, mut run: Run<'_>, first: Page) -> Result<Vec<Match>, StoreError> {
-        let (total, mut page, mut seen) = (first.total, first, 0);
+    /// Takes all events, page by page, and says how many the build has by now.
+    fn pull(&mut self, mut run: Run<'_>, expected: u64) -> Result<(Vec<Match>, u64), StoreError> {
+        let mut page = self.view.page(None, expected)?;
+        // More may have come since they were counted.
+        let (total, mut seen) = (page.total, 0);
         loop {
             seen += page.events.len() as u64;
             page.events.iter().for_each(|event| run.event(event));
             if seen >= total || page.events.is_empty() {
                 break;
             }
-            page = self.view.page(Some(&page))?;
+            page = self.view.page(Some(&page), total - seen)?;
+            self.extra_pages += 1;
         }
         if seen < total {
             // Events of one moment can stand on both sides of a page's end.
@@ -265,18 +321,17 @@ impl<'a> Looking<'a> {
                  `order` field, such as a line number"
             ));
         }
-        Ok(run.finish())
+        Ok((run.finish(), total))
     }
 
-    /// Lets the cluster count, then asks for the places.
+    /// Lets the cluster count and show the places.
     fn count_and_show(&mut self, mut run: Run<'_>) -> Result<Vec<Match>, StoreError> {
         let queries: Vec<Named<'_>> = self.applying().into_iter().filter_map(one_query).collect();
-        let counts = self.view.counts(&queries)?;
-        let has_hits = |(id, _): &&Named<'_>| counts.hits.get(*id).is_some_and(|n| *n > 0);
-        let hit: Vec<Named<'_>> = queries.iter().filter(has_hits).copied().collect();
-        for event in self.view.places(&hit, MAX_EVIDENCE)? {
-            run.event(&event);
-        }
+        let before = self.view.requests();
+        let counts = self.view.counts(&queries, MAX_EVIDENCE)?;
+        counts.events.iter().for_each(|event| run.event(event));
+        // Two halves at the same time are no split.
+        self.splits += (self.view.requests() - before).saturating_sub(2);
         for (id, why) in counts.refused {
             self.problems
                 .push(format!("the cluster cannot answer fingerprint {id}: {why}"));
@@ -300,97 +355,4 @@ pub(super) fn one_query(fingerprint: &Fingerprint) -> Option<Named<'_>> {
         Condition::Query(query) if fingerprint.none.is_empty() => Some((&fingerprint.id, query)),
         _ => None,
     }
-}
-
-/// What is doubtful about one fingerprint on one cluster.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Doubt {
-    /// Its id, or the file that cannot be read.
-    pub fingerprint: String,
-    /// True when the cluster cannot answer it; else it may answer something else than is meant.
-    pub fatal: bool,
-    /// What is doubtful, in one sentence.
-    pub message: String,
-}
-
-/// Which fingerprints use fields or forms that the cluster cannot answer, or answers otherwise than
-/// they seem to mean.
-pub fn check(
-    store: &ElasticStore,
-    schema: &Schema,
-    set: &FingerprintSet,
-) -> Result<Vec<Doubt>, StoreError> {
-    let mut doubts: Vec<Doubt> = unreadable(set);
-    for fingerprint in &set.fingerprints {
-        let fields: BTreeSet<String> = fingerprint.queries().flat_map(fields_of).collect();
-        doubts.extend(fields.iter().filter_map(|field| {
-            let message = odd_field(schema, field)?;
-            Some(Doubt {
-                fingerprint: fingerprint.id.clone(),
-                fatal: schema.kind(field) == FieldKind::Unmapped,
-                message,
-            })
-        }));
-    }
-    let names: Vec<(String, &Query)> = set
-        .fingerprints
-        .iter()
-        .flat_map(|f| {
-            let queries = f.queries().enumerate();
-            queries.map(|(n, query)| (format!("{}#{n}", f.id), query))
-        })
-        .collect();
-    let named: Vec<Named<'_>> = names.iter().map(|(n, q)| (n.as_str(), *q)).collect();
-    // A build that does not exist: the cluster reads the queries and has nothing to do.
-    let nothing = Build::new("whorl-store-check");
-    for (name, why) in store.view(&nothing).counts(&named)?.refused {
-        let id = name.rsplit_once('#').map_or(name.as_str(), |(id, _)| id);
-        doubts.push(Doubt {
-            fingerprint: id.to_owned(),
-            fatal: true,
-            message: why,
-        });
-    }
-    doubts.sort_by(|a, b| (&a.fingerprint, &a.message).cmp(&(&b.fingerprint, &b.message)));
-    doubts.dedup();
-    Ok(doubts)
-}
-
-fn unreadable(set: &FingerprintSet) -> Vec<Doubt> {
-    let errors = set.diagnostics.iter();
-    errors
-        .filter(|d| d.severity == Severity::Error)
-        .map(|d| Doubt {
-            fingerprint: format!("{}:{}:{}", d.file, d.line, d.column),
-            fatal: true,
-            message: d.message.clone(),
-        })
-        .collect()
-}
-
-/// What is odd about a field for a fingerprint that uses it.
-fn odd_field(schema: &Schema, field: &str) -> Option<String> {
-    match (field, schema.kind(field)) {
-        (_, FieldKind::Unmapped) => Some(format!("no index has the field {field}")),
-        ("message", FieldKind::Text) => None,
-        ("message", kind) => Some(format!("message is not analysed text but {kind:?}")),
-        (_, FieldKind::Text) => Some(format!(
-            "{field} is analysed text: values are compared word by word; give the layout an exact \
-             name for it, such as {field}.keyword"
-        )),
-        _ => None,
-    }
-}
-
-/// The fields that a query names, and the default field.
-fn fields_of(query: &Query) -> BTreeSet<String> {
-    let mut found = BTreeSet::from(["message".to_owned()]);
-    // What was read once is read again.
-    let _ = rename_fields(query.source(), |name| {
-        found.insert(name.to_owned());
-        None
-    });
-    // These are words of the language and no fields.
-    found.retain(|name| name != "_exists_" && name != "*");
-    found
 }

@@ -2,7 +2,7 @@
 
 use super::pipeline::{Looker, Outcome};
 use crate::event::{BugRef, Build, Evidence};
-use crate::state::NewNote;
+use crate::state::{NewNote, Surroundings};
 use jiff::Timestamp;
 use serde::Serialize;
 use std::sync::Arc;
@@ -84,6 +84,35 @@ pub struct SearchedEvent {
     pub evidence: Evidence,
 }
 
+/// How it stands with a cluster that keeps the logs.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct ClusterStatus {
+    /// True when somebody else fills its indexes.
+    pub foreign: bool,
+    /// True once it has answered and was made ready, as far as it needs to be.
+    pub reached: bool,
+    /// True while nothing is sent to it, after failures in a row.
+    pub breaker_open: bool,
+    /// What is wrong, in one sentence.
+    pub problem: Option<String>,
+    /// Requests sent, repetitions included.
+    pub requests: u64,
+    /// Repetitions among them.
+    pub repeated: u64,
+    /// Bytes of the requests.
+    pub sent_bytes: u64,
+    /// Bytes of the answers.
+    pub received_bytes: u64,
+    /// Requests for further pages of a build's events, beyond the first.
+    pub extra_pages: u64,
+    /// Requests that were needed because one could not hold all queries.
+    pub splits: u64,
+    /// Builds that wait until their log is complete in the index.
+    pub waiting_builds: u64,
+    /// Builds whose events are still to be indexed.
+    pub unindexed_builds: u64,
+}
+
 /// Why a search gives nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SearchError {
@@ -107,7 +136,7 @@ pub trait Engine: Looker {
     /// Reads the fingerprint folders again.
     fn reload(&self);
     /// What should be said about an outcome.
-    fn notes(&self, build: &Build, outcome: &Outcome) -> Vec<NewNote>;
+    fn notes(&self, build: &Build, outcome: &Outcome, around: &Surroundings) -> Vec<NewNote>;
     /// The builds whose logs have become complete elsewhere, or for which it is too late: they should
     /// be looked at. Called again and again.
     fn settled(&self, _now: Timestamp) -> Vec<String> {
@@ -116,6 +145,17 @@ pub trait Engine: Looker {
     /// The builds that have ended elsewhere since `from`; none where builds are announced.
     fn ended_since(&self, _from: Timestamp) -> Result<Vec<Build>, String> {
         Ok(Vec::new())
+    }
+    /// Does what was put off while the cluster that keeps the logs was away. Called again and again.
+    fn tend(&self) {}
+    /// How it stands with the cluster that keeps the logs, without asking it; `None` when the logs are
+    /// on this machine.
+    fn cluster(&self) -> Option<ClusterStatus> {
+        None
+    }
+    /// False while no build can be looked at, because its logs are where nobody answers.
+    fn can_look(&self) -> bool {
+        true
     }
     /// True while a build's logs can still be read; a build without them keeps its verdict.
     fn has_logs(&self, uuid: &str) -> bool;

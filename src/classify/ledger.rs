@@ -2,7 +2,8 @@
 
 use super::engine::Engine;
 use super::pipeline::{Ledger, LedgerError, Outcome, SWEEP};
-use crate::state::{Age, Job, State, VerdictRecord};
+use crate::note::Bell;
+use crate::state::{Age, Job, State, Surroundings, VerdictRecord};
 use jiff::{SignedDuration, Timestamp};
 use std::fmt;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ const SHARED_SWEEP: Duration = Duration::from_secs(2);
 pub struct StateLedger {
     state: Arc<State>,
     engine: Arc<dyn Engine>,
+    bell: Bell,
 }
 
 impl fmt::Debug for StateLedger {
@@ -29,9 +31,13 @@ impl fmt::Debug for StateLedger {
 }
 
 impl StateLedger {
-    /// Keeps them in `state`; `engine` words the notes.
-    pub fn new(state: Arc<State>, engine: Arc<dyn Engine>) -> Self {
-        Self { state, engine }
+    /// Keeps them in `state`; `engine` words the notes, and `bell` says that there may be some.
+    pub fn new(state: Arc<State>, engine: Arc<dyn Engine>, bell: Bell) -> Self {
+        Self {
+            state,
+            engine,
+            bell,
+        }
     }
 }
 
@@ -66,11 +72,12 @@ impl Ledger for StateLedger {
             matches: outcome.matches.clone(),
             problems: outcome.detail.iter().cloned().collect(),
         };
-        let notes = self.engine.notes(&job.build, outcome);
+        let notes = |around: &Surroundings| self.engine.notes(&job.build, outcome, around);
         let age = age(job.completed_at, record.at);
         let kept = self
             .state
             .record_verdict_of(job.generation, &record, &notes, age);
+        self.bell.ring();
         kept.map_err(|e| LedgerError(e.to_string()))
     }
 }

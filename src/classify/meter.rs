@@ -1,5 +1,6 @@
 //! What the pipeline counts about itself.
 
+use super::engine::ClusterStatus;
 use crate::event::Verdict;
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder, Unit};
 
@@ -72,6 +73,103 @@ impl Meter {
         let at = Verdict::ALL.iter().position(|v| *v == verdict);
         if let Some(counter) = at.and_then(|n| self.verdicts.get(n)) {
             counter.increment(1);
+        }
+    }
+}
+
+/// Numbers of the cluster that keeps the logs, when one does.
+#[derive(Debug)]
+pub struct ClusterMeter {
+    counters: [Counter; 6],
+    gauges: [Gauge; 4],
+}
+
+/// The names of the counters, and what they count.
+const CLUSTER_COUNTERS: [(&str, &str); 6] = [
+    (
+        "whorl_cluster_requests_total",
+        "Requests sent to the log cluster, repetitions included",
+    ),
+    (
+        "whorl_cluster_repeated_total",
+        "Requests that were sent to the log cluster again",
+    ),
+    (
+        "whorl_cluster_sent_bytes_total",
+        "Bytes of the requests' bodies",
+    ),
+    (
+        "whorl_cluster_received_bytes_total",
+        "Bytes of the answers' bodies",
+    ),
+    (
+        "whorl_cluster_extra_pages_total",
+        "Requests for further pages of a build's events",
+    ),
+    (
+        "whorl_cluster_splits_total",
+        "Requests because one could not hold all queries",
+    ),
+];
+
+/// The names of the gauges, and what they show.
+const CLUSTER_GAUGES: [(&str, &str); 4] = [
+    (
+        "whorl_cluster_reached",
+        "1 once the log cluster has answered since the start",
+    ),
+    (
+        "whorl_cluster_breaker_open",
+        "1 while the log cluster is left alone after failures in a row",
+    ),
+    (
+        "whorl_builds_waiting_for_logs",
+        "Builds whose log is not complete in the index",
+    ),
+    (
+        "whorl_builds_unindexed",
+        "Builds whose events are still to be indexed",
+    ),
+];
+
+impl ClusterMeter {
+    /// Registers everything with `to`.
+    pub fn new(to: &dyn Recorder) -> Self {
+        let counter = |(name, text): (&'static str, &'static str)| {
+            to.describe_counter(name.into(), Some(Unit::Count), text.into());
+            to.register_counter(&Key::from_name(name), &META)
+        };
+        let gauge = |(name, text): (&'static str, &'static str)| {
+            to.describe_gauge(name.into(), None, text.into());
+            to.register_gauge(&Key::from_name(name), &META)
+        };
+        Self {
+            counters: CLUSTER_COUNTERS.map(counter),
+            gauges: CLUSTER_GAUGES.map(gauge),
+        }
+    }
+
+    /// Shows how it stands.
+    pub fn show(&self, status: &ClusterStatus) {
+        let counts = [
+            status.requests,
+            status.repeated,
+            status.sent_bytes,
+            status.received_bytes,
+            status.extra_pages,
+            status.splits,
+        ];
+        for (counter, value) in self.counters.iter().zip(counts) {
+            counter.absolute(value);
+        }
+        let values = [
+            f64::from(u8::from(status.reached)),
+            f64::from(u8::from(status.breaker_open)),
+            status.waiting_builds as f64,
+            status.unindexed_builds as f64,
+        ];
+        for (gauge, value) in self.gauges.iter().zip(values) {
+            gauge.set(value);
         }
     }
 }

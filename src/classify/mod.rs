@@ -6,6 +6,7 @@
 //! at a time; what waits is bounded; what was accepted is classified after a restart at the latest.
 
 pub mod cluster;
+pub mod download;
 pub mod engine;
 pub mod ledger;
 pub mod meter;

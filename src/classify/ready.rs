@@ -63,6 +63,8 @@ struct Entry {
     events: u64,
     grown: Timestamp,
     state: State,
+    /// How often it was looked at in vain.
+    failed: u32,
 }
 
 /// The builds that wait.
@@ -70,6 +72,8 @@ struct Entry {
 pub struct Waiting {
     conditions: Conditions,
     builds: HashMap<String, Entry>,
+    /// Since when nobody could be asked.
+    silent_since: Option<Timestamp>,
 }
 
 impl Waiting {
@@ -78,7 +82,42 @@ impl Waiting {
         Self {
             conditions,
             builds: HashMap::new(),
+            silent_since: None,
         }
+    }
+
+    /// Notes that nobody could be asked; true when that is new. Time until the next answer does not
+    /// count: while an index is away no log can become complete in it.
+    pub fn unanswered(&mut self, now: Timestamp) -> bool {
+        let new = self.silent_since.is_none();
+        self.silent_since.get_or_insert(now);
+        new
+    }
+
+    /// True while nobody can be asked.
+    pub fn is_silent(&self) -> bool {
+        self.silent_since.is_some()
+    }
+
+    /// Notes that there was an answer; the time without one before it, if any.
+    pub fn answered(&mut self, now: Timestamp) -> Option<SignedDuration> {
+        let silent_since = self.silent_since.take()?;
+        for entry in self.builds.values_mut() {
+            let lost = now.duration_since(silent_since.max(entry.since));
+            entry.since = entry.since.checked_add(lost).unwrap_or(now);
+            // Whoever fills the index has much to catch up with and may not have begun.
+            entry.grown = now;
+            (entry.step, entry.next) = (FIRST, now);
+        }
+        Some(now.duration_since(silent_since))
+    }
+
+    /// Counts a look in vain at a build that waits here; how many there were.
+    pub fn failed(&mut self, uuid: &str) -> u32 {
+        self.builds.get_mut(uuid).map_or(0, |entry| {
+            entry.failed += 1;
+            entry.failed
+        })
     }
 
     /// Says whether a build can be looked at; one that is new here begins to wait.
@@ -94,6 +133,7 @@ impl Waiting {
                 events: 0,
                 grown: now,
                 state: State::Wait,
+                failed: 0,
             });
         entry.state.clone()
     }
@@ -259,6 +299,33 @@ mod tests {
         assert_eq!(waiting.state(&build("u"), at(10)), State::Complete);
         waiting.done("u");
         assert!(waiting.is_empty());
+    }
+
+    #[test]
+    fn time_without_answers_does_not_count() {
+        let mut waiting = Waiting::new(conditions());
+        waiting.state(&build("before"), at(0));
+        assert!(!waiting.answer("before", &seen(5, false, &[]), at(1)));
+        assert!(waiting.unanswered(at(10)));
+        waiting.state(&build("meanwhile"), at(5000));
+        assert!(!waiting.unanswered(at(9000)), "it was known");
+        assert_eq!(
+            waiting.answered(at(10_000)),
+            Some(SignedDuration::from_secs(9990))
+        );
+        assert_eq!(waiting.answered(at(10_000)), None);
+        assert_eq!(waiting.due(at(10_000), 10).len(), 2);
+        let whole = seen(5, true, &["syslog.txt"]);
+        for uuid in ["before", "meanwhile"] {
+            // Long after the deadline by the clock, and quiet for hours.
+            assert!(!waiting.answer(uuid, &seen(5, false, &[]), at(10_001)));
+            assert!(!waiting.answer(uuid, &whole, at(10_002)));
+            assert_eq!(waiting.state(&build(uuid), at(10_002)), State::Wait);
+        }
+        assert!(waiting.answer("before", &whole, at(10_003)));
+        let nothing = Seen::default();
+        assert!(!waiting.answer("meanwhile", &nothing, at(11_199)));
+        assert!(waiting.answer("meanwhile", &nothing, at(11_200)));
     }
 
     #[test]

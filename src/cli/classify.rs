@@ -44,7 +44,7 @@ Exit codes:
 pub(super) struct Args {
     /// Log files, folders of logs, URLs, or `-` for standard input; all of them together are one build.
     ///
-    /// Recognised by content: gzip, zstd, xz, bzip2 and tar, and the formats of Zuul, Jenkins,
+    /// Recognised by content: gzip, zstd, xz, bzip2, tar and zip, and the formats of Zuul, Jenkins,
     /// GitHub, GitLab, Travis, OpenStack services and syslog.
     #[arg(value_name = "PATH|URL|-", required_unless_present = "build")]
     logs: Vec<String>,
@@ -59,6 +59,9 @@ pub(super) struct Args {
     /// Configuration file of the service, for `--build`
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
+    /// Events up to which a build's are pulled, and not counted by the cluster: for measuring
+    #[arg(long, hide = true, requires = "build")]
+    pull_up_to: Option<u64>,
     /// Folder of fingerprint files; can be given many times
     #[arg(long, value_name = "DIR", default_value = "queries")]
     queries: Vec<PathBuf>,

@@ -56,6 +56,7 @@ fn wrong(config: &Config) -> Vec<Wrong> {
     if let Err(error) = serve::level(&config.log) {
         found.push(Wrong::new("log.level", error.to_string()));
     }
+    found.extend(crate::classify::download::wrong(&config.download));
     for (n, root) in config.fingerprints.iter().enumerate() {
         if let Err(error) = std::fs::metadata(root) {
             let message = format!("{}: {error}", shown(root));

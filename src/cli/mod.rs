@@ -12,6 +12,7 @@ mod lint;
 mod query;
 mod say;
 mod serve;
+mod source;
 mod store;
 
 use clap::{Parser, Subcommand};
@@ -41,6 +42,8 @@ enum Command {
     Config(config::Args),
     /// Check the cluster that keeps the logs
     Store(store::Args),
+    /// Read what code review and CI say of builds
+    Source(source::Args),
 }
 
 /// Runs the program and gives its exit code: 2 for a usage error, 1 for any failure that a
@@ -54,6 +57,7 @@ pub fn main() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Config(args) => config::run(&args),
         Command::Store(args) => store::run(&args),
+        Command::Source(args) => source::run(&args),
     };
     outcome.unwrap_or_else(|error| {
         say::say(format_args!("error: {error:#}"));

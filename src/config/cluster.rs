@@ -165,6 +165,17 @@ impl Cluster {
         if !begins || !self.prefix.chars().all(free) {
             return wrong("prefix", "lower-case letters, digits, `-`, `_` and `.`");
         }
+        let parts = self.prefix.split('-');
+        if parts
+            .skip(1)
+            .any(|part| part.starts_with(|c: char| c.is_ascii_digit()))
+        {
+            // Else it could not be told from the days of a service whose prefix is the part before.
+            return wrong(
+                "prefix",
+                "no digit after `-`: there the days of our indexes stand",
+            );
+        }
         if !(1..=100).contains(&self.shards) {
             return wrong("shards", "1 to 100");
         }

@@ -6,7 +6,9 @@
 
 pub mod chat;
 mod cluster;
+mod download;
 mod intake;
+mod irc;
 mod log;
 pub mod mail;
 mod notes;
@@ -15,16 +17,20 @@ mod report;
 mod secret;
 mod state;
 mod store;
+mod trackers;
 mod units;
 
 pub use cluster::{Cluster, Discover, LayoutOf, Ready, ReadyFiles};
+pub use download::Download;
 pub use intake::Intake;
+pub use irc::{Irc, IrcChannel, IrcKind, IrcMechanism, IrcSasl};
 pub use log::{Log, LogFormat};
 pub use notes::{Notes, Webhook};
 pub use report::Report;
 pub use secret::Secret;
 pub use state::StatePlace;
 pub use store::{Store, StoreKind};
+pub use trackers::{Counts, TrackerKind, TrackerSite, Trackers};
 pub use units::{Period, Size};
 
 use serde::Deserialize;
@@ -49,10 +55,14 @@ pub struct Config {
     pub store: Store,
     /// What comes in.
     pub intake: Intake,
+    /// Logs that are fetched.
+    pub download: Download,
     /// The report.
     pub report: Report,
     /// What goes out.
     pub notes: Notes,
+    /// Bug trackers.
+    pub trackers: Trackers,
     /// The service's own log.
     pub log: Log,
 }
@@ -67,8 +77,10 @@ impl Default for Config {
             state: StatePlace::default(),
             store: Store::default(),
             intake: Intake::default(),
+            download: Download::default(),
             report: Report::default(),
             notes: Notes::default(),
+            trackers: Trackers::default(),
             log: Log::default(),
         }
     }
@@ -150,6 +162,7 @@ impl Config {
         let hooks = self.notes.webhooks.iter_mut();
         let mut all: Vec<&mut Secret> = hooks.flat_map(|h| [&mut h.url, &mut h.secret]).collect();
         all.extend(self.intake.token.as_mut());
+        all.extend(self.trackers.secrets());
         all.extend(self.state.url.as_mut());
         let cluster = self.store.elasticsearch.as_mut();
         all.extend(cluster.into_iter().flat_map(Cluster::secrets));
@@ -166,7 +179,9 @@ impl Config {
         self.state.check()?;
         self.store.check()?;
         self.intake.check()?;
+        self.download.check()?;
         self.report.check()?;
+        self.trackers.check()?;
         self.notes.check()
     }
 }
@@ -214,8 +229,10 @@ const SECRETS: [&str; 5] = [
 fn variable_elsewhere(text: &str) -> Option<Wrong> {
     let found = place::leaves(text).into_iter().find(|leaf| {
         let literal = leaf.text.as_ref().is_some_and(|text| text.contains("${"));
-        let secret =
-            SECRETS.contains(&leaf.path.as_str()) || leaf.path.starts_with("notes.webhooks[");
+        let token = |path: &str| path.ends_with("].token") || path.ends_with("].token-secret");
+        let secret = SECRETS.contains(&leaf.path.as_str())
+            || leaf.path.starts_with("notes.webhooks[")
+            || (leaf.path.starts_with("trackers.sites[") && token(&leaf.path));
         literal && !secret
     })?;
     let message = "only secrets (tokens, passwords, keys, state.url, url and secret of a webhook) may contain ${NAME}";
@@ -327,6 +344,11 @@ mod tests {
             ),
             ("intake:\n  queue: 0\n", "2:10: intake.queue: "),
             ("fingerprints: []\n", "1:15: fingerprints: "),
+            ("download:\n  per-host: 99\n", "2:13: download.per-host: "),
+            (
+                "download:\n  idle-timeout: 0s\n",
+                "2:17: download.idle-timeout: ",
+            ),
             ("data-dir: '${HOME}/x'\n", "1:11: data-dir: only secrets"),
             ("notes:\n  base-url: ftp://x/\n", "2:13: notes.base-url: "),
             (

@@ -2,6 +2,7 @@
 
 use super::{Period, Secret, Wrong};
 use serde::Deserialize;
+use std::path::PathBuf;
 
 /// Whom to tell.
 #[derive(Debug, Clone, PartialEq, Deserialize, Default)]
@@ -9,6 +10,10 @@ use serde::Deserialize;
 pub struct Notes {
     /// Address of this service as people see it, for the links in notes.
     pub base_url: Option<String>,
+    /// Folder of templates that replace those of the same name.
+    pub templates: Option<PathBuf>,
+    /// Nobody is told anything: the notes are only shown on the page.
+    pub dry_run: bool,
     /// Addresses that get every note as signed JSON.
     pub webhooks: Vec<Webhook>,
 }

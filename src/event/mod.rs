@@ -3,10 +3,12 @@
 //! In: nothing. Out: plain data, used by every other room. Invariants: this room does no I/O, knows
 //! no file format and uses no other room.
 
+mod bug;
 mod build;
 mod field;
 mod verdict;
 
+pub use bug::{BugFacts, BugReview, BugStatus};
 pub use build::{Build, BuildError};
 pub use field::{FieldValue, Fields};
 pub use verdict::{BugRef, Evidence, Match, Verdict};

@@ -51,7 +51,7 @@ impl std::fmt::Debug for ReloadOutcome {
 #[derive(Debug)]
 pub struct Library {
     roots: Vec<PathBuf>,
-    schema: Schema,
+    schema: ArcSwap<Schema>,
     current: ArcSwap<FingerprintSet>,
     /// The last good form of every file; also makes reloads wait for each other.
     good: Mutex<BTreeMap<PathBuf, Entry>>,
@@ -72,7 +72,7 @@ impl Library {
         let good = loaded.entries.iter().cloned().collect();
         Ok(Self {
             roots: roots.to_vec(),
-            schema,
+            schema: ArcSwap::from_pointee(schema),
             current: ArcSwap::from_pointee(loaded.into_set()),
             good: Mutex::new(good),
         })
@@ -87,7 +87,7 @@ impl Library {
     /// its last good form.
     pub fn reload(&self) -> ReloadOutcome {
         let mut good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut loaded = load(&self.roots, &self.schema);
+        let mut loaded = load(&self.roots, &self.schema.load());
         let kept = keep_good(&mut loaded, &good, &self.roots);
         *good = loaded.entries.iter().cloned().collect();
         let set = Arc::new(loaded.into_set());
@@ -98,6 +98,16 @@ impl Library {
             set,
             kept,
         }
+    }
+
+    /// Reads all files for an index whose fields are of other kinds than was known so far. No form that
+    /// was good for the kinds before is kept.
+    pub fn reload_for(&self, schema: Schema) -> ReloadOutcome {
+        self.schema.store(Arc::new(schema));
+        let mut good = self.good.lock().unwrap_or_else(PoisonError::into_inner);
+        good.clear();
+        drop(good);
+        self.reload()
     }
 
     /// Reloads whenever files below the roots change and reports reloads that changed something,

@@ -123,6 +123,14 @@ impl Members<'_> {
             failure: &failure,
         };
         let decoded = decode(Box::new(counted), self.limits);
+        if let Some(kind) = decoded.inner_packing() {
+            self.summary.problems.push(Problem::Packed {
+                file: context.name,
+                kind,
+                main: context.main,
+            });
+            return;
+        }
         let mut file = read_decoded(decoded, &context, self.limits, self.sink);
         if let Some(error) = failure.take() {
             // The log's own reader has only seen that the archive failed, and not why.
@@ -192,10 +200,10 @@ fn is_file(kind: EntryType) -> bool {
 }
 
 /// Counts what is read of a member, and keeps what stopped it.
-struct Counted<'a, R> {
-    inner: R,
-    seen: &'a Cell<u64>,
-    failure: &'a Cell<Option<io::Error>>,
+pub(super) struct Counted<'a, R> {
+    pub(super) inner: R,
+    pub(super) seen: &'a Cell<u64>,
+    pub(super) failure: &'a Cell<Option<io::Error>>,
 }
 
 impl<R: Read> Read for Counted<'_, R> {

@@ -24,6 +24,34 @@ const TOO_LARGE: u8 = 1;
 const BOMB: u8 = 2;
 
 impl Meter {
+    /// Of a source of which so many bytes were taken already.
+    pub(crate) fn taken(bytes: u64) -> Self {
+        Self {
+            taken: AtomicU64::new(bytes),
+            ..Self::default()
+        }
+    }
+
+    /// True when a limit has stopped the reading.
+    pub(crate) fn is_stopped(&self) -> bool {
+        self.stopped.load(Ordering::Relaxed) != 0
+    }
+
+    /// Says that this is a bomb; gives the error to fail with.
+    pub(crate) fn stop_as_bomb(&self) -> io::Error {
+        self.stop(BOMB)
+    }
+
+    /// Says that there are too many bytes; gives the error to fail with.
+    pub(crate) fn stop_as_too_large(&self) -> io::Error {
+        self.stop(TOO_LARGE)
+    }
+
+    fn stop(&self, why: u8) -> io::Error {
+        self.stopped.store(why, Ordering::Relaxed);
+        io::Error::other("a limit of the intake was passed")
+    }
+
     /// The problem that an error of the decoded reader stands for.
     pub(crate) fn problem(
         &self,
@@ -72,10 +100,25 @@ impl Meter {
 pub(crate) struct Decoded<'a> {
     pub(crate) reader: Box<dyn Read + 'a>,
     pub(crate) meter: Arc<Meter>,
-    /// True when the content is a tar archive.
-    pub(crate) archive: bool,
+    /// What the content is when it is an archive of logs.
+    pub(crate) archive: Option<Archive>,
     /// What the content is when it is packed in a way that is not taken apart.
     pub(crate) packed: Option<&'static str>,
+}
+
+/// Archives that are taken apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Archive {
+    Tar,
+    Zip,
+}
+
+impl Decoded<'_> {
+    /// What the content is when it is packed once more inside an archive, and no text.
+    pub(crate) fn inner_packing(&self) -> Option<&'static str> {
+        let zip = self.archive == Some(Archive::Zip);
+        zip.then_some("a zip archive").or(self.packed)
+    }
 }
 
 /// Opens what `reader` gives: gzip, zstd, xz and bzip2 by their first bytes, nested.
@@ -96,7 +139,7 @@ pub(crate) fn decode<'a>(reader: Box<dyn Read + 'a>, limits: &Limits) -> Decoded
         };
         peek = Peek::new(Box::new(guard(decoder, limits, &meter)));
     }
-    let archive = is_tar(peek.head());
+    let archive = archive_of(peek.head());
     let packed = packed(peek.head());
     Decoded {
         reader: Box::new(peek),
@@ -132,14 +175,18 @@ fn kind_of(head: &[u8]) -> Option<Kind> {
     bzip2.then_some(Kind::Bzip2)
 }
 
-fn is_tar(head: &[u8]) -> bool {
-    head.get(257..262) == Some(b"ustar")
+fn archive_of(head: &[u8]) -> Option<Archive> {
+    if head.get(257..262) == Some(b"ustar") {
+        return Some(Archive::Tar);
+    }
+    // The second one is an archive without entries.
+    let zip = head.starts_with(b"PK\x03\x04") || head.starts_with(b"PK\x05\x06");
+    zip.then_some(Archive::Zip)
 }
 
 /// Packed files that would only look like a log without any known bug.
 fn packed(head: &[u8]) -> Option<&'static str> {
-    let kinds: [(&[u8], &str); 5] = [
-        (b"PK\x03\x04", "a zip archive"),
+    let kinds: [(&[u8], &str); 4] = [
         (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
         (b"Rar!\x1a\x07", "a rar archive"),
         (b"\x04\x22\x4d\x18", "compressed by lz4"),
@@ -215,11 +262,6 @@ fn guard<'a>(inner: Box<dyn Read + 'a>, limits: &Limits, meter: &Arc<Meter>) -> 
 }
 
 impl Guard<'_> {
-    fn stop(&self, why: u8) -> io::Error {
-        self.meter.stopped.store(why, Ordering::Relaxed);
-        io::Error::other("a limit of the intake was passed")
-    }
-
     fn is_bomb(&self) -> bool {
         let taken = self.meter.taken.load(Ordering::Relaxed).max(1);
         self.given > self.ratio_from && self.given / taken > self.max_ratio
@@ -229,13 +271,13 @@ impl Guard<'_> {
 impl Read for Guard<'_> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.is_bomb() {
-            return Err(self.stop(BOMB));
+            return Err(self.meter.stop(BOMB));
         }
         let left = self.max_bytes - self.given;
         if left == 0 {
             let more = self.inner.read(&mut [0; 1])? > 0;
             return if more {
-                Err(self.stop(TOO_LARGE))
+                Err(self.meter.stop(TOO_LARGE))
             } else {
                 Ok(0)
             };

@@ -8,6 +8,7 @@
 mod archive;
 mod block;
 mod decode;
+pub mod download;
 mod format;
 mod input;
 mod join;
@@ -19,6 +20,7 @@ mod read;
 mod strip;
 mod time;
 mod window;
+mod zipped;
 
 pub use format::Format;
 pub use input::{LogInput, LogReader, open_path, open_path_as};

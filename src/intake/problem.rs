@@ -57,7 +57,7 @@ pub enum Problem {
     },
     /// A packed file of a kind that is not taken apart.
     #[error(
-        "{file}: {kind}, which is not taken apart; unpack it, or pack the logs as tar, gzip or zstd"
+        "{file}: {kind}, which is not taken apart; unpack it, or pack the logs as tar, zip, gzip or zstd"
     )]
     Packed {
         /// The file.

@@ -1,7 +1,7 @@
 //! Logs to events: one log, a stream, or all logs of a build.
 
 use super::archive;
-use super::decode::{Decoded, decode};
+use super::decode::{Archive, Decoded, decode};
 use super::format::Format;
 use super::input::LogInput;
 use super::join::Joiner;
@@ -10,6 +10,7 @@ use super::lines::{Lines, RawLine};
 use super::name::{base_name, is_main, without_compression};
 use super::problem::Problem;
 use super::strip::clean_into;
+use super::zipped;
 use crate::event::{Event, FieldValue, Fields};
 use std::io::Read;
 
@@ -92,7 +93,7 @@ impl BuildSummary {
     }
 }
 
-/// Reads one log, compressed or not, and hands out its events. A tar archive is read as one text
+/// Reads one log, compressed or not, and hands out its events. An archive is read as one text
 /// here; [`read_all`] and [`read_stream`] take archives apart.
 pub fn read_log(
     reader: &mut dyn Read,
@@ -282,11 +283,19 @@ fn read_source(
     sink: &mut dyn FnMut(Event),
     summary: &mut BuildSummary,
 ) {
-    if decoded.archive {
-        archive::read_archive(decoded, root, &context, limits, sink, summary);
-        return;
+    let artefact = zipped::is_artefact(&context.name);
+    match decoded.archive {
+        Some(Archive::Tar) => {
+            archive::read_archive(decoded, root, &context, limits, sink, summary);
+            return;
+        }
+        Some(Archive::Zip) if !artefact => {
+            zipped::read_zip(decoded, root, &context, limits, sink, summary);
+            return;
+        }
+        _ => {}
     }
-    if let Some(kind) = decoded.packed {
+    if let Some(kind) = decoded.inner_packing() {
         let main = context.main || is_main(&context.name);
         let file = context.name;
         summary.problems.push(Problem::Packed { file, kind, main });

@@ -42,7 +42,7 @@ pub fn window(
     count: usize,
 ) -> io::Result<Option<Window>> {
     let mut decoded = decode(input.raw()?, limits);
-    if decoded.archive {
+    if decoded.archive.is_some() {
         return Ok(None);
     }
     let mut lines = Lines::new(&mut *decoded.reader, limits);

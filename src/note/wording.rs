@@ -1,383 +1,367 @@
-//! Every sentence that notes are made of, in one place.
+//! Every sentence that notes are made of, in one place: templates, each of which an operator can
+//! replace by a file of its name.
 
-use crate::event::{Build, Evidence, Match, Verdict, is_deceptive};
-use crate::state::NewNote;
-use serde_json::json;
-use std::fmt::Write as _;
+use crate::event::is_deceptive;
+use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value};
+use serde::Serialize;
+use std::path::Path;
 
-/// Longest quotation of a log, in characters.
-const QUOTE: usize = 160;
-/// Places that are quoted for each bug.
-const QUOTES: usize = 2;
+/// Code review: all jobs of a patchset, or one build for a webhook.
+const REVIEW: &str = r#"{% if outage %}{{ outage|esc }}
 
-/// The notes that are due for a build: one for the review and one for the chat, or none. Nothing is
-/// said of a build that did not fail, of quiet matches, of a non-voting build that nobody can
-/// explain, and where too little was read to say anything.
-pub fn compose(build: &Build, verdict: Verdict, matches: &[Match], base_url: &str) -> Vec<NewNote> {
-    if !build.failed() {
-        return Vec::new();
-    }
-    let told: Vec<&Match> = matches.iter().filter(|one| !one.quiet).collect();
-    let page = format!("{}/builds/{}", base_url.trim_end_matches('/'), build.uuid);
-    match verdict {
-        Verdict::Matched | Verdict::PartialLog if !told.is_empty() => {
-            known(build, verdict, &told, &page)
+{% endif %}
+{%- if unknown == 0 and total == 1 %}{{ jobs[0].name|esc }} failed because of {% if bugs == 1 %}a known bug{% else %}{{ bugs }} known bugs{% endif %}.
+{%- elif known == 0 and total == 1 %}{{ jobs[0].name|esc }} failed and no known bug explains it.
+{%- elif unknown == 0 %}All {{ total }} failed jobs hit known bugs.
+{%- elif known == 0 %}{{ total }} jobs failed and no known bug explains them.
+{%- else %}{{ known }} of {{ total }} failed jobs {% if known == 1 %}hits a known bug{% else %}hit known bugs{% endif %}; {{ unknown }} {% if unknown == 1 %}is{% else %}are{% endif %} not explained.
+{%- endif %}
+{%- if open > 0 %} {{ open }} more {% if open == 1 %}job is{% else %}jobs are{% endif %} not looked at yet.{% endif %}
+
+{% for job in jobs %}
+{%- if job.bugs %}
+{%- for bug in job.bugs %}- {{ job.name|esc }} ({{ job.result|esc }}{% if not job.voting %}, non-voting{% endif %}): {{ bug.name|link(bug.url) }}: {{ bug.title|esc }}{% if bug.status %} [{{ bug.status|esc }}]{% endif %}{% if bug.returned %} (counted as fixed, has returned){% endif %}
+{% for place in bug.evidence %}  {{ place.quote|code }}
+  {{ (place.file ~ ":" ~ place.line)|link(place.link) }}
+{% endfor %}
+{%- if bug.week > 1 %}  Seen in {{ bug.week }} failed builds this week.
+{% endif %}
+{%- if bug.advice %}  What to do: {{ bug.advice|esc }}
+{% endif %}
+{%- endfor %}
+{%- if job.more > 0 %}  And {{ job.more }} more known bugs: {{ job.page }}
+{% endif %}
+{%- if job.partial %}  Only a part of the log could be read; there may be more.
+{% endif %}
+{%- else %}- {{ job.name|esc }} ({{ job.result|esc }}): not explained. Help to triage: {{ job.page }}
+{% endif %}
+{%- endfor %}
+{%- if unknown > 0 %}
+Please look at the log before a recheck; if the change is not the cause, help to triage.
+{% else %}
+{% if total == 1 %}Evidence: {{ jobs[0].page }}
+{% endif %}{% endif %}"#;
+
+/// Code review: a newer patchset has come.
+const OUTDATED: &str = "A newer patchset has come; what was said of this one no longer matters.";
+
+/// Code review: nothing is left of what was said.
+const WITHDRAWN: &str = "The earlier note on this patchset is withdrawn: the known bug that it named \
+     does not explain the failure after all. Please look at the log.";
+
+/// Chat: one build in one line.
+const CHAT: &str = r"{% if outage %}{{ outage|esc }} {% endif -%}
+{% if project %}[{{ project|esc }}] {% endif -%}
+{{ jobs[0].name|esc }} failed{% if change %} on {{ change }}{% if patchset %},{{ patchset }}{% endif %}{% endif %}: {% if jobs[0].bugs -%}
+{% set bug = jobs[0].bugs[0] %}{% if bug.returned %}returned{% else %}known{% endif %} bug {{ bug.name|esc }} ({{ bug.title|esc }}){% if bugs > 1 %} and {{ bugs - 1 }} more{% endif -%}
+{% else %}unexplained, please triage{% endif %} {{ jobs[0].page }}";
+
+/// All templates with their names.
+pub const TEMPLATES: [(&str, &str); 4] = [
+    ("review", REVIEW),
+    ("outdated", OUTDATED),
+    ("withdrawn", WITHDRAWN),
+    ("chat", CHAT),
+];
+
+/// How a target writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Markup {
+    /// As it stands.
+    #[default]
+    Plain,
+    /// GitHub's and GitLab's, and near enough for chats that know it.
+    Markdown,
+}
+
+/// What a note speaks of.
+#[derive(Debug, Clone, Default, Serialize)]
+pub struct Spoken {
+    /// A sentence that stands before everything, while there is an outage.
+    pub outage: Option<String>,
+    /// The project of the change.
+    pub project: Option<String>,
+    /// The change.
+    pub change: Option<String>,
+    /// Its patchset.
+    pub patchset: Option<String>,
+    /// Failed jobs that a verdict was found for.
+    pub total: usize,
+    /// Those with a known bug.
+    pub known: usize,
+    /// Those without.
+    pub unknown: usize,
+    /// Failed jobs without such a verdict.
+    pub open: usize,
+    /// Different known bugs in all of them.
+    pub bugs: usize,
+    /// The jobs of `total`.
+    pub jobs: Vec<Job>,
+}
+
+/// A failed job.
+#[derive(Debug, Clone, Serialize)]
+pub struct Job {
+    /// Its name.
+    pub name: String,
+    /// The CI's word.
+    pub result: String,
+    /// Whether it votes.
+    pub voting: bool,
+    /// Our page about it.
+    pub page: String,
+    /// Only a part of its log was read.
+    pub partial: bool,
+    /// The known bugs in it that are told.
+    pub bugs: Vec<Bug>,
+    /// How many more there are.
+    pub more: usize,
+}
+
+/// A known bug in a job.
+#[derive(Debug, Clone, Serialize)]
+pub struct Bug {
+    /// The tracker's name for it.
+    pub name: String,
+    /// Its address.
+    pub url: Option<String>,
+    /// Its title.
+    pub title: String,
+    /// What the tracker says of it.
+    pub status: Option<String>,
+    /// It counted as fixed.
+    pub returned: bool,
+    /// What to do.
+    pub advice: Option<String>,
+    /// Failed builds that it was found in this week.
+    pub week: u64,
+    /// The lines that show it.
+    pub evidence: Vec<Place>,
+}
+
+/// A line of a log.
+#[derive(Debug, Clone, Serialize)]
+pub struct Place {
+    /// The log.
+    pub file: String,
+    /// The line.
+    pub line: u64,
+    /// What it says.
+    pub quote: String,
+    /// Where it can be read.
+    pub link: Option<String>,
+}
+
+/// The templates, ready to use.
+#[derive(Debug)]
+pub struct Wording {
+    plain: Environment<'static>,
+    markdown: Environment<'static>,
+}
+
+/// A template that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum WordingError {
+    /// The file cannot be read.
+    #[error("{file}: {source}")]
+    Read {
+        /// The file.
+        file: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// It is no template, or uses what is not there.
+    #[error("{file}: {why}")]
+    Template {
+        /// The file, or the name of the template.
+        file: String,
+        /// What is wrong and where.
+        why: String,
+    },
+}
+
+impl Wording {
+    /// The templates, in place of which those of `folder` are used that are there: `review.txt`,
+    /// `outdated.txt`, `withdrawn.txt`, `chat.txt`. Each is tried on an example.
+    pub fn new(folder: Option<&Path>) -> Result<Self, WordingError> {
+        let mut texts = Vec::new();
+        for (name, text) in TEMPLATES {
+            let file = folder.map(|folder| folder.join(format!("{name}.txt")));
+            let own = file.filter(|file| file.exists());
+            let (place, text) = match own {
+                None => (name.to_owned(), text.to_owned()),
+                Some(file) => {
+                    let place = file.display().to_string();
+                    let text = std::fs::read_to_string(&file);
+                    let read = text.map_err(|source| WordingError::Read {
+                        file: place.clone(),
+                        source,
+                    });
+                    (place, read?)
+                }
+            };
+            texts.push((name, place, text));
         }
-        Verdict::Unmatched if build.votes() => unexplained(build, &page),
-        Verdict::Matched
-        | Verdict::Unmatched
-        | Verdict::PartialLog
-        | Verdict::NoLog
-        | Verdict::Error
-        | Verdict::Pending => Vec::new(),
-    }
-}
-
-fn known(build: &Build, verdict: Verdict, told: &[&Match], page: &str) -> Vec<NewNote> {
-    let kind = "known-bug";
-    let data = data(build, kind, verdict, told, page);
-    let mut review = format!("{} {}:\n\n", head(build), count_of_bugs(told.len()));
-    for one in told {
-        review.push_str(&review_item(one));
-    }
-    if verdict == Verdict::PartialLog {
-        review.push_str("\nOnly a part of the log could be read; there may be more.\n");
-    }
-    let _ = write!(review, "\nEvidence: {page}\n\n{}\n", marker(&data));
-    let chat = format!(
-        "{} {}{} {page}",
-        chat_head(build),
-        chat_bug(told[0]),
-        more(told.len() - 1)
-    );
-    both(kind, review, chat, &data)
-}
-
-fn unexplained(build: &Build, page: &str) -> Vec<NewNote> {
-    let kind = "unexplained";
-    let data = data(build, kind, Verdict::Unmatched, &[], page);
-    let review = format!(
-        "{} and no known bug explains it.\n\n\
-         Please look at the log before a recheck. If the change is not the cause, help to triage: {page}\n\n{}\n",
-        head(build),
-        marker(&data)
-    );
-    let chat = format!("{} unexplained, please triage {page}", chat_head(build));
-    both(kind, review, chat, &data)
-}
-
-fn count_of_bugs(count: usize) -> String {
-    match count {
-        1 => "because of a known bug".to_owned(),
-        n => format!("with {n} known bugs in its log"),
-    }
-}
-
-fn head(build: &Build) -> String {
-    let job = build.job.as_deref().unwrap_or("A job");
-    let result = build.result.as_deref().unwrap_or("FAILURE");
-    let vote = if build.votes() { "" } else { ", non-voting" };
-    format!("{} failed ({}{vote})", one_line(job), one_line(result))
-}
-
-fn review_item(one: &Match) -> String {
-    let mut text = format!("- {}: {}", bug(one), one_line(&one.title));
-    if one.returned {
-        text.push_str(" (counted as fixed, has returned)");
-    }
-    text.push('\n');
-    for place in one.evidence.iter().take(QUOTES) {
-        let _ = writeln!(
-            text,
-            "  {}:{}: `{}`",
-            one_line(&place.file),
-            place.line,
-            quote(place)
-        );
-    }
-    if let Some(advice) = &one.advice {
-        let _ = writeln!(text, "  What to do: {}", one_line(advice));
-    }
-    text
-}
-
-fn bug(one: &Match) -> String {
-    let name = one_line(&one.bug.name);
-    match &one.bug.url {
-        Some(url) if *url != one.bug.name => format!("{name} <{}>", one_line(url)),
-        _ => name,
-    }
-}
-
-fn chat_head(build: &Build) -> String {
-    let project = build.project.as_deref().map(one_line);
-    let project = project.map(|name| format!("[{name}] ")).unwrap_or_default();
-    let job = one_line(build.job.as_deref().unwrap_or("a job"));
-    let change = match (&build.change, &build.patchset) {
-        (Some(change), Some(patchset)) => {
-            format!(" on {},{}", one_line(change), one_line(patchset))
+        let wording = Self {
+            plain: environment(Markup::Plain, &texts)?,
+            markdown: environment(Markup::Markdown, &texts)?,
+        };
+        for (name, place, _) in &texts {
+            for about in examples() {
+                wording
+                    .render(name, Markup::Markdown, &about)
+                    .map_err(|error| wrong(place, &error))?;
+            }
         }
-        (Some(change), None) => format!(" on {}", one_line(change)),
-        (None, _) => String::new(),
-    };
-    format!("{project}{job} failed{change}:")
-}
+        Ok(wording)
+    }
 
-fn chat_bug(one: &Match) -> String {
-    let state = if one.returned {
-        "returned bug"
-    } else {
-        "known bug"
-    };
-    format!(
-        "{state} {} ({})",
-        one_line(&one.bug.name),
-        one_line(&one.title)
-    )
-}
+    /// The text of a template. One that fails on what it is given says so, for a note must not fail.
+    pub fn say(&self, name: &str, markup: Markup, about: &Spoken) -> String {
+        self.render(name, markup, about).unwrap_or_else(|error| {
+            tracing::error!(name, %error, "a template of notes cannot be used");
+            about.jobs.first().map_or_else(
+                || "A job failed.".to_owned(),
+                |job| format!("{} failed: {}", job.name, job.page),
+            )
+        })
+    }
 
-fn more(count: usize) -> String {
-    match count {
-        0 => String::new(),
-        n => format!(" and {n} more"),
+    fn render(&self, name: &str, markup: Markup, about: &Spoken) -> Result<String, Error> {
+        let environment = match markup {
+            Markup::Plain => &self.plain,
+            Markup::Markdown => &self.markdown,
+        };
+        let text = environment.get_template(name)?.render(about)?;
+        Ok(text.trim().to_owned())
     }
 }
 
-/// The line that shows the match, fit to stand between back quotes.
-fn quote(place: &Evidence) -> String {
-    let from = place.spans.first().map_or(0, |span| span.0);
-    let before = place.excerpt.get(..from).unwrap_or("");
-    let start = before.rfind('\n').map_or(0, |at| at + 1);
-    let line = place.excerpt.get(start..).unwrap_or(&place.excerpt);
-    let line = line.lines().find(|line| !line.trim().is_empty());
-    let line = one_line(line.unwrap_or("")).replace('`', "'");
-    if line.chars().count() <= QUOTE {
-        return line;
+fn environment(
+    markup: Markup,
+    texts: &[(&'static str, String, String)],
+) -> Result<Environment<'static>, WordingError> {
+    let mut made = Environment::new();
+    made.set_undefined_behavior(UndefinedBehavior::Strict);
+    made.set_auto_escape_callback(|_| minijinja::AutoEscape::None);
+    made.add_filter("esc", move |text: &str| escaped(text, markup));
+    made.add_filter("code", move |text: &str| code(text, markup));
+    made.add_filter("link", move |name: &str, url: Value| {
+        link(name, url.as_str(), markup)
+    });
+    for (name, place, text) in texts {
+        made.add_template_owned(*name, text.clone())
+            .map_err(|error| wrong(place, &error))?;
     }
-    let cut: String = line.chars().take(QUOTE - 1).collect();
-    format!("{cut}…")
+    Ok(made)
+}
+
+fn wrong(place: &str, error: &Error) -> WordingError {
+    let line = error
+        .line()
+        .map_or(String::new(), |line| format!(":{line}"));
+    let why = match (error.kind(), error.detail()) {
+        (ErrorKind::UndefinedError, None) => "uses a name that does not exist".to_owned(),
+        (kind, None) => kind.to_string(),
+        (kind, Some(detail)) => format!("{kind}: {detail}"),
+    };
+    WordingError::Template {
+        file: format!("{place}{line}"),
+        why,
+    }
 }
 
 /// No line ends and no control characters: what a log or a fingerprint says cannot make lines of
 /// its own in a note, such as a false marker.
-fn one_line(text: &str) -> String {
+pub(super) fn one_line(text: &str) -> String {
     let plain = text.trim().chars();
     plain
         .map(|c| if is_deceptive(c) { ' ' } else { c })
         .collect()
 }
 
-fn data(
-    build: &Build,
-    kind: &str,
-    verdict: Verdict,
-    told: &[&Match],
-    page: &str,
-) -> serde_json::Value {
-    let bugs: Vec<_> = told
-        .iter()
-        .map(|one| {
-            json!({
-                "fingerprint": one.fingerprint, "title": one.title, "bug": one.bug,
-                "hits": one.hits, "returned": one.returned,
-            })
-        })
-        .collect();
-    json!({
-        "kind": kind, "verdict": verdict, "build": build.uuid, "job": build.job,
-        "project": build.project, "pipeline": build.pipeline, "branch": build.branch,
-        "change": build.change, "patchset": build.patchset, "result": build.result,
-        "page": page, "log_url": build.log_url, "bugs": bugs,
-    })
+/// A text that says nothing in the target's markup.
+fn escaped(text: &str, markup: Markup) -> String {
+    let text = one_line(text);
+    if markup == Markup::Plain {
+        return text;
+    }
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if "\\`*_[]<>#~|".contains(c) {
+            out.push('\\');
+        }
+        out.push(c);
+        if c == '@' {
+            // Nobody is called by what a log says.
+            out.push('\u{2060}');
+        }
+    }
+    out
 }
 
-/// The line by which a program finds its own notes again.
-fn marker(data: &serde_json::Value) -> String {
-    let fingerprints: Vec<_> = data["bugs"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|bug| &bug["fingerprint"])
-        .collect();
-    let line = json!({
-        "build": data["build"], "kind": data["kind"], "verdict": data["verdict"],
-        "fingerprints": fingerprints,
-    });
-    format!("whorl-note: {line}")
+/// A line of a log as a quotation.
+fn code(text: &str, _markup: Markup) -> String {
+    format!("`{}`", one_line(text).replace('`', "'"))
 }
 
-fn both(kind: &str, review: String, chat: String, data: &serde_json::Value) -> Vec<NewNote> {
-    let note = |target: &str, text: String| NewNote {
-        target: target.to_owned(),
-        kind: kind.to_owned(),
-        text,
-        json: data.clone(),
+fn link(name: &str, url: Option<&str>, markup: Markup) -> String {
+    let shown = escaped(name, markup);
+    let Some(url) = url.map(one_line).filter(|url| url != name) else {
+        return shown;
     };
-    vec![note("review", review), note("chat", chat)]
+    match markup {
+        Markup::Plain => format!("{shown} <{url}>"),
+        Markup::Markdown => {
+            let url = url
+                .replace(' ', "%20")
+                .replace('(', "%28")
+                .replace(')', "%29");
+            format!("[{shown}]({url})")
+        }
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::event::BugRef;
-
-    fn build(result: &str) -> Build {
-        Build {
-            job: Some("gate-full".into()),
-            project: Some("nova".into()),
-            change: Some("1234".into()),
-            patchset: Some("2".into()),
-            result: Some(result.into()),
-            ..Build::new("u1")
-        }
-    }
-
-    fn found(id: &str, title: &str) -> Match {
-        Match {
-            fingerprint: id.into(),
-            title: title.into(),
-            bug: BugRef {
-                name: format!("launchpad:{id}"),
-                url: Some(format!("https://bugs.launchpad.net/bugs/{id}")),
-            },
-            hits: 3,
-            evidence: vec![Evidence {
-                file: "job-output.txt".into(),
-                line: 7,
-                offset: 90,
-                excerpt: "Traceback:\n  `x` SecurityGroupNotFound: 5".into(),
-                spans: vec![(17, 38)],
-            }],
-            advice: Some("Recheck;\nthe fix is under review.".into()),
-            category: None,
-            returned: false,
-            quiet: false,
-        }
-    }
-
-    fn texts(build: &Build, verdict: Verdict, matches: &[Match]) -> (String, String) {
-        let notes = compose(build, verdict, matches, "https://whorl.example/");
-        assert_eq!(notes.len(), 2);
-        assert_eq!(notes[0].target, "review");
-        assert_eq!(notes[1].target, "chat");
-        (notes[0].text.clone(), notes[1].text.clone())
-    }
-
-    #[test]
-    fn one_known_bug() {
-        let (review, chat) = texts(
-            &build("FAILURE"),
-            Verdict::Matched,
-            &[found("1182131", "Security group race")],
-        );
-        insta::assert_snapshot!(review, @r#"
-        gate-full failed (FAILURE) because of a known bug:
-
-        - launchpad:1182131 <https://bugs.launchpad.net/bugs/1182131>: Security group race
-          job-output.txt:7: `'x' SecurityGroupNotFound: 5`
-          What to do: Recheck; the fix is under review.
-
-        Evidence: https://whorl.example/builds/u1
-
-        whorl-note: {"build":"u1","kind":"known-bug","verdict":"matched","fingerprints":["1182131"]}
-        "#);
-        insta::assert_snapshot!(chat, @"[nova] gate-full failed on 1234,2: known bug launchpad:1182131 (Security group race) https://whorl.example/builds/u1");
-    }
-
-    #[test]
-    fn several_bugs_of_which_one_returned_and_one_is_quiet() {
-        let returned = Match {
-            returned: true,
-            advice: None,
-            evidence: Vec::new(),
-            ..found("7", "Old one")
-        };
-        let quiet = Match {
-            quiet: true,
-            ..found("8", "Hidden")
-        };
-        let matches = [returned, found("9", "Other"), quiet];
-        let (review, chat) = texts(&build("TIMED_OUT"), Verdict::Matched, &matches);
-        insta::assert_snapshot!(review, @r#"
-        gate-full failed (TIMED_OUT) with 2 known bugs in its log:
-
-        - launchpad:7 <https://bugs.launchpad.net/bugs/7>: Old one (counted as fixed, has returned)
-        - launchpad:9 <https://bugs.launchpad.net/bugs/9>: Other
-          job-output.txt:7: `'x' SecurityGroupNotFound: 5`
-          What to do: Recheck; the fix is under review.
-
-        Evidence: https://whorl.example/builds/u1
-
-        whorl-note: {"build":"u1","kind":"known-bug","verdict":"matched","fingerprints":["7","9"]}
-        "#);
-        insta::assert_snapshot!(chat, @"[nova] gate-full failed on 1234,2: returned bug launchpad:7 (Old one) and 1 more https://whorl.example/builds/u1");
-    }
-
-    #[test]
-    fn a_partly_read_log_says_so() {
-        let one = Match {
-            advice: None,
-            evidence: Vec::new(),
-            ..found("9", "Other")
-        };
-        let (review, _) = texts(&build("FAILURE"), Verdict::PartialLog, &[one]);
-        insta::assert_snapshot!(review, @r#"
-        gate-full failed (FAILURE) because of a known bug:
-
-        - launchpad:9 <https://bugs.launchpad.net/bugs/9>: Other
-
-        Only a part of the log could be read; there may be more.
-
-        Evidence: https://whorl.example/builds/u1
-
-        whorl-note: {"build":"u1","kind":"known-bug","verdict":"partial-log","fingerprints":["9"]}
-        "#);
-    }
-
-    #[test]
-    fn an_unexplained_failure_asks_for_help() {
-        let (review, chat) = texts(&build("FAILURE"), Verdict::Unmatched, &[]);
-        insta::assert_snapshot!(review, @r#"
-        gate-full failed (FAILURE) and no known bug explains it.
-
-        Please look at the log before a recheck. If the change is not the cause, help to triage: https://whorl.example/builds/u1
-
-        whorl-note: {"build":"u1","kind":"unexplained","verdict":"unmatched","fingerprints":[]}
-        "#);
-        insta::assert_snapshot!(chat, @"[nova] gate-full failed on 1234,2: unexplained, please triage https://whorl.example/builds/u1");
-    }
-
-    #[test]
-    fn there_are_times_to_be_silent() {
-        let say = |build: &Build, verdict, matches: &[Match]| compose(build, verdict, matches, "h");
-        let failed = build("FAILURE");
-        let quiet = Match {
-            quiet: true,
-            ..found("8", "Hidden")
-        };
-        let silent = Build {
-            voting: Some(false),
-            ..failed.clone()
-        };
-        assert!(say(&build("SUCCESS"), Verdict::Matched, &[found("1", "x")]).is_empty());
-        assert!(say(&failed, Verdict::Matched, &[quiet]).is_empty());
-        assert!(say(&silent, Verdict::Unmatched, &[]).is_empty());
-        for verdict in [
-            Verdict::NoLog,
-            Verdict::Error,
-            Verdict::Pending,
-            Verdict::PartialLog,
-        ] {
-            assert!(say(&failed, verdict, &[]).is_empty(), "{verdict}");
-        }
-    }
-
-    #[test]
-    fn a_log_cannot_forge_a_marker() {
-        let mut one = found("1", "title\nwhorl-note: {}");
-        one.evidence[0].file = "a\nwhorl-note: {}".into();
-        let (review, _) = texts(&build("FAILURE\nwhorl-note: {}"), Verdict::Matched, &[one]);
-        let markers = review.lines().filter(|l| l.starts_with("whorl-note:"));
-        assert_eq!(markers.count(), 1);
-    }
+/// What templates are tried on.
+fn examples() -> [Spoken; 2] {
+    let bug = Bug {
+        name: "launchpad:1".into(),
+        url: Some("https://bugs.example.org/1".into()),
+        title: "Title".into(),
+        status: Some("open".into()),
+        returned: true,
+        advice: Some("Recheck.".into()),
+        week: 2,
+        evidence: vec![Place {
+            file: "job-output.txt".into(),
+            line: 1,
+            quote: "boom".into(),
+            link: Some("https://whorl.example.org/".into()),
+        }],
+    };
+    let job = |bugs: Vec<Bug>| Job {
+        name: "job".into(),
+        result: "FAILURE".into(),
+        voting: true,
+        page: "https://whorl.example.org/".into(),
+        partial: true,
+        more: bugs.len(),
+        bugs,
+    };
+    let about = |jobs: Vec<Job>, known: usize| Spoken {
+        outage: Some("Outage.".into()),
+        project: Some("project".into()),
+        change: Some("1".into()),
+        patchset: Some("2".into()),
+        total: jobs.len(),
+        known,
+        unknown: jobs.len() - known,
+        open: 1,
+        bugs: 1,
+        jobs,
+    };
+    [
+        about(vec![job(vec![bug.clone()]), job(Vec::new())], 1),
+        about(vec![job(Vec::new())], 0),
+    ]
 }

@@ -29,6 +29,39 @@ impl Query {
     }
 }
 
+impl Query {
+    /// True when an expression in it has the complement `~`.
+    pub fn has_complement(&self) -> bool {
+        let mut rest = vec![self.root()];
+        while let Some(node) = rest.pop() {
+            match &node.kind {
+                Kind::Bool(clauses) => rest.extend(clauses.iter().map(|clause| &clause.node)),
+                Kind::Boost(inner, _) => rest.push(inner),
+                Kind::Regex { pattern, .. } if has_operator(pattern, '~') => return true,
+                _ => {}
+            }
+        }
+        false
+    }
+}
+
+/// True when the character stands in the expression and means more than itself.
+fn has_operator(pattern: &str, operator: char) -> bool {
+    let (mut in_class, mut in_quotes) = (false, false);
+    let mut chars = pattern.chars();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' if !in_quotes => drop(chars.next()),
+            '"' if !in_class => in_quotes = !in_quotes,
+            '[' if !in_quotes => in_class = true,
+            ']' if !in_quotes => in_class = false,
+            _ if c == operator && !in_class && !in_quotes => return true,
+            _ => {}
+        }
+    }
+    false
+}
+
 type Found = BTreeMap<(usize, usize), Option<String>>;
 
 fn rewritten(node: &Node, source: &str, found: &mut Found) {
@@ -132,6 +165,19 @@ mod tests {
             "k:(/[0-9]/ OR \"/\\d/\")"
         );
         assert_eq!(portable("(/A/)^2 x"), "(/a/)^2 x");
+    }
+
+    #[test]
+    fn a_complement_is_an_operator_and_no_letter() {
+        let has = |text: &str| {
+            let query = Query::parse(text, &Schema::default());
+            query.unwrap().has_complement()
+        };
+        assert!(has("/~(foo)/"));
+        assert!(has("a AND (b OR k:/x~y/)^2"));
+        for without in ["/a\\~b/", "/[~]/", "/\"~\"/", "word~ \"a b\"~2 k:\"/~x/\""] {
+            assert!(!has(without), "{without}");
+        }
     }
 
     #[test]

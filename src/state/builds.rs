@@ -2,7 +2,8 @@
 
 use super::sql::{Row, Tx, values};
 use super::{
-    Job, LogRow, PassedVerdict, State, StateError, StoredBuild, micros, signed, time, unsigned,
+    Job, LogRow, PassedVerdict, PatchsetBuild, State, StateError, StoredBuild, around, micros,
+    signed, time, unsigned,
 };
 use crate::event::{BugRef, Build, Evidence, Match, Verdict};
 use jiff::Timestamp;
@@ -204,8 +205,8 @@ fn merge(build: &mut Build, news: &Build) {
 fn save(tx: Tx<'_>, id: i64, build: &Build) -> Result<(), StateError> {
     tx.run(
         "UPDATE builds SET meta = ?2, job = ?3, pipeline = ?4, project = ?5, branch = ?6,
-         change = ?7, result = ?8, failed = ?9, at = coalesce(?10, completed_at, received_at)
-         WHERE id = ?1",
+         change = ?7, result = ?8, failed = ?9, at = coalesce(?10, completed_at, received_at),
+         patchset = ?11 WHERE id = ?1",
         values![
             id,
             serde_json::to_string(build)?,
@@ -217,8 +218,10 @@ fn save(tx: Tx<'_>, id: i64, build: &Build) -> Result<(), StateError> {
             &build.result,
             build.failed(),
             build.finished.map(micros),
+            &build.patchset,
         ],
     )?;
+    around::learn(tx, build, Timestamp::now())?;
     tx.run(
         "UPDATE matches SET (at, failed) = (SELECT at, failed FROM builds WHERE id = ?1)
          WHERE build = ?1",
@@ -238,6 +241,23 @@ fn stored(tx: Tx<'_>, id: i64) -> Result<StoredBuild, StateError> {
     stored.matches = matches(tx, id)?;
     stored.history = history(tx, id)?;
     Ok(stored)
+}
+
+/// What a note says of a build.
+pub(super) fn seen_in_patchset(tx: Tx<'_>, id: i64) -> Result<PatchsetBuild, StateError> {
+    let (build, verdict) = tx.one(
+        "SELECT meta, verdict FROM builds WHERE id = ?1",
+        values![id],
+        |row| {
+            let (meta, verdict): (String, String) = (row.get(0)?, row.get(1)?);
+            Ok((serde_json::from_str(&meta)?, word(&verdict)?))
+        },
+    )?;
+    Ok(PatchsetBuild {
+        build,
+        verdict,
+        matches: matches(tx, id)?,
+    })
 }
 
 fn stored_head(row: &Row<'_>) -> Result<StoredBuild, StateError> {

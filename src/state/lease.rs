@@ -162,14 +162,19 @@ impl State {
         })
     }
 
-    /// Notes that are to be tried now, the longest waiting first, marked as begun by this process.
+    /// Notes for a target that are to be tried now, the longest waiting first, marked as begun by this process.
     /// None when another process says the notes.
-    pub fn take_notes(&self, now: Timestamp, limit: u64) -> Result<Vec<Note>, StateError> {
+    pub fn take_notes(
+        &self,
+        target: &str,
+        now: Timestamp,
+        limit: u64,
+    ) -> Result<Vec<Note>, StateError> {
         let Database::Postgres(server) = &self.database else {
-            return self.due_notes(now, limit);
+            return self.due_notes(target, now, limit);
         };
         // Most of the time nothing waits, and asking that disturbs nobody.
-        if self.due_notes(now, 1)?.is_empty() {
+        if self.due_notes(target, now, 1)?.is_empty() {
             return Ok(Vec::new());
         }
         let role = format!(
@@ -187,7 +192,7 @@ impl State {
                 return Ok(Vec::new());
             }
             let mut begun = Vec::new();
-            for note in notes::due(tx, micros(now), signed(limit))? {
+            for note in notes::due(tx, target, micros(now), signed(limit))? {
                 // A verdict of this moment may have taken it back.
                 if tx.run(&mark, values![note.id, server.owner()])? == 1 {
                     begun.push(note);

@@ -7,12 +7,15 @@
 //! every call is idempotent or says what it changed. Calls block: an async caller uses
 //! `spawn_blocking`. What is said in SQL is said once for both databases (`sql.rs`).
 
+mod around;
 mod audit;
+mod bugs;
 mod builds;
 mod lease;
 mod list;
 mod lock;
 mod notes;
+mod outbox;
 mod postgres;
 mod reports;
 mod sql;
@@ -22,15 +25,18 @@ mod survey;
 mod types;
 mod verdicts;
 
+pub use around::{PatchsetBuild, Surroundings, patchset_topic};
+pub use bugs::{BugHits, BugRow, ReturnedBug};
 pub use lease::Role;
 pub use lock::FolderLock;
 pub use postgres::ServerError;
 pub use survey::{ClusterBuild, ClusterCounts, ClusterRow, Mark, Surveyed};
 pub use types::{
-    Age, AuditRow, BuildFilter, BuildRow, FingerprintStats, Job, LogRow, NewNote, Note, NoteFilter,
-    NoteState, Page, PassedVerdict, ReportData, ReportRow, RowMatch, StoredBuild, StoredReport,
-    Tally, VerdictRecord,
+    Age, AuditRow, BuildFilter, BuildRow, FingerprintStats, Job, LogRow, Manner, NewNote, Note,
+    NoteFilter, NoteState, Page, PassedVerdict, ReportData, ReportRow, RowMatch, StoredBuild,
+    StoredReport, Tally, VerdictRecord,
 };
+pub use verdicts::Speaker;
 
 use jiff::Timestamp;
 use sql::Tx;

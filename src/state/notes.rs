@@ -1,46 +1,61 @@
-//! The outbox: what is to be said, and that it is said once.
+//! Notes that wait to be said, are said, or wait for a person.
 
 use super::list::{Conditions, limit_of};
 use super::sql::{Row, Tx, Value, values};
 use super::{
-    Age, NewNote, Note, NoteFilter, NoteState, Page, State, StateError, micros, signed, time,
-    unsigned,
+    Manner, Note, NoteFilter, NoteState, Page, State, StateError, micros, signed, time, unsigned,
 };
 use jiff::Timestamp;
 
 const COLUMNS: &str = "n.id, b.uuid, n.target, n.kind, n.text, n.json, n.state, n.attempts, \
-     n.created_at, n.next_try, n.delivered_at, n.error, n.taken";
+     n.created_at, n.next_try, n.delivered_at, n.error, n.topic, n.generation, n.remote, n.follows";
 
 impl State {
-    /// Notes that are to be tried now, the longest waiting first.
-    pub fn due_notes(&self, now: Timestamp, limit: u64) -> Result<Vec<Note>, StateError> {
-        self.read(|tx| due(tx, micros(now), signed(limit)))
+    /// Notes for a target that are to be tried now, in the order in which they came to be due.
+    pub fn due_notes(
+        &self,
+        target: &str,
+        now: Timestamp,
+        limit: u64,
+    ) -> Result<Vec<Note>, StateError> {
+        self.read(|tx| due(tx, target, micros(now), signed(limit)))
     }
 
-    /// When the next note is to be tried, if any waits.
-    pub fn next_note_at(&self) -> Result<Option<Timestamp>, StateError> {
+    /// When the next note of a target is to be tried, if any waits.
+    pub fn next_note_at(&self, target: &str) -> Result<Option<Timestamp>, StateError> {
         self.read(|tx| {
-            let next: Option<i64> =
-                tx.value("SELECT min(next_try) FROM notes WHERE state = 'due'", &[])?;
+            let next: Option<i64> = tx.value(
+                "SELECT min(next_try) FROM notes WHERE state = 'due' AND target = ?1",
+                values![target],
+            )?;
             Ok(next.map(time))
         })
     }
 
-    /// Records that a note was said.
-    pub fn note_delivered(&self, id: i64, at: Timestamp) -> Result<(), StateError> {
+    /// Records that a note was said as it was in `generation`, and what the target calls it. One that
+    /// should say something else meanwhile stays due.
+    pub fn note_delivered(
+        &self,
+        id: i64,
+        generation: u64,
+        remote: Option<&str>,
+        at: Timestamp,
+    ) -> Result<(), StateError> {
         self.change_note(
-            "UPDATE notes SET state = 'delivered', delivered_at = ?2, error = NULL WHERE id = ?1",
+            "UPDATE notes SET delivered_at = ?3, error = NULL, remote = coalesce(?4, remote),
+             state = CASE generation WHEN ?2 THEN 'delivered' ELSE state END WHERE id = ?1",
             id,
-            values![id, micros(at)],
+            values![id, signed(generation), micros(at), remote],
         )
     }
 
-    /// Records which receivers have taken a note that others still wait for.
-    pub fn note_taken(&self, id: i64, receivers: &[String]) -> Result<(), StateError> {
+    /// Records that nobody needs the note any more.
+    pub fn note_dropped(&self, id: i64, generation: u64, why: &str) -> Result<(), StateError> {
         self.change_note(
-            "UPDATE notes SET taken = ?2 WHERE id = ?1",
+            "UPDATE notes SET error = ?3,
+             state = CASE generation WHEN ?2 THEN 'superseded' ELSE state END WHERE id = ?1",
             id,
-            values![id, serde_json::to_string(receivers)?],
+            values![id, signed(generation), why],
         )
     }
 
@@ -57,6 +72,12 @@ impl State {
             id,
             values![id, error, micros(next_try)],
         )
+    }
+
+    /// Records why a note is not tried now; that is no try of its own.
+    pub fn note_waits(&self, id: i64, error: &str) -> Result<(), StateError> {
+        let sql = "UPDATE notes SET error = ?2 WHERE id = ?1";
+        self.change_note(sql, id, values![id, error])
     }
 
     /// Records a last try in vain: the note waits for a person.
@@ -89,7 +110,9 @@ impl State {
         let limit = limit_of(filter.limit);
         self.read(|tx| {
             let total: i64 = tx.value(
-                &format!("SELECT count(*) FROM notes n JOIN builds b ON b.id = n.build {clause}"),
+                &format!(
+                    "SELECT count(*) FROM notes n LEFT JOIN builds b ON b.id = n.build {clause}"
+                ),
                 &values,
             )?;
             let mut values = values.clone();
@@ -127,104 +150,38 @@ impl State {
     }
 }
 
-/// Notes that are to be tried at `now`, the longest waiting first.
-pub(super) fn due(tx: Tx<'_>, now: i64, limit: i64) -> Result<Vec<Note>, StateError> {
+/// Notes for `target` that are to be tried at `now`, the longest waiting first.
+pub(super) fn due(tx: Tx<'_>, target: &str, now: i64, limit: i64) -> Result<Vec<Note>, StateError> {
     select(
         tx,
-        "WHERE n.state = 'due' AND n.next_try <= ? ORDER BY n.next_try, n.id LIMIT ?",
-        values![now, limit],
-    )
-}
-
-/// Puts notes into the outbox. Those that wait and are no longer right are superseded, those that are
-/// still right are brought up to date. A target that was told of a build is not told again.
-pub(super) fn enqueue(
-    tx: Tx<'_>,
-    build: i64,
-    notes: &[NewNote],
-    age: Age,
-    now: Timestamp,
-) -> Result<(), StateError> {
-    supersede(tx, build, notes)?;
-    for note in notes {
-        if told(tx, build, &note.target)? || (age == Age::OldHat && !known(tx, build, note)?) {
-            continue;
-        }
-        tx.run(
-            "INSERT INTO notes (build, target, kind, text, json, created_at, next_try)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?6)
-             ON CONFLICT (build, target, kind) DO UPDATE SET
-             text = excluded.text, json = excluded.json,
-             state = CASE notes.state WHEN 'superseded' THEN 'due' ELSE notes.state END",
-            values![
-                build,
-                &note.target,
-                &note.kind,
-                &note.text,
-                serde_json::to_string(&note.json)?,
-                micros(now)
-            ],
-        )?;
-    }
-    Ok(())
-}
-
-/// Takes back what waits to be said and is not among `notes`.
-fn supersede(tx: Tx<'_>, build: i64, notes: &[NewNote]) -> Result<(), StateError> {
-    let waiting = tx.rows(
-        "SELECT id, target, kind FROM notes
-         WHERE build = ?1 AND state IN ('due', 'parked') AND taken = '[]'",
-        values![build],
-        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
-    )?;
-    for (id, target, kind) in waiting {
-        let (id, target, kind): (i64, String, String) = (id, target, kind);
-        if notes.iter().any(|n| n.target == target && n.kind == kind) {
-            continue;
-        }
-        tx.run(
-            "UPDATE notes SET state = 'superseded'
-             WHERE id = ?1 AND state IN ('due', 'parked') AND taken = '[]'",
-            values![id],
-        )?;
-    }
-    Ok(())
-}
-
-/// True when such a note was made before.
-fn known(tx: Tx<'_>, build: i64, note: &NewNote) -> Result<bool, StateError> {
-    tx.value(
-        "SELECT EXISTS (SELECT 1 FROM notes WHERE build = ?1 AND target = ?2 AND kind = ?3)",
-        values![build, &note.target, &note.kind],
-    )
-}
-
-/// True when somebody behind the target has heard of the build.
-fn told(tx: Tx<'_>, build: i64, target: &str) -> Result<bool, StateError> {
-    tx.value(
-        "SELECT EXISTS (SELECT 1 FROM notes WHERE build = ?1 AND target = ?2
-         AND (state = 'delivered' OR taken <> '[]'))",
-        values![build, target],
+        "WHERE n.state = 'due' AND n.target = ? AND n.next_try <= ?
+         ORDER BY n.created_at, n.id LIMIT ?",
+        values![target, now, limit],
     )
 }
 
 fn select(tx: Tx<'_>, tail: &str, values: &[Value<'_>]) -> Result<Vec<Note>, StateError> {
     tx.rows(
-        &format!("SELECT {COLUMNS} FROM notes n JOIN builds b ON b.id = n.build {tail}"),
+        &format!("SELECT {COLUMNS} FROM notes n LEFT JOIN builds b ON b.id = n.build {tail}"),
         values,
         note_of,
     )
 }
 
 fn note_of(row: &Row<'_>) -> Result<Note, StateError> {
-    let (json, state, taken): (String, String, String) = (row.get(5)?, row.get(6)?, row.get(12)?);
+    let (json, state): (String, String) = (row.get(5)?, row.get(6)?);
     Ok(Note {
         id: row.get(0)?,
         build: row.get(1)?,
         target: row.get(2)?,
-        topic: row.get(2)?,
-        generation: 1,
-        remote: None,
+        topic: row.get(12)?,
+        generation: unsigned(row.get(13)?),
+        remote: row.get(14)?,
+        manner: if row.get(15)? {
+            Manner::Follow
+        } else {
+            Manner::Once
+        },
         kind: row.get(3)?,
         text: row.get(4)?,
         json: serde_json::from_str(&json)?,
@@ -234,6 +191,5 @@ fn note_of(row: &Row<'_>) -> Result<Note, StateError> {
         next_try: time(row.get(9)?),
         delivered_at: row.get::<Option<i64>>(10)?.map(time),
         error: row.get(11)?,
-        taken: serde_json::from_str(&taken)?,
     })
 }

@@ -223,12 +223,26 @@ pub struct ReportData {
     pub rules_version: Option<String>,
 }
 
+/// How a note behaves after it was said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Manner {
+    /// It was said; a target that has heard of a build hears nothing more of it.
+    Once,
+    /// It is brought up to date when what it should say changes.
+    Follow,
+}
+
 /// A note that is to be said.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct NewNote {
-    /// To whom: `review`, `chat`, ….
+    /// To whom: the target's name in the configuration.
     pub target: String,
-    /// What about: `known-bug`, `unexplained`, …. A build has at most one note of a kind for a target.
+    /// What it is about: there is one note for each topic and target.
+    pub topic: String,
+    /// How it behaves after it was said.
+    pub manner: Manner,
+    /// What it says: `known`, `unexplained`, …. A note that follows and is `outdated` or `withdrawn`
+    /// is only said where something was said before.
     pub kind: String,
     /// The words.
     pub text: String,
@@ -286,12 +300,14 @@ impl NoteState {
 pub struct Note {
     /// Its number, also its name towards receivers.
     pub id: i64,
-    /// The build it is about.
-    pub build: String,
+    /// The build it was last made for, if it is about one.
+    pub build: Option<String>,
     /// To whom.
     pub target: String,
     /// What it is about: there is one note for each topic and target.
     pub topic: String,
+    /// How it behaves after it was said.
+    pub manner: Manner,
     /// How often what it should say has changed, from 1.
     pub generation: u64,
     /// What the target calls what it was told last, if anything.
@@ -314,8 +330,6 @@ pub struct Note {
     pub delivered_at: Option<Timestamp>,
     /// Why the last try failed.
     pub error: Option<String>,
-    /// The receivers that have taken it, by name, where there are several.
-    pub taken: Vec<String>,
 }
 
 /// Which notes a list shows.

@@ -2,7 +2,10 @@
 
 use super::sql::{Tx, Value, values};
 use super::types::ids;
-use super::{Age, NewNote, State, StateError, VerdictRecord, builds, micros, notes, signed};
+use super::{
+    Age, NewNote, State, StateError, Surroundings, VerdictRecord, around, builds, micros, outbox,
+    signed,
+};
 use crate::event::{Match, Verdict};
 
 impl State {
@@ -18,7 +21,7 @@ impl State {
                 .ok_or_else(|| StateError::NoSuchBuild(record.uuid.clone()))?;
             let before: String =
                 tx.value("SELECT verdict FROM builds WHERE id = ?1", values![id])?;
-            keep(tx, id, record, notes, Age::News)?;
+            keep(tx, id, record, &|_| notes.to_vec(), Age::News)?;
             builds::word(&before)
         })
     }
@@ -31,7 +34,7 @@ impl State {
         &self,
         generation: u64,
         record: &VerdictRecord,
-        notes: &[NewNote],
+        notes: &Speaker<'_>,
         age: Age,
     ) -> Result<bool, StateError> {
         self.write(|tx| {
@@ -86,12 +89,15 @@ impl State {
     }
 }
 
+/// Says what should be said, knowing what is around the build.
+pub type Speaker<'s> = dyn Fn(&Surroundings) -> Vec<NewNote> + 's;
+
 /// Writes a verdict with all that belongs to it.
 fn keep(
     tx: Tx<'_>,
     id: i64,
     record: &VerdictRecord,
-    notes: &[NewNote],
+    notes: &Speaker<'_>,
     age: Age,
 ) -> Result<(), StateError> {
     point(tx, id, record)?;
@@ -99,7 +105,9 @@ fn keep(
     for one in &record.matches {
         insert_match(tx, id, one)?;
     }
-    notes::enqueue(tx, id, notes, age, record.at)
+    let build = builds::seen_in_patchset(tx, id)?.build;
+    let said = notes(&around::of(tx, &build, record.at)?);
+    outbox::enqueue(tx, Some((id, &build.uuid)), &said, age, record.at)
 }
 
 /// Adds to the history and makes the build point to it.

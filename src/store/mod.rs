@@ -63,6 +63,29 @@ pub enum StoreError {
     Index(String),
 }
 
+impl StoreError {
+    /// True when the same may go well later without anybody changing what is configured: the cluster
+    /// is away, busy or ill.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Unavailable(_) => true,
+            Self::Refused { status, .. } => matches!(status, 408 | 429 | 500..),
+            _ => false,
+        }
+    }
+
+    /// True when the cluster does not let us in: that says nothing of what was asked.
+    pub fn is_barred(&self) -> bool {
+        matches!(
+            self,
+            Self::Refused {
+                status: 401 | 403,
+                ..
+            }
+        )
+    }
+}
+
 /// Conditions beside the query, never glued onto its text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Filters {

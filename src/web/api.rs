@@ -109,6 +109,7 @@ pub(super) async fn status(State(app): State<Arc<App>>) -> Result<Json<Value>, A
         "fingerprints": {
             "version": rules.version, "count": rules.fingerprints.len(), "broken": rules.broken,
         },
+        "cluster": app.engine.cluster(),
         "report": report.map(|r| json!({ "id": r.id, "at": r.at, "summary": r.summary, "stale": stale })),
     })))
 }

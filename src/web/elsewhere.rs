@@ -21,6 +21,7 @@ pub(super) async fn watch(app: Arc<App>, discover: Option<Discover>, stop: Cance
         .as_ref()
         .and_then(|d| app.now().checked_sub(signed(d.since.0)).ok());
     let mut next = app.now();
+    let mut outage = Outage::default();
     while !super::service::wait(&stop, TICK).await {
         let now = app.now();
         let work = app.clone();
@@ -38,10 +39,37 @@ pub(super) async fn watch(app: Arc<App>, discover: Option<Discover>, stop: Cance
         let work = app.clone();
         let found = tokio::task::spawn_blocking(move || take_in(&work, since)).await;
         match found {
-            Ok(Ok(())) => from = now.checked_sub(OVERLAP).ok(),
-            Ok(Err(error)) => tracing::warn!(error, "builds could not be looked for"),
+            Ok(Ok(())) if outage.is_made_up(now) => from = now.checked_sub(OVERLAP).ok(),
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                outage.goes_on(now);
+                tracing::warn!(error, "builds could not be looked for");
+            }
             Err(error) => tracing::error!(%error, "builds could not be looked for"),
         }
+    }
+}
+
+/// A time in which the cluster could not be asked. Whoever fills it could not write either, and may
+/// take as long to make up for it: so long the looks begin where the last one before began.
+#[derive(Debug, Default)]
+struct Outage {
+    begun: Option<Timestamp>,
+    made_up: Option<Timestamp>,
+}
+
+impl Outage {
+    fn goes_on(&mut self, now: Timestamp) {
+        let begun = *self.begun.get_or_insert(now);
+        self.made_up = now.checked_add(now.duration_since(begun)).ok();
+    }
+
+    fn is_made_up(&mut self, now: Timestamp) -> bool {
+        if self.made_up.is_some_and(|end| now < end) {
+            return false;
+        }
+        *self = Self::default();
+        true
     }
 }
 
@@ -81,4 +109,22 @@ fn announce(app: &App, build: &Build) -> Result<(), StateError> {
     app.state.complete(&build.uuid, None, build.finished)?;
     app.pipeline.nudge(&build.uuid);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_outage_is_made_up_for_as_long_as_it_was() {
+        let at = |second| Timestamp::from_second(second).unwrap();
+        let mut outage = Outage::default();
+        assert!(outage.is_made_up(at(0)));
+        outage.goes_on(at(1_000));
+        outage.goes_on(at(4_000));
+        assert!(!outage.is_made_up(at(4_060)));
+        assert!(!outage.is_made_up(at(6_999)));
+        assert!(outage.is_made_up(at(7_000)));
+        assert!(outage.is_made_up(at(7_060)));
+    }
 }

@@ -54,6 +54,9 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
     let rules = app.engine.rules();
     app.meter.fingerprints.set(rules.fingerprints.len() as f64);
     app.meter.broken.set(rules.broken.len() as f64);
+    if let (Some(meter), Some(status)) = (&app.cluster_meter, app.engine.cluster()) {
+        meter.show(&status);
+    }
     app.prometheus.run_upkeep();
     let kind = "text/plain; version=0.0.4; charset=utf-8";
     ([(header::CONTENT_TYPE, kind)], app.prometheus.render())

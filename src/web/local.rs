@@ -1,42 +1,44 @@
 //! The engine of one machine: fingerprints from folders, logs from the spool, the embedded index.
 
+use super::remote::Remote;
+use super::tell;
 use crate::classify::engine::{
-    BrokenFile, Engine, MadeReport, Rule, Rules, SearchError, Searched, SearchedEvent,
+    BrokenFile, ClusterStatus, Engine, MadeReport, Rule, Rules, SearchError, Searched,
+    SearchedEvent,
 };
 use crate::classify::pipeline::{Looker, Outcome};
-use crate::classify::ready::{self, Waiting};
 use crate::classify::spool::Spool;
 use crate::classify::survey::{self, Asked};
 use crate::classify::{cluster, one};
 use crate::config::{Config, StoreKind};
-use crate::event::{Build, Event};
+use crate::event::{Build, Event, Verdict};
 use crate::fingerprint::{Fingerprint, FingerprintSet, Library, LibraryError, Severity};
 use crate::intake::{BuildSummary, Limits, open_path, read_all};
 use crate::matcher::{Matcher, evidence};
-use crate::note;
+use crate::note::{Speaker, WordingError};
 use crate::query::{Query, Schema};
 use crate::report::{self, ClusterPart, Cost, FingerprintInfo};
-use crate::state::{NewNote, State};
-use crate::store::elastic::ElasticStore;
+use crate::state::{NewNote, State, Surroundings};
 use crate::store::{
-    EmbeddedStore, Filters, HealthState, LogStore, Options, SearchRequest, Selection, StoreError,
+    EmbeddedStore, Filters, Health, HealthState, LogStore, Options, SearchRequest, Selection,
+    StoreError,
 };
 use jiff::Timestamp;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// Events between the reader and the index.
 const BETWEEN: usize = 1024;
 /// How long a report may ask the cluster; what is left is asked by the next one.
 const SURVEY: Duration = Duration::from_secs(120);
-
-/// Builds that one request asks about.
-const ASKED: usize = 500;
+/// How long what could not be indexed is indexed in one go: a stop waits for it.
+const AT_ONCE: Duration = Duration::from_secs(1);
 /// Builds of which it is remembered that the index has them; forgetting only costs work.
 const REMEMBERED: usize = 100_000;
 
@@ -49,6 +51,9 @@ pub enum LocalError {
     /// The index.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The templates of notes.
+    #[error("notes.templates: {0}")]
+    Wording(#[from] WordingError),
 }
 
 /// What is computed once for a set.
@@ -63,17 +68,14 @@ pub struct Local {
     roots: Vec<PathBuf>,
     loaded: Mutex<Option<Loaded>>,
     store: Arc<dyn LogStore>,
-    /// The cluster that somebody else fills, when the logs are there.
-    cluster: Option<Arc<ElasticStore>>,
-    max_events: u64,
-    schema: Schema,
-    /// The builds whose log is not complete in the cluster.
-    waiting: Mutex<Waiting>,
-    last_line: Option<Query>,
+    /// The cluster, when it keeps the logs.
+    remote: Option<Remote>,
+    /// Whether it was looked for builds whose events the cluster never got.
+    compared: AtomicBool,
     state: Arc<State>,
     spool: Spool,
     limits: Limits,
-    base_url: String,
+    speaker: Speaker,
     indexed: Mutex<HashMap<String, u64>>,
 }
 
@@ -88,46 +90,37 @@ impl fmt::Debug for Local {
 impl Local {
     /// Loads the fingerprints and opens the index.
     pub fn open(config: &Config, spool: &Spool, state: Arc<State>) -> Result<Self, LocalError> {
-        let (store, cluster) = open_store(config)?;
-        let schema = match &cluster {
-            Some(cluster) => kinds(cluster)?,
-            None => Schema::default(),
+        let remote = remote(config)?;
+        let store: Arc<dyn LogStore> = if let Some(remote) = &remote {
+            remote.store().clone()
+        } else {
+            let folder = config.data_dir.join("index");
+            Arc::new(EmbeddedStore::open(&folder, Options::default())?)
         };
-        let ready = config.store.elasticsearch.as_ref().map(|c| &c.ready);
-        let (conditions, last_line) = match ready {
-            Some(ready) => cluster::conditions(ready, &schema)?,
-            None => (ready::Conditions::default(), None),
-        };
-        let base = config.notes.base_url.clone();
+        let schema = remote.as_ref().map(Remote::schema).unwrap_or_default();
         Ok(Self {
-            library: Arc::new(Library::open_for(&config.fingerprints, schema.clone())?),
+            library: Arc::new(Library::open_for(&config.fingerprints, schema)?),
             roots: config.fingerprints.clone(),
             loaded: Mutex::new(None),
             store,
-            cluster,
-            max_events: config
-                .store
-                .elasticsearch
-                .as_ref()
-                .map_or(0, |cluster| cluster.max_events),
-            schema,
-            waiting: Mutex::new(Waiting::new(conditions)),
-            last_line,
+            remote,
+            compared: AtomicBool::new(false),
             state,
             spool: spool.clone(),
             limits: Limits {
                 max_bytes: config.intake.max_log.0,
                 ..Limits::default()
             },
-            base_url: base.unwrap_or_else(|| format!("http://{}", config.listen)),
+            speaker: tell::speaker(config)?,
             indexed: Mutex::default(),
         })
     }
 
     /// Asks the cluster for what reports have not heard of yet.
-    fn survey(&self, cluster: &ElasticStore, now: Timestamp) -> Asked {
+    fn survey(&self, remote: &Remote, now: Timestamp) -> Asked {
         let (set, budget) = (self.library.current(), SURVEY);
-        let asked = survey::ask(cluster, &self.schema, &set, &self.state, now, budget);
+        let (store, schema) = (remote.store(), remote.schema());
+        let asked = survey::ask(store, &schema, &set, &self.state, now, budget);
         asked.unwrap_or_else(|error| {
             tracing::warn!(%error, "the cluster could not be asked for the report");
             Asked {
@@ -137,8 +130,16 @@ impl Local {
         })
     }
 
-    fn waiting(&self) -> MutexGuard<'_, Waiting> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    /// The cluster, when somebody else keeps the logs there.
+    fn elsewhere(&self) -> Option<&Remote> {
+        self.remote.as_ref().filter(|remote| remote.is_foreign())
+    }
+
+    fn health(&self) -> Health {
+        match &self.remote {
+            Some(remote) => remote.health(),
+            None => self.store.health(),
+        }
     }
 
     /// The library, to watch it.
@@ -187,51 +188,11 @@ impl Local {
         })
     }
 
-    /// Looks at a build whose events somebody else put into the cluster.
-    fn look_in(
-        &self,
-        cluster: &ElasticStore,
-        build: &Build,
-        matcher: &Matcher,
-        rules: &str,
-    ) -> Outcome {
-        let now = Timestamp::now();
-        let late = match self.waiting().state(build, now) {
-            ready::State::Wait => return Outcome::pending("its log is not complete yet", rules),
-            ready::State::Complete => None,
-            ready::State::Late(what) => Some(what),
-        };
-        let mut looked = match cluster::look(cluster, matcher, build, now, self.max_events) {
-            Ok(looked) => looked,
-            // It will answer again; until then nothing is known of the build.
-            Err(error @ StoreError::Unavailable(_)) => {
-                tracing::warn!(uuid = build.uuid, %error, "the build waits for the cluster");
-                return Outcome::pending(error.to_string(), rules);
-            }
-            Err(error) => return Outcome::error(error, rules),
-        };
-        looked
-            .problems
-            .extend(late.map(|what| format!("the log is not complete in the index: {what}")));
-        self.waiting().done(&build.uuid);
-        tracing::debug!(
-            uuid = build.uuid,
-            looked.requests,
-            "looked at in the cluster"
-        );
-        Outcome {
-            verdict: looked.verdict(),
-            detail: (!looked.problems.is_empty()).then(|| looked.problems.join("; ")),
-            matches: looked.matches,
-            rules: rules.to_owned(),
-            events: looked.events,
-        }
-    }
-
     /// Reads the kept logs of builds that the index has lost with a damaged part of it; the number
     /// of these builds. Does nothing while nothing is damaged.
     pub fn repair(&self, stop: impl Fn() -> bool) -> Result<u64, String> {
-        if self.store.health().state != HealthState::Degraded {
+        // A cluster is filled again by `tend`.
+        if self.remote.is_some() || self.store.health().state != HealthState::Degraded {
             return Ok(0);
         }
         let mut repaired = 0;
@@ -251,6 +212,65 @@ impl Local {
             repaired += u64::from(self.has_events(&uuid)?);
         }
         Ok(repaired)
+    }
+
+    /// Reads the fingerprints for the fields that the cluster has.
+    fn read_for(&self, remote: &Remote) {
+        if remote.is_foreign() {
+            let set = self.library.reload_for(remote.schema()).set;
+            let fingerprints = set.fingerprints.len();
+            tracing::info!(fingerprints, "read for the cluster's fields");
+        }
+        remote.arrived();
+    }
+
+    /// Notes the builds with a verdict whose events an index of our own in a cluster does not have: an
+    /// earlier run could not write them.
+    fn compare(&self, remote: &Remote) -> Result<(), String> {
+        let found = self
+            .store
+            .distinct_builds(&Selection::default(), Timestamp::now());
+        let there: HashSet<String> = found.map_err(|e| e.to_string())?.into_iter().collect();
+        for uuid in self.spool.builds().map_err(|e| e.to_string())? {
+            if there.contains(&uuid) {
+                continue;
+            }
+            let stored = self.state.build(&uuid).map_err(|e| e.to_string())?;
+            // Others are indexed when they are looked at.
+            if stored.is_some_and(|s| s.verdict_at.is_some() && s.verdict != Verdict::NoLog) {
+                remote.note_indexed(&uuid, false);
+            }
+        }
+        Ok(())
+    }
+
+    /// Indexes what could not be indexed when it came, as long as the cluster answers.
+    fn catch_up(&self, remote: &Remote) -> Result<(), String> {
+        if !self.compared.load(Ordering::Acquire) {
+            self.compare(remote)?;
+            self.compared.store(true, Ordering::Release);
+        }
+        let (begun, mut builds) = (Instant::now(), 0);
+        while remote.answers() && begun.elapsed() < AT_ONCE {
+            let Some(uuid) = remote.next_unindexed() else {
+                break;
+            };
+            let stored = self.state.build(&uuid).map_err(|e| e.to_string())?;
+            let root = self.spool.root(&uuid);
+            let build = stored.map(|s| s.build).filter(|_| root.is_dir());
+            match build {
+                Some(build) if !self.is_indexed(&uuid, digest(&root, &build)) => {
+                    self.classify(&build, &self.loaded().0)?;
+                    builds += 1;
+                }
+                // Its logs have had their time, or it was indexed meanwhile.
+                _ => remote.note_indexed(&uuid, true),
+            }
+        }
+        if builds > 0 {
+            tracing::info!(builds, "indexed from their logs");
+        }
+        Ok(())
     }
 
     fn has_events(&self, uuid: &str) -> Result<bool, String> {
@@ -277,8 +297,18 @@ impl Local {
 
     /// The index is a cache: when it fails the verdict stands, and the readiness check tells.
     fn index(&self, build: &Build, digest: u64, events: Receiver<Event>) {
+        if let Some(remote) = &self.remote
+            && !remote.answers()
+        {
+            // No verdict waits for it: the logs are kept, and read again when it is there.
+            remote.note_indexed(&build.uuid, false);
+            return;
+        }
         let mut events = events.into_iter();
         let appended = self.store.append(build, &mut events);
+        if let Some(remote) = &self.remote {
+            remote.note_indexed(&build.uuid, appended.is_ok());
+        }
         let mut indexed = self.indexed.lock().unwrap_or_else(PoisonError::into_inner);
         match appended {
             Ok(_) => {
@@ -295,33 +325,11 @@ impl Local {
     }
 }
 
-/// A store, and the cluster behind it when it is only read.
-type Opened = (Arc<dyn LogStore>, Option<Arc<ElasticStore>>);
-
-/// The store that the configuration names; a second time, when it only reads a cluster.
-fn open_store(config: &Config) -> Result<Opened, LocalError> {
-    let (StoreKind::Elasticsearch, Some(cluster)) =
-        (config.store.kind, &config.store.elasticsearch)
-    else {
-        let folder = config.data_dir.join("index");
-        return Ok((
-            Arc::new(EmbeddedStore::open(&folder, Options::default())?),
-            None,
-        ));
-    };
-    let options = cluster::options(cluster, Schema::default())?;
-    let store = Arc::new(ElasticStore::open(options)?);
-    let foreign = store.is_foreign().then(|| Arc::clone(&store));
-    Ok((store, foreign))
-}
-
-/// What kinds the cluster's fields have; what is odd about them is told.
-fn kinds(cluster: &ElasticStore) -> Result<Schema, StoreError> {
-    let (schema, problems) = cluster.schema()?;
-    for problem in problems {
-        tracing::warn!("{problem}");
-    }
-    Ok(schema)
+/// The cluster that the configuration names as the store.
+fn remote(config: &Config) -> Result<Option<Remote>, StoreError> {
+    let cluster = config.store.elasticsearch.as_ref();
+    let cluster = cluster.filter(|_| config.store.kind == StoreKind::Elasticsearch);
+    cluster.map(Remote::open).transpose()
 }
 
 /// Tells one state of a build and its logs from another: facts, names, sizes, times.
@@ -453,10 +461,12 @@ fn surveyed(
 
 impl Looker for Local {
     fn look(&self, build: &Build) -> Outcome {
-        let (matcher, rules) = self.loaded();
-        if let Some(cluster) = &self.cluster {
-            return self.look_in(cluster, build, &matcher, &rules.version);
+        if let Some(remote) = self.elsewhere() {
+            let in_force = remote.is_in_force();
+            let (matcher, rules) = self.loaded();
+            return remote.look(build, in_force, &matcher, &rules.version);
         }
+        let (matcher, rules) = self.loaded();
         let found = match self.classify(build, &matcher) {
             Ok(found) => found,
             Err(error) => return Outcome::error(error, &rules.version),
@@ -485,46 +495,59 @@ impl Engine for Local {
         self.library.reload();
     }
 
-    fn notes(&self, build: &Build, outcome: &Outcome) -> Vec<NewNote> {
-        note::compose(build, outcome.verdict, &outcome.matches, &self.base_url)
+    fn notes(&self, build: &Build, outcome: &Outcome, around: &Surroundings) -> Vec<NewNote> {
+        self.speaker
+            .notes(build, outcome.verdict, &outcome.matches, around)
     }
 
     fn settled(&self, now: Timestamp) -> Vec<String> {
-        let Some(cluster) = &self.cluster else {
-            return Vec::new();
-        };
-        let due = self.waiting().due(now, ASKED);
-        let seen = match cluster.presence(&due, self.last_line.as_ref()) {
-            Ok(seen) => seen,
-            Err(error) => {
-                tracing::warn!(%error, builds = due.len(), "cannot ask whether logs are complete");
-                return Vec::new();
-            }
-        };
-        let mut waiting = self.waiting();
-        let answers = due.into_iter().zip(seen);
-        let changed = answers.filter_map(|(uuid, presence)| {
-            let seen = ready::Seen {
-                events: presence.events,
-                last_line: presence.found,
-                files: presence.files,
-            };
-            waiting.answer(&uuid, &seen, now).then_some(uuid)
-        });
-        let changed = changed.collect();
-        waiting.tidy(now);
-        changed
+        self.elsewhere()
+            .map_or_else(Vec::new, |remote| remote.settled(now))
     }
 
     fn ended_since(&self, from: Timestamp) -> Result<Vec<Build>, String> {
-        let Some(cluster) = &self.cluster else {
+        let Some(remote) = self.elsewhere() else {
             return Ok(Vec::new());
         };
-        cluster::found_since(cluster, from).map_err(|e| e.to_string())
+        if let Some(why) = remote.absence() {
+            return Err(why);
+        }
+        cluster::found_since(remote.store(), from).map_err(|e| e.to_string())
+    }
+
+    fn tend(&self) {
+        let Some(remote) = &self.remote else { return };
+        if !remote.is_reached() {
+            if !remote.try_again() {
+                return;
+            }
+            self.read_for(remote);
+        }
+        if !remote.answers_now() {
+            return;
+        }
+        if remote.learn_new_kinds() {
+            self.read_for(remote);
+        }
+        if remote.is_foreign() || !remote.begins_round() {
+            return;
+        }
+        if let Err(error) = self.catch_up(remote) {
+            tracing::warn!(error, "what is not indexed yet could not be seen to");
+            remote.pause_round();
+        }
+    }
+
+    fn cluster(&self) -> Option<ClusterStatus> {
+        self.remote.as_ref().map(Remote::status)
+    }
+
+    fn can_look(&self) -> bool {
+        self.elsewhere().is_none_or(Remote::answers)
     }
 
     fn has_logs(&self, uuid: &str) -> bool {
-        self.cluster.is_some() || self.spool.root(uuid).is_dir()
+        self.elsewhere().is_some() || self.spool.root(uuid).is_dir()
     }
 
     fn report(&self, now: Timestamp) -> Result<MadeReport, String> {
@@ -538,8 +561,8 @@ impl Engine for Local {
         });
         let infos: Vec<FingerprintInfo> = infos.collect();
         let mut made = report::build_report(&self.state, &infos, now).map_err(|e| e.to_string())?;
-        if let Some(cluster) = &self.cluster {
-            let asked = self.survey(cluster, now);
+        if let Some(remote) = self.elsewhere() {
+            let asked = self.survey(remote, now);
             made.cluster = surveyed(&self.state, &infos, now, asked)?;
         }
         let counts = &made.all.windows.ten_days;
@@ -558,7 +581,7 @@ impl Engine for Local {
         let mut all: Vec<String> = missing
             .map(|r| format!("fingerprint folder {} is gone", r.display()))
             .collect();
-        let health = self.store.health();
+        let health = self.health();
         if health.state == HealthState::Down {
             all.extend(health.problems);
         }
@@ -566,7 +589,7 @@ impl Engine for Local {
     }
 
     fn warnings(&self) -> Vec<String> {
-        let health = self.store.health();
+        let health = self.health();
         match health.state {
             HealthState::Degraded => health.problems,
             HealthState::Ok | HealthState::Down => Vec::new(),
@@ -574,7 +597,11 @@ impl Engine for Local {
     }
 
     fn search(&self, query: &str, limit: usize, now: Timestamp) -> Result<Searched, SearchError> {
-        search(&*self.store, &self.schema, query, limit, now)
+        if let Some(why) = self.remote.as_ref().and_then(Remote::absence) {
+            return Err(SearchError::Store(why));
+        }
+        let schema = self.remote.as_ref().map(Remote::schema).unwrap_or_default();
+        search(&*self.store, &schema, query, limit, now)
     }
 
     fn forget(&self, limit: Timestamp) -> Result<(), String> {

@@ -11,20 +11,23 @@ mod error;
 mod guard;
 mod health;
 mod intake;
+pub mod irc;
 mod local;
 mod logs;
 mod pages;
 mod patient;
+mod remote;
 mod reports;
 mod search;
 mod service;
+mod tell;
 mod view;
 
 pub use local::{Local, LocalError};
 pub use service::{Clock, Service, ServiceError};
 
 use crate::classify::engine::Engine;
-use crate::classify::meter::Meter;
+use crate::classify::meter::{ClusterMeter, Meter};
 use crate::classify::pipeline::Pipeline;
 use crate::classify::reclassify::Progress;
 use crate::classify::spool::Spool;
@@ -60,6 +63,8 @@ pub(crate) struct App {
     progress: Arc<Progress>,
     spool: Spool,
     meter: Arc<Meter>,
+    /// Only where a cluster keeps the logs.
+    cluster_meter: Option<ClusterMeter>,
     prometheus: PrometheusHandle,
     clock: Clock,
     /// Background tasks that ended though they should not.

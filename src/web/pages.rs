@@ -3,8 +3,9 @@
 use super::error::ApiError;
 use super::view::{self, BugRow, BuildPage, Count, Found, NoteRow, RateView, Shown};
 use super::{App, blocking};
-use crate::classify::engine::{Rule, Rules};
+use crate::classify::engine::{ClusterStatus, Rule, Rules};
 use crate::event::{Build, Match, Verdict};
+use crate::note::DRY_RUN;
 use crate::state::{
     BuildFilter, BuildRow, FingerprintStats, LogRow, NoteFilter, NoteState, ReportData, StateError,
     StoredBuild,
@@ -108,7 +109,57 @@ fn overview_view(app: &App) -> Result<view::Overview, StateError> {
         builds: data.unexplained.items.iter().map(build_row).collect(),
         broken: broken(&rules),
         library: library(&rules),
+        log_store: app.engine.cluster().map(log_store),
     })
+}
+
+/// What is wrong with the cluster that keeps the logs, if anything is.
+pub(super) fn cluster_problem(app: &App) -> String {
+    let status = app.engine.cluster();
+    status.and_then(|s| s.problem).unwrap_or_default()
+}
+
+fn log_store(status: ClusterStatus) -> view::LogStore {
+    let (state, class) = match (status.reached, status.breaker_open) {
+        (_, true) => ("left alone for a while after failures in a row", "bad"),
+        (false, _) => ("not reached since the start", "bad"),
+        (true, false) => ("answers", "good"),
+    };
+    let mut facts = vec![
+        (
+            "Requests",
+            format!("{} ({} of them repeated)", status.requests, status.repeated),
+        ),
+        (
+            "Moved",
+            format!(
+                "{} sent, {} received",
+                view::size(status.sent_bytes),
+                view::size(status.received_bytes)
+            ),
+        ),
+    ];
+    if status.foreign {
+        facts.push((
+            "Further requests for large builds",
+            format!(
+                "{} pages of events, {} parts of the queries",
+                status.extra_pages, status.splits
+            ),
+        ));
+        facts.push((
+            "Builds that wait for their log",
+            status.waiting_builds.to_string(),
+        ));
+    } else {
+        facts.push(("Builds to index", status.unindexed_builds.to_string()));
+    }
+    view::LogStore {
+        state,
+        class,
+        problem: status.problem.unwrap_or_default(),
+        facts,
+    }
 }
 
 fn library(rules: &Rules) -> String {
@@ -357,6 +408,7 @@ async fn list(
     })
     .await?;
     html(&view::Builds {
+        notice: cluster_problem(app),
         page,
         heading,
         explanation,
@@ -394,7 +446,13 @@ pub(super) async fn build(
     })
     .await?;
     match found {
-        Some(stored) => html(&build_view(&stored)),
+        Some(stored) => {
+            let mut view = build_view(&stored);
+            if stored.verdict == Verdict::Pending && view.why.is_empty() {
+                view.why = cluster_problem(&app);
+            }
+            html(&view)
+        }
         None => Ok(message(
             StatusCode::NOT_FOUND,
             "Not found",
@@ -495,10 +553,13 @@ pub(super) async fn notes(State(app): State<Arc<App>>) -> Result<Response, ApiEr
     let hooks = app.config.notes.webhooks.len();
     let row = |note: crate::state::Note| NoteRow {
         id: note.id,
-        short: view::short(&note.build),
-        uuid: note.build,
+        short: note.build.as_deref().map(view::short).unwrap_or_default(),
+        uuid: note.build.unwrap_or_default(),
         channel: note.target,
-        state: note.state.as_str().into(),
+        state: match note.remote.as_deref() {
+            Some(DRY_RUN) => "shown only here".into(),
+            _ => note.state.as_str().into(),
+        },
         error: note.error.unwrap_or_default(),
         subject: view::subject(&note.text),
         text: note.text,
@@ -509,9 +570,10 @@ pub(super) async fn notes(State(app): State<Arc<App>>) -> Result<Response, ApiEr
     html(&view::Notes {
         page: "/notes",
         channels: match hooks {
-            0 => "No webhook is configured, so they stay here.".into(),
-            1 => "One webhook sends them.".into(),
-            _ => format!("{hooks} webhooks send them."),
+            _ if app.config.notes.dry_run => "A dry run: nobody is told.".into(),
+            0 => "No target is configured, so they stay here.".into(),
+            1 => "One target hears them.".into(),
+            _ => format!("{hooks} targets hear them."),
         },
         notes: found.items.into_iter().map(row).collect(),
     })

@@ -91,6 +91,7 @@ fn view_of(app: &App, query: String) -> Result<SearchPage, ApiError> {
         query,
     };
     if page.query.trim().is_empty() {
+        page.error = super::pages::cluster_problem(app);
         return Ok(page);
     }
     match app.engine.search(&page.query, SHOWN, Timestamp::now()) {

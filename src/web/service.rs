@@ -1,15 +1,16 @@
 //! The running service: opening, background tasks, stopping.
 
 use super::patient::Patient;
+use super::tell::{self, TargetError};
 use super::{App, elsewhere, held, reports, router};
 use crate::classify::engine::Engine;
 use crate::classify::ledger::StateLedger;
-use crate::classify::meter::Meter;
+use crate::classify::meter::{ClusterMeter, Meter};
 use crate::classify::pipeline::Pipeline;
 use crate::classify::reclassify;
 use crate::classify::spool::Spool;
 use crate::config::Config;
-use crate::note::webhook::{Deliverer, Settings};
+use crate::note::{Bell, Outbox};
 use crate::report::Schedule;
 use crate::state::{FolderLock, Role, State, StateError};
 use jiff::{SignedDuration, Timestamp};
@@ -54,9 +55,9 @@ pub enum ServiceError {
     /// Fingerprints or index.
     #[error(transparent)]
     Engine(#[from] super::LocalError),
-    /// A receiver of notes.
-    #[error("notes.webhooks: {0}")]
-    Webhook(String),
+    /// A target of notes.
+    #[error(transparent)]
+    Target(#[from] TargetError),
 }
 
 fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> ServiceError {
@@ -73,6 +74,7 @@ pub struct Service {
     app: Arc<App>,
     listener: TcpListener,
     stop: CancellationToken,
+    bell: Bell,
     _lock: FolderLock,
 }
 
@@ -109,14 +111,20 @@ impl Service {
         let (state, spool) = open_state(&config).await?;
         let engine: Arc<dyn Engine> = engine(&config, &spool, &state)?;
         let recorder = PrometheusBuilder::new().build_recorder();
+        let bell = Bell::default();
         let meter = Arc::new(Meter::new(&recorder));
         let pipeline = Arc::new(Pipeline::start(
-            Arc::new(StateLedger::new(state.clone(), engine.clone())),
+            Arc::new(StateLedger::new(
+                state.clone(),
+                engine.clone(),
+                bell.clone(),
+            )),
             engine.clone(),
             meter.clone(),
             config.intake.queue,
             config.intake.workers,
         ));
+        let cluster_meter = engine.cluster().map(|_| ClusterMeter::new(&recorder));
         let app = Arc::new(App {
             state,
             engine,
@@ -124,6 +132,7 @@ impl Service {
             progress: Arc::default(),
             spool,
             meter,
+            cluster_meter,
             prometheus: recorder.handle(),
             clock,
             ended: Mutex::default(),
@@ -134,6 +143,7 @@ impl Service {
             app,
             listener,
             stop: CancellationToken::new(),
+            bell,
             _lock: lock,
         })
     }
@@ -153,7 +163,8 @@ impl Service {
     pub async fn run(self) -> Result<bool, ServiceError> {
         let tasks = TaskTracker::new();
         let (app, stop) = (&self.app, &self.stop);
-        let deliverer = deliverer(&app.config)?;
+        let lanes = tell::lanes(&app.config)?.into_iter().map(|(_, lane)| lane);
+        let outbox = Outbox::new(lanes.collect(), self.bell.clone());
         // Until the last build is done, which is later than `stop`.
         let done = CancellationToken::new();
         let leases = tokio::spawn(renew(app.state.clone(), done.clone()));
@@ -174,11 +185,15 @@ impl Service {
             let watch = elsewhere::watch(app.clone(), cluster.discover.clone(), stop.clone());
             background(&tasks, app, "logs elsewhere", watch);
         }
+        if app.engine.cluster().is_some() {
+            let tending = tend(app.clone(), stop.clone());
+            background(&tasks, app, "log store", tending);
+        }
         background(
             &tasks,
             app,
-            "webhooks",
-            deliverer.run(app.state.clone(), stop.clone()),
+            "notes",
+            outbox.run(app.state.clone(), stop.clone()),
         );
         let drain = self.app.config.drain.0;
         let stopping = self.stop.clone().cancelled_owned();
@@ -280,20 +295,6 @@ fn own_url(address: SocketAddr) -> String {
     format!("http://{address}")
 }
 
-/// For all configured receivers.
-fn deliverer(config: &Config) -> Result<Deliverer, ServiceError> {
-    let wrong = |error: &dyn std::fmt::Display| ServiceError::Webhook(error.to_string());
-    let hooks = config.notes.webhooks.iter().map(|hook| {
-        let url = url::Url::parse(hook.url.expose()).map_err(|e| wrong(&e))?;
-        let mut settings = Settings::new(url, hook.secret.expose());
-        settings.timeout = hook.timeout.0;
-        settings.first_delay = hook.retry.0;
-        settings.max_attempts = hook.max_tries;
-        Ok(settings)
-    });
-    Deliverer::new(hooks.collect::<Result<_, ServiceError>>()?).map_err(|e| wrong(&e))
-}
-
 /// The schedule, checked.
 fn schedule(text: &str) -> Result<Schedule, ServiceError> {
     Schedule::parse(text).map_err(|error| ServiceError::Schedule(error.to_string()))
@@ -310,6 +311,20 @@ pub(super) fn stale(text: &str, last: Timestamp, now: Timestamp) -> bool {
     limit.is_some_and(|limit| limit < now)
 }
 
+/// Sees to the cluster that keeps the logs: it may have been away.
+async fn tend(app: Arc<App>, stop: CancellationToken) {
+    loop {
+        let engine = app.engine.clone();
+        let tended = tokio::task::spawn_blocking(move || engine.tend()).await;
+        if let Err(error) = tended {
+            tracing::error!(%error, "the log store could not be seen to");
+        }
+        if wait(&stop, TICK).await {
+            return;
+        }
+    }
+}
+
 /// Looks at stored builds again when the fingerprints have changed, until none is left that was
 /// looked at with others.
 async fn watch_rules(app: Arc<App>, stop: CancellationToken) {
@@ -318,6 +333,11 @@ async fn watch_rules(app: Arc<App>, stop: CancellationToken) {
     while !wait(&stop, TICK).await {
         if !app.state.holds(Role::Keeper) {
             done.clear();
+            continue;
+        }
+        if !app.engine.can_look() {
+            // What was looked at in vain meanwhile was not looked at.
+            (before, done) = ((String::new(), Vec::new()), String::new());
             continue;
         }
         let version = app.engine.rules().version.clone();

@@ -14,8 +14,10 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("matcher", &["query", "fingerprint", "intake", "event"][..]),
         ("store", &["query", "matcher", "event"][..]),
         ("state", &["event"][..]),
+        ("source", &["intake", "state", "event"][..]),
         ("note", &["state", "event"][..]),
         ("report", &["store", "state", "event"][..]),
+        ("tracker", &["state", "config", "event"][..]),
         ("config", &[][..]),
         (
             "classify",

@@ -9,14 +9,15 @@ mod slack;
 mod slack_fake;
 
 use whorl::note::{Refusal, Said, Target};
-use whorl::state::{Note, NoteState};
+use whorl::state::{Manner, Note, NoteState};
 
 /// A note that was made just now.
 pub(crate) fn note(id: i64, text: &str) -> Note {
     let now = jiff::Timestamp::now();
     Note {
         id,
-        build: "u1".into(),
+        build: Some("u1".into()),
+        manner: Manner::Follow,
         target: "chat".into(),
         topic: format!("build:u{id}"),
         generation: 1,
@@ -30,7 +31,6 @@ pub(crate) fn note(id: i64, text: &str) -> Note {
         next_try: now,
         delivered_at: None,
         error: None,
-        taken: Vec::new(),
     }
 }
 

@@ -7,6 +7,7 @@ mod counts;
 mod faults;
 mod killed;
 mod language;
+mod neighbours;
 mod nodes;
 mod secure;
 
@@ -171,8 +172,9 @@ fn a_large_build_is_counted_by_the_cluster() {
         assert!(expected.len() > 10);
         let pulled = look(&store, &matcher, &build, now, 1_000_000).unwrap();
         assert_eq!(pulled.matches, expected, "{name}");
-        let pages = 1 + (events.len() - 4_000).div_ceil(10_000) as u64;
-        assert_eq!(pulled.requests, pages);
+        let pages = events.len().div_ceil(10_000) as u64;
+        assert_eq!(pulled.requests, 1 + pages);
+        assert_eq!((pulled.extra_pages, pulled.splits), (pages - 1, 0));
         let counted = look(&store, &matcher, &build, now, 0).unwrap();
         let simple = |id: &str| {
             let all = &matcher.set().fingerprints;
@@ -183,11 +185,36 @@ fn a_large_build_is_counted_by_the_cluster() {
         counted_here.retain(|m| simple(&m.fingerprint));
         assert!(counted_here.len() > 10);
         assert_eq!(counted.matches, counted_here, "{name}");
-        assert_eq!(counted.requests, 3);
+        assert_eq!(counted.requests, 2);
+        assert_eq!((counted.extra_pages, counted.splits), (0, 0));
         assert!(
             counted.problems[0].contains("patterns"),
             "{:?}",
             counted.problems
         );
+    }
+}
+
+/// More queries than one request holds: the further ones are counted.
+#[test]
+fn further_requests_for_many_fingerprints_are_counted() {
+    for (name, url) in clusters() {
+        let store = ElasticStore::open(options(&url, prefix("many"))).unwrap();
+        let build = Build {
+            finished: Some("2026-11-30T00:00:00Z".parse().unwrap()),
+            ..Build::new("many")
+        };
+        let mut events = (0..4_001).map(|n| Event::from_message(format!("word{n}")));
+        store.append(&build, &mut events).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        for n in 0..1_001 {
+            let text = format!("query: message:word{n}\n");
+            std::fs::write(dir.path().join(format!("b{n}.yaml")), text).unwrap();
+        }
+        let matcher = Matcher::new(Arc::new(FingerprintSet::load(&[dir.path().to_owned()])));
+        let looked = look(&store, &matcher, &build, Timestamp::now(), 0).unwrap();
+        assert_eq!(looked.matches.len(), 1_001, "{name}");
+        // One page, two parts of the counts, two of the places.
+        assert_eq!((looked.requests, looked.splits), (5, 2), "{name}");
     }
 }

@@ -1,5 +1,6 @@
 //! A cluster that somebody else fills: from an existing index to a classified build.
 
+mod shapes;
 mod survey;
 
 use crate::elastic::{clusters, prefix};
@@ -10,9 +11,9 @@ use url::Url;
 
 /// Documents as a log sender writes them, one for each line, into daily indexes whose mapping the
 /// cluster makes up by itself: strings are analysed, and exact below `.keyword`.
-struct Filled {
-    name: String,
-    url: Url,
+pub(crate) struct Filled {
+    pub(crate) name: String,
+    pub(crate) url: Url,
     prefix: String,
 }
 
@@ -26,20 +27,23 @@ const LINES: [(&str, &str, &str); 6] = [
 ];
 
 impl Filled {
-    fn each() -> Vec<Self> {
-        let fill = |(name, url): (String, Url)| {
-            let filled = Self {
-                name,
-                url,
-                prefix: prefix("foreign"),
-            };
-            filled.fill();
-            filled
-        };
-        clusters().into_iter().map(fill).collect()
+    pub(crate) fn each() -> Vec<Self> {
+        let all = Self::each_empty();
+        all.iter().for_each(Self::fill);
+        all
     }
 
-    fn fill(&self) {
+    /// Before the first log was sent.
+    pub(crate) fn each_empty() -> Vec<Self> {
+        let empty = |(name, url)| Self {
+            name,
+            url,
+            prefix: prefix("foreign"),
+        };
+        clusters().into_iter().map(empty).collect()
+    }
+
+    pub(crate) fn fill(&self) {
         let mut body = String::new();
         for (n, (build, file, message)) in LINES.into_iter().enumerate() {
             let index = format!("{}-2026.03.0{}", self.prefix, 1 + n % 2);
@@ -78,10 +82,15 @@ impl Filled {
     }
 
     fn home_with(&self, more: &str) -> Home {
+        self.home_at(&self.url, more)
+    }
+
+    /// The same through another address.
+    pub(crate) fn home_at(&self, url: &Url, more: &str) -> Home {
         let home = Home::new(&format!(
             "store:\n  kind: elasticsearch\n  elasticsearch:\n    urls: ['{}']\n    layout:\n      \
              preset: openstack\n      indexes: ['{}-%Y.%m.%d']\n    {more}\n",
-            self.url, self.prefix
+            url, self.prefix
         ));
         home.rule("mirror", "message:\"connection refused\" AND tags:console");
         home.rule("exact", "tags:\"job-output.txt\" AND message:starting");
@@ -127,6 +136,34 @@ fn a_check_says_which_fingerprints_the_cluster_cannot_answer() {
         assert!(doubts.contains("number.yaml"), "{doubts}");
         assert!(!doubts.contains("mirror"), "{doubts}");
     }
+}
+
+#[test]
+fn a_check_names_complements_where_the_cluster_has_none() {
+    let (mut with, mut without) = (0, 0);
+    for filled in Filled::each() {
+        let home = filled.home();
+        home.rule("other", "message:refused AND project:/~(nova)/");
+        home.rule("plain", "message:/a\\~b/");
+        // The truth is what the cluster finds: every event has a project that is not called so.
+        let path = format!("{}-*/_count", filled.prefix);
+        let query = json!({"query": {"query_string": {"query": "project.keyword:/~(x)/"}}});
+        let counted = reqwest::blocking::Client::new()
+            .post(filled.url.join(&path).unwrap())
+            .json(&query)
+            .send()
+            .unwrap();
+        let counted: Value = serde_json::from_str(&counted.text().unwrap()).unwrap();
+        let known = counted["count"] == LINES.len();
+        let out = whorl(&home, &["store", "check"]);
+        let said = text(&out.stdout);
+        assert_eq!(out.status.code(), Some(0), "{}: {out:?}", filled.name);
+        assert_eq!(said.contains("other: doubtful"), !known, "{said}");
+        assert_eq!(said.contains("complement `~`"), !known, "{said}");
+        assert!(!said.contains("plain:"), "{said}");
+        (with, without) = (with + u32::from(known), without + u32::from(!known));
+    }
+    println!("{with} clusters know the complement, {without} do not");
 }
 
 #[test]

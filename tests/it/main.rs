@@ -8,15 +8,19 @@
 )]
 
 mod architecture;
+mod away;
 mod chat;
 mod classify;
 mod demo;
+mod download;
 mod elastic;
 mod fingerprint;
 mod foreign;
 mod intake;
+mod irc;
 mod lint;
 mod mail;
+mod notes;
 mod own_truth;
 mod pattern;
 mod proxy;
@@ -24,8 +28,11 @@ mod query;
 mod report;
 mod serve;
 mod service;
+mod source;
 mod state;
 mod store;
+mod tracker;
+mod zip;
 
 /// Says that something was not tested, past the harness, which keeps back what tests print.
 pub(crate) fn skip(why: &str) {

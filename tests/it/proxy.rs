@@ -70,6 +70,11 @@ impl Proxy {
         Self::start(target, Some(authorization.to_owned()))
     }
 
+    /// In front of nothing.
+    pub(crate) fn alone() -> Self {
+        Self::start(None, None)
+    }
+
     fn start(target: Option<&Url>, authorization: Option<String>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

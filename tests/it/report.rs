@@ -1,24 +1,15 @@
-//! Reports, and notes on their way to a real receiver.
+//! Reports.
 
 #![allow(
     clippy::unwrap_used,
     reason = "helpers of tests fail the test that calls them"
 )]
 
-use axum::Router;
-use axum::body::Bytes;
-use axum::extract::State as Shared;
-use axum::http::{HeaderMap, StatusCode};
-use axum::routing::post;
 use jiff::{SignedDuration, Timestamp};
-use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
 use whorl::event::{BugRef, Build, Match, Verdict};
-use whorl::note::webhook::{self, Deliverer};
 use whorl::report::{FingerprintInfo, Report, build_report, render_html, write};
-use whorl::state::{NewNote, NoteFilter, NoteState, State, VerdictRecord};
+use whorl::state::{State, VerdictRecord};
 
 const NOW: &str = "2026-11-21T12:00:00Z";
 
@@ -186,165 +177,6 @@ fn an_empty_state_has_a_report() {
     assert_eq!(report.all.windows.ten_days.rate, None);
     let html = render_html(&report).unwrap();
     assert!(html.contains("0 of 0") && html.contains("no rate yet"));
-}
-
-/// One received request: headers and body.
-type Received = (HeaderMap, Bytes);
-
-#[derive(Clone)]
-struct Receiver {
-    seen: mpsc::UnboundedSender<Received>,
-    /// Answers that are given first, last one first.
-    refusals: Arc<std::sync::Mutex<Vec<StatusCode>>>,
-}
-
-async fn receive(Shared(to): Shared<Receiver>, headers: HeaderMap, body: Bytes) -> StatusCode {
-    to.seen.send((headers, body)).unwrap();
-    to.refusals.lock().unwrap().pop().unwrap_or(StatusCode::OK)
-}
-
-/// A receiver on loopback that refuses `refusals` times, and settings that lead to it.
-async fn receiver(refusals: usize) -> (webhook::Settings, mpsc::UnboundedReceiver<Received>) {
-    let (seen, received) = mpsc::unbounded_channel();
-    let refusals = Arc::new(std::sync::Mutex::new(vec![
-        StatusCode::SERVICE_UNAVAILABLE;
-        refusals
-    ]));
-    let app = Router::new()
-        .route("/hook", post(receive))
-        .with_state(Receiver { seen, refusals });
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/hook", listener.local_addr().unwrap());
-    tokio::spawn(async move { axum::serve(listener, app).await });
-    let mut settings = webhook::Settings::new(url.parse().unwrap(), "secret");
-    settings.first_delay = Duration::from_millis(5);
-    settings.poll = Duration::from_millis(5);
-    (settings, received)
-}
-
-fn with_note() -> (tempfile::TempDir, Arc<State>) {
-    with_note_of(Timestamp::now())
-}
-
-fn with_note_of(at: Timestamp) -> (tempfile::TempDir, Arc<State>) {
-    let (folder, state) = open();
-    state.put_build(&Build::new("u1")).unwrap();
-    let record = VerdictRecord {
-        uuid: "u1".into(),
-        verdict: Verdict::Unmatched,
-        rules_version: "v".into(),
-        at,
-        matches: Vec::new(),
-        problems: Vec::new(),
-    };
-    let note = NewNote {
-        target: "review".into(),
-        kind: "unexplained".into(),
-        text: "Grüße".into(),
-        json: serde_json::json!({"build": "u1"}),
-    };
-    state.record_verdict(&record, &[note]).unwrap();
-    (folder, Arc::new(state))
-}
-
-/// Waits until the only note is in `wanted`.
-async fn until(state: &State, wanted: NoteState) -> whorl::state::Note {
-    let poll = async {
-        loop {
-            let note = state.notes(&NoteFilter::default()).unwrap().items.remove(0);
-            if note.state == wanted {
-                return note;
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(20), poll)
-        .await
-        .unwrap()
-}
-
-#[tokio::test]
-async fn a_webhook_is_signed_and_tried_until_it_is_taken() {
-    let (settings, mut received) = receiver(2).await;
-    let (_folder, state) = with_note();
-    let cancel = CancellationToken::new();
-    let deliverer = Deliverer::new(vec![settings]).unwrap();
-    let task = tokio::spawn(deliverer.run(Arc::clone(&state), cancel.clone()));
-    let note = until(&state, NoteState::Delivered).await;
-    cancel.cancel();
-    task.await.unwrap();
-
-    assert_eq!(note.attempts, 2);
-    let mut bodies = Vec::new();
-    for _ in 0..3 {
-        let (headers, body) = received.recv().await.unwrap();
-        assert_eq!(
-            headers[webhook::SIGNATURE_HEADER],
-            webhook::signature("secret", &body)
-        );
-        assert_eq!(headers[webhook::DELIVERY_HEADER], note.id.to_string());
-        bodies.push(body);
-    }
-    assert!(received.try_recv().is_err(), "said once");
-    assert!(bodies[0] == bodies[1] && bodies[1] == bodies[2]);
-    let json: serde_json::Value = serde_json::from_slice(&bodies[0]).unwrap();
-    assert_eq!(json["text"], "Grüße");
-    assert_eq!(json["data"]["build"], "u1");
-}
-
-#[tokio::test]
-async fn every_receiver_gets_a_note_once_whatever_the_others_do() {
-    let (first, mut by_first) = receiver(0).await;
-    let (second, mut by_second) = receiver(2).await;
-    let (_folder, state) = with_note();
-    let cancel = CancellationToken::new();
-    let deliverer = Deliverer::new(vec![first, second]).unwrap();
-    let task = tokio::spawn(deliverer.run(Arc::clone(&state), cancel.clone()));
-    let note = until(&state, NoteState::Delivered).await;
-    cancel.cancel();
-    task.await.unwrap();
-    assert_eq!(note.taken.len(), 2);
-    assert_eq!(note.attempts, 2);
-    let mut count = [0, 0];
-    while by_first.try_recv().is_ok() {
-        count[0] += 1;
-    }
-    while by_second.try_recv().is_ok() {
-        count[1] += 1;
-    }
-    assert_eq!(count, [1, 3], "the first is not told again for the second");
-}
-
-#[tokio::test]
-async fn a_note_from_before_there_was_a_receiver_is_not_said_unasked() {
-    let (settings, mut received) = receiver(0).await;
-    let (_folder, state) = with_note_of(Timestamp::now() - SignedDuration::from_hours(2));
-    let cancel = CancellationToken::new();
-    let deliverer = Deliverer::new(vec![settings]).unwrap();
-    let task = tokio::spawn(deliverer.run(Arc::clone(&state), cancel.clone()));
-    let note = until(&state, NoteState::Parked).await;
-    assert!(note.error.unwrap().contains("longer than an hour"));
-    assert!(received.try_recv().is_err());
-    state.retry_note(note.id).unwrap();
-    until(&state, NoteState::Delivered).await;
-    cancel.cancel();
-    task.await.unwrap();
-    assert!(received.try_recv().is_ok(), "a person asked for it");
-}
-
-#[tokio::test]
-async fn a_note_that_nobody_takes_is_parked() {
-    let (mut settings, _received) = receiver(99).await;
-    settings.max_attempts = 3;
-    let (_folder, state) = with_note();
-    let cancel = CancellationToken::new();
-    let deliverer = Deliverer::new(vec![settings]).unwrap();
-    let task = tokio::spawn(deliverer.run(Arc::clone(&state), cancel.clone()));
-    let note = until(&state, NoteState::Parked).await;
-    cancel.cancel();
-    task.await.unwrap();
-    assert_eq!(note.attempts, 3);
-    assert!(note.error.unwrap().contains("503"));
 }
 
 /// Ten days with 200,000 failed builds, each with a match of one of 1,000 fingerprints.

@@ -7,12 +7,14 @@ use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
-use whorl::classify::engine::{Engine, MadeReport, Rule, Rules, SearchError, Searched};
+use whorl::classify::engine::{
+    ClusterStatus, Engine, MadeReport, Rule, Rules, SearchError, Searched,
+};
 use whorl::classify::pipeline::{Looker, Outcome};
 use whorl::classify::spool::Spool;
-use whorl::config::Config;
+use whorl::config::{Config, StoreKind};
 use whorl::event::{BugRef, Build, Evidence, Match, Verdict};
-use whorl::state::NewNote;
+use whorl::state::{Manner, NewNote, Surroundings};
 use whorl::web::{Clock, Service};
 
 const HOSTILE: &str = "boom <script>alert(1)</script>";
@@ -30,10 +32,11 @@ struct Small {
     looked: Mutex<Vec<String>>,
     forgotten: Mutex<Option<Timestamp>>,
     broken: AtomicBool,
+    cluster: Option<ClusterStatus>,
 }
 
 impl Small {
-    fn new(spool: &Spool) -> Arc<Self> {
+    fn new(spool: &Spool, cluster: Option<ClusterStatus>) -> Arc<Self> {
         Arc::new(Self {
             spool: spool.clone(),
             version: AtomicU64::new(1),
@@ -43,6 +46,7 @@ impl Small {
             looked: Mutex::default(),
             forgotten: Mutex::default(),
             broken: AtomicBool::new(false),
+            cluster,
         })
     }
 
@@ -131,9 +135,11 @@ impl Engine for Small {
 
     fn reload(&self) {}
 
-    fn notes(&self, _build: &Build, outcome: &Outcome) -> Vec<NewNote> {
+    fn notes(&self, build: &Build, outcome: &Outcome, _: &Surroundings) -> Vec<NewNote> {
         vec![NewNote {
             target: "chat".into(),
+            topic: format!("build/{}/known-bug", build.uuid),
+            manner: Manner::Once,
             kind: "known-bug".into(),
             text: format!("{} <b>", outcome.verdict),
             json: json!({}),
@@ -152,6 +158,10 @@ impl Engine for Small {
         self.trouble.lock().unwrap().clone()
     }
 
+    fn cluster(&self) -> Option<ClusterStatus> {
+        self.cluster.clone()
+    }
+
     fn has_logs(&self, uuid: &str) -> bool {
         self.spool.root(uuid).is_dir()
     }
@@ -164,6 +174,56 @@ impl Engine for Small {
         *self.forgotten.lock().unwrap() = Some(limit);
         Ok(())
     }
+}
+
+fn a_cluster_left_alone() -> ClusterStatus {
+    ClusterStatus {
+        foreign: true,
+        reached: true,
+        breaker_open: true,
+        problem: Some("the cluster does not answer (it is <b>gone</b>)".into()),
+        requests: 1234,
+        repeated: 56,
+        sent_bytes: 7_890_123,
+        received_bytes: 45_678_901,
+        extra_pages: 12,
+        splits: 3,
+        waiting_builds: 4,
+        unindexed_builds: 0,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_cluster_that_is_left_alone_is_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let service = start(dir.path(), |config| {
+        config.store.kind = StoreKind::Elasticsearch;
+    })
+    .await;
+    let page = service.get("/").await;
+    let section = page.split_once("<h2 id=\"log-store\">").unwrap().1;
+    let section = section.split_once("</div>").unwrap().0;
+    insta::assert_snapshot!(section);
+    let problem = "the cluster does not answer (it is &#60;b&#62;gone&#60;/b&#62;)";
+    for path in ["/", "/builds", "/unexplained", "/search"] {
+        assert!(service.get(path).await.contains(problem), "{path}");
+    }
+    let status: Value = serde_json::from_str(&service.get("/api/v1/status").await).unwrap();
+    assert_eq!(status["cluster"]["splits"], 3, "{status}");
+    assert_eq!(status["cluster"]["waiting_builds"], 4);
+    let metrics = service.get("/metrics").await;
+    let mut ours: Vec<&str> = metrics
+        .lines()
+        .filter(|line| line.starts_with("whorl_cluster") || line.starts_with("whorl_builds_"))
+        .collect();
+    ours.sort_unstable();
+    insta::assert_snapshot!("metrics_of_a_cluster", ours.join("\n"));
+    assert!(service.end().await);
+    let dir = tempfile::tempdir().unwrap();
+    let service = start(dir.path(), |_| {}).await;
+    assert!(!service.get("/").await.contains("log-store"));
+    assert!(!service.get("/metrics").await.contains("whorl_cluster"));
+    assert!(service.end().await);
 }
 
 struct Running {
@@ -190,8 +250,9 @@ async fn start_at(
     };
     change(&mut config);
     let mut kept = None;
-    let service = Service::open_at(config, clock, |_, spool, _| {
-        let small = Small::new(spool);
+    let service = Service::open_at(config, clock, |config, spool, _| {
+        let is_cluster = config.store.kind == StoreKind::Elasticsearch;
+        let small = Small::new(spool, is_cluster.then(a_cluster_left_alone));
         kept = Some(small.clone());
         Ok(small)
     });
@@ -562,7 +623,7 @@ async fn links_lead_to_where_the_service_really_listens() {
     };
     let service = Service::open(config, |config, spool, _| {
         seen.clone_from(&config.notes.base_url);
-        Ok(Small::new(spool))
+        Ok(Small::new(spool, None))
     });
     let service = service.await.unwrap();
     let address = service.address().unwrap();

@@ -16,8 +16,8 @@ use proptest::prelude::*;
 use std::collections::BTreeMap;
 use whorl::event::{BugRef, Build, Evidence, FieldValue, Match, Verdict};
 use whorl::state::{
-    Age, AuditRow, BuildFilter, FingerprintStats, Mark, NewNote, NoteFilter, NoteState, State,
-    StateError, VerdictRecord,
+    Age, AuditRow, BuildFilter, FingerprintStats, Manner, Mark, NewNote, NoteFilter, NoteState,
+    State, StateError, VerdictRecord,
 };
 
 /// Every test of the suite, once for each database.
@@ -35,6 +35,8 @@ macro_rules! suite {
         }
     };
 }
+
+mod bugs;
 
 suite!(
     everything_survives_a_restart_whole,
@@ -101,13 +103,19 @@ fn record(uuid: &str, verdict: Verdict, rules: &str, matches: Vec<Match>) -> Ver
     }
 }
 
-fn note(target: &str, kind: &str, text: &str) -> NewNote {
+fn note_of(uuid: &str, target: &str, kind: &str, text: &str) -> NewNote {
     NewNote {
         target: target.into(),
+        topic: format!("build/{uuid}/{kind}"),
+        manner: Manner::Once,
         kind: kind.into(),
         text: text.into(),
         json: serde_json::json!({"kind": kind}),
     }
+}
+
+fn note(target: &str, kind: &str, text: &str) -> NewNote {
+    note_of("u1", target, kind, text)
 }
 
 fn a_survey_goes_on_where_it_was(place: &Place) {
@@ -214,7 +222,9 @@ fn everything_survives_a_restart_whole(place: &Place) {
         (stored.logs[0].bytes, stored.logs[0].sha256.as_deref()),
         (10, Some("ab"))
     );
-    let due = state.due_notes(at("2026-11-21T10:00:00Z"), 10).unwrap();
+    let due = state
+        .due_notes("review", at("2026-11-21T10:00:00Z"), 10)
+        .unwrap();
     assert_eq!(due.len(), 1);
     assert_eq!(due[0].text, "hello");
     assert!(state.build("u2").unwrap().is_none());
@@ -282,7 +292,7 @@ fn a_verdict_of_older_logs_is_not_kept(place: &Place) {
     let notes = [note("review", "unexplained", "?")];
     let keep = |generation| {
         assert!(state.take("u1", false).unwrap());
-        state.record_verdict_of(generation, &verdict, &notes, Age::News)
+        state.record_verdict_of(generation, &verdict, &|_| notes.to_vec(), Age::News)
     };
     assert!(!keep(job.generation).unwrap());
     assert_eq!(state.notes(&NoteFilter::default()).unwrap().total, 0);
@@ -307,34 +317,45 @@ fn nobody_is_told_twice_or_of_what_is_no_longer_so(place: &Place) {
     let now = at("2026-11-21T10:00:00Z");
     let matched = |uuid| record(uuid, Verdict::Matched, "v1", vec![found("1", 1)]);
     let texts = || -> Vec<String> {
-        let due = state.due_notes(now, 9).unwrap();
+        let due = state.due_notes("chat", now, 9).unwrap();
         due.into_iter().map(|n| n.text).collect()
     };
     for uuid in ["told", "waits", "old"] {
         state.put_build(&build(uuid, "FAILURE", now)).unwrap();
     }
     state
-        .record_verdict(&matched("waits"), &[note("chat", "known-bug", "wrong")])
+        .record_verdict(
+            &matched("waits"),
+            &[note_of("waits", "chat", "known-bug", "wrong")],
+        )
         .unwrap();
     assert_eq!(texts(), ["wrong"]);
     state
         .record_verdict(&record("waits", Verdict::NoLog, "v2", vec![]), &[])
         .unwrap();
     assert!(texts().is_empty(), "the wrong one is taken back");
-    let first = note("chat", "unexplained", "first");
+    let first = note_of("told", "chat", "unexplained", "first");
     state
         .record_verdict(&record("told", Verdict::Unmatched, "v1", vec![]), &[first])
         .unwrap();
-    let id = state.due_notes(now, 9).unwrap()[0].id;
-    state.note_delivered(id, now).unwrap();
+    let id = state.due_notes("chat", now, 9).unwrap()[0].id;
+    state.note_delivered(id, 1, None, now).unwrap();
     state
-        .record_verdict(&matched("told"), &[note("chat", "known-bug", "second")])
+        .record_verdict(
+            &matched("told"),
+            &[note_of("told", "chat", "known-bug", "second")],
+        )
         .unwrap();
     assert!(texts().is_empty(), "one note for one failure");
     let generation = state.job("old").unwrap().unwrap().generation;
-    let notes = [note("chat", "known-bug", "late")];
+    let notes = [note_of("old", "chat", "known-bug", "late")];
     assert!(state.take("old", true).unwrap());
-    let kept = state.record_verdict_of(generation, &matched("old"), &notes, Age::OldHat);
+    let kept = state.record_verdict_of(
+        generation,
+        &matched("old"),
+        &|_| notes.to_vec(),
+        Age::OldHat,
+    );
     assert!(kept.unwrap());
     assert!(texts().is_empty(), "late notes are not made");
 }
@@ -402,31 +423,38 @@ fn a_note_is_said_once(place: &Place) {
             .record_verdict(&matched, &[note("review", "known-bug", "!")])
             .unwrap();
     }
-    let due = state.due_notes(now, 9).unwrap();
+    let due = state.due_notes("review", now, 9).unwrap();
     assert_eq!(due.iter().map(|n| &*n.text).collect::<Vec<_>>(), ["!"]);
     let id = due[0].id;
     let later = now + SignedDuration::from_secs(60);
     state.note_failed(id, now, "refused", later).unwrap();
-    assert!(state.due_notes(now, 9).unwrap().is_empty());
-    assert_eq!(state.next_note_at().unwrap(), Some(later));
+    assert!(state.due_notes("review", now, 9).unwrap().is_empty());
+    assert_eq!(state.next_note_at("review").unwrap(), Some(later));
     state.note_parked(id, "refused").unwrap();
-    assert!(state.due_notes(later, 9).unwrap().is_empty());
+    assert!(state.due_notes("review", later, 9).unwrap().is_empty());
     state.retry_note(id).unwrap();
-    let again = state.due_notes(Timestamp::now().max(later), 9).unwrap();
+    let again = state
+        .due_notes("review", Timestamp::now().max(later), 9)
+        .unwrap();
     assert_eq!((again[0].id, again[0].attempts), (id, 0));
-    state.note_delivered(id, later).unwrap();
+    state.note_delivered(id, 1, None, later).unwrap();
     state.retry_note(id).unwrap();
     state
         .record_verdict(&matched, &[note("review", "known-bug", "!")])
         .unwrap();
-    assert!(state.due_notes(Timestamp::MAX, 9).unwrap().is_empty());
+    assert!(
+        state
+            .due_notes("review", Timestamp::MAX, 9)
+            .unwrap()
+            .is_empty()
+    );
     let said = NoteFilter {
         state: Some(NoteState::Delivered),
         ..NoteFilter::default()
     };
     assert_eq!(state.notes(&said).unwrap().total, 1);
     assert!(matches!(
-        state.note_delivered(99, now),
+        state.note_delivered(99, 1, None, now),
         Err(StateError::NoSuchNote(99))
     ));
 }
@@ -483,7 +511,7 @@ fn old_builds_go_with_all_that_belongs_to_them(place: &Place) {
         state.record_log(uuid, "a", 1, None).unwrap();
         let verdict = record(uuid, Verdict::Matched, "v", vec![found("1", 1)]);
         state
-            .record_verdict(&verdict, &[note("r", "k", "t")])
+            .record_verdict(&verdict, &[note_of(uuid, "r", "k", "t")])
             .unwrap();
     }
     let gone = state.delete_before(at("2026-06-01T00:00:00Z")).unwrap();

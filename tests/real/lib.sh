@@ -135,3 +135,35 @@ compile() {
     [[ $1/classes/$3.class -nt $here/$3.java ]] || javac -d "$1/classes" -cp "$2/*" "$here/$3.java"
   ) 9>"$1/.compile-lock" || die "$3.java was not compiled"
 }
+
+# deb_unpack DIR PACKAGE...: Debian packages below DIR/root, once; nothing is installed, so their
+# libraries must be there or be named too.
+deb_unpack() {
+  local dir=$1 package
+  shift
+  [[ -f $dir/.ok ]] && return 0
+  need apt-get dpkg-deb
+  rm -rf "$dir"
+  mkdir -p "$dir/debs/partial"
+  say "fetching $* into $dir"
+  if ! (cd "$dir/debs" && apt-get download "$@" >"$dir/apt.log" 2>&1); then
+    # No package list yet, or an old one.
+    apt-get update >"$dir/apt-update.log" 2>&1 || true
+    (cd "$dir/debs" && apt-get download "$@" >"$dir/apt.log" 2>&1) ||
+      die "apt-get download failed: $(tail -n 1 "$dir/apt.log")"
+  fi
+  for package in "$dir"/debs/*.deb; do dpkg-deb -x "$package" "$dir/root"; done
+  touch "$dir/.ok"
+}
+
+# listens PORT: true when something does, on 127.0.0.1.
+listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+
+# certificate DIR: DIR/cert.pem and DIR/key.pem, of localhost, its own authority.
+certificate() {
+  need openssl
+  mkdir -p "$1"
+  openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=localhost \
+    -addext 'subjectAltName=DNS:localhost,IP:127.0.0.1' -addext 'basicConstraints=critical,CA:FALSE' \
+    -keyout "$1/key.pem" -out "$1/cert.pem" 2>/dev/null || die "openssl made no certificate"
+}

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # A real PostgreSQL on 127.0.0.1: the installed one, or else Debian's package, unpacked and not
 # installed. It can be run again; data is wiped at each start. It never runs as root: started by
-# root, it runs as postgres or nobody. User whorl, password whorl, database whorl.
+# root, it runs as postgres or nobody. User whorl, password whorl, database whorl; user keeper, password
+# `p@ss:w/rd`, who has to prove it by SCRAM-SHA-256 and owns the database keeper.
 #
 # POSTGRES_PORT    port (default 9432)
 # POSTGRES_UNPACK=1  takes the unpacked package even when one is installed
@@ -76,9 +77,13 @@ if ! "${as[@]}" "$bin/initdb" -D "$data/db" -U whorl --pwfile="$data/password" -
   tail -n 20 "$PARTS_RUN/$name-initdb.log" >&2
   die "initdb failed"
 fi
+# The first line that fits decides: this user never gets in by anything weaker.
+sed -i '1i host all keeper 127.0.0.1/32 scram-sha-256' "$data/db/pg_hba.conf"
 # Tests need no promise that a power cut loses nothing.
 spawn "$name" "${as[@]}" "$bin/postgres" -D "$data/db" -h 127.0.0.1 -p "$port" -k "$data" -c fsync=off
 psql() { PGPASSWORD=whorl "${as[@]}" "$bin/psql" -h 127.0.0.1 -p "$port" -U whorl -d postgres -qAtc "$1"; }
 wait_ready "$name" 60 psql 'select 1'
 psql 'create database whorl'
+psql "set password_encryption = 'scram-sha-256'; create role keeper login password 'p@ss:w/rd'"
+psql 'create database keeper owner keeper'
 say "$name: postgres://whorl:whorl@127.0.0.1:$port/whorl"

@@ -1,7 +1,7 @@
 //! A build whose events are in a cluster.
 
 use super::{Args, code, fingerprints, print, safe, say};
-use crate::classify::cluster::{build_of, look, open};
+use crate::classify::cluster::{Bounds, PULLED, build_of, look_within, open};
 use crate::classify::one::Outcome;
 use crate::intake::BuildSummary;
 use crate::matcher::Matcher;
@@ -22,17 +22,16 @@ pub(super) fn run(args: &Args, uuid: &str, config: &Path) -> anyhow::Result<Exit
     let known = set.fingerprints.len();
     let matcher = Matcher::new(set);
     let start = Instant::now();
-    let mut build = build_of(&store, uuid)?;
+    let (mut build, events) = build_of(&store, uuid)?;
     for (name, value) in &args.fields {
         build.set_field(name, value);
     }
-    let looked = look(
-        &store,
-        &matcher,
-        &build,
-        Timestamp::now(),
-        cluster.max_events,
-    )?;
+    let bounds = Bounds {
+        pulled: args.pull_up_to.unwrap_or(PULLED),
+        most: cluster.max_events,
+        known: Some(events),
+    };
+    let looked = look_within(&store, &matcher, &build, Timestamp::now(), bounds)?;
     let outcome = Outcome {
         verdict: looked.verdict(),
         matches: looked.matches,

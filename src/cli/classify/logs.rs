@@ -1,10 +1,12 @@
 //! The logs that the arguments name.
 
-use super::fetch;
+use super::fetch::{self, Fetches};
 use crate::intake::{IntakeError, Limits, LogInput, open_path, open_path_as};
 use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
+use url::Url;
 
 pub(super) fn is_url(text: &str) -> bool {
     text.starts_with("http://") || text.starts_with("https://")
@@ -14,12 +16,20 @@ pub(super) fn is_url(text: &str) -> bool {
 /// called as it was given, so that no two have one name. What is named twice is read once.
 pub(super) fn open(args: &[String], limits: &Limits) -> Result<Vec<LogInput>, IntakeError> {
     let single = args.len() == 1;
+    let urls: Vec<(&String, Url)> = args
+        .iter()
+        .filter(|arg| is_url(arg))
+        .filter_map(|arg| Some((arg, Url::parse(arg).ok()?)))
+        .collect();
+    let fetches = Fetches::new(urls.iter().map(|(_, url)| url.clone()).collect(), limits);
     let mut inputs = Vec::new();
     for arg in args {
         if arg == "-" {
             inputs.push(stdin());
         } else if is_url(arg) {
-            inputs.push(url(arg, single));
+            // What is no URL was refused before.
+            let place = urls.iter().position(|(typed, _)| *typed == arg);
+            inputs.push(url(arg, single, &fetches, place.unwrap_or(usize::MAX)));
         } else if single {
             inputs.extend(open_path(Path::new(arg), limits)?);
         } else {
@@ -35,14 +45,14 @@ fn stdin() -> LogInput {
     LogInput::stream("stdin", || Ok(Box::new(io::stdin().lock()))).as_main()
 }
 
-fn url(address: &str, single: bool) -> LogInput {
+fn url(address: &str, single: bool, fetches: &Arc<Fetches>, place: usize) -> LogInput {
     let name = if single {
         fetch::last_part(address)
     } else {
         address.to_owned()
     };
-    let address = address.to_owned();
-    LogInput::stream(name, move || fetch::open(&address))
+    let fetches = Arc::clone(fetches);
+    LogInput::stream(name, move || fetches.open(place))
 }
 
 /// `./logs/` is `logs`, and `.` goes before no name.

@@ -2,6 +2,7 @@
 
 pub mod hook;
 mod http;
+pub mod irc;
 pub mod matrix;
 pub mod slack;
 pub mod text;

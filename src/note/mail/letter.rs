@@ -121,13 +121,14 @@ fn is_message_id(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::state::NoteState;
+    use crate::state::{Manner, NoteState};
 
     fn note(text: &str, json: serde_json::Value) -> Note {
         let at = "2026-11-20T08:00:00Z".parse().unwrap();
         Note {
             id: 7,
-            build: "u1".into(),
+            build: Some("u1".into()),
+            manner: Manner::Follow,
             target: "mail".into(),
             topic: "build:u1".into(),
             generation: 1,
@@ -141,7 +142,6 @@ mod tests {
             next_try: at,
             delivered_at: None,
             error: None,
-            taken: Vec::new(),
         }
     }
 

@@ -130,7 +130,7 @@ impl Pool {
         &self,
         runtime: &tokio::runtime::Handle,
     ) -> Result<(Client, tokio::task::JoinHandle<()>), ServerError> {
-        let refused = |error: tokio_postgres::Error| self.refused(&chain(&error));
+        let refused = |error: tokio_postgres::Error| self.refused(&told(&error));
         let config = &self.address.config;
         let (client, connection) = config.connect(self.tls.clone()).await.map_err(refused)?;
         let task = runtime.spawn(async move {
@@ -147,6 +147,22 @@ impl Pool {
             why: why.to_owned(),
         }
     }
+}
+
+/// Why the server does not let us in, and what to do when it is the password.
+fn told(error: &tokio_postgres::Error) -> String {
+    let why = chain(error);
+    // Class 28: invalid authorization. Without a password the client itself says so.
+    let code = error
+        .code()
+        .is_some_and(|code| code.code().starts_with("28"));
+    if code || why.contains("password missing") {
+        return format!(
+            "{why}: check user and password in `state.url` (there `@`, `:` and `/` of a password \
+             are written %40, %3A and %2F)"
+        );
+    }
+    why
 }
 
 /// Nothing is left half done by a panic while the lock is held.

@@ -5,7 +5,12 @@ use crate::state::StateError;
 use crate::state::sql::values;
 
 /// Each step brings a database from one version to the next. Steps are never changed, only added.
-const STEPS: &[&str] = &[include_str!("schema_1.sql"), include_str!("schema_2.sql")];
+const STEPS: &[&str] = &[
+    include_str!("schema_1.sql"),
+    include_str!("schema_2.sql"),
+    include_str!("schema_3.sql"),
+    include_str!("schema_4.sql"),
+];
 /// Whoever migrates holds this; any number that nobody else uses.
 const LOCK: i64 = 0x77_68_6f_72_6c;
 

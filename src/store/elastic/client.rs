@@ -3,17 +3,18 @@
 //! Everything that is asked here may be asked twice without harm: documents are written with names
 //! of their own. So a request is sent again after a lost connection and after 429, 502, 503, 504.
 
+pub(super) use super::call::Request;
+
 use super::breaker::{Breaker, BreakerState};
+use super::connection::{Connection, transport};
+use super::told::{causes, hint, misses_shards, reason, shown, verb};
 use crate::store::StoreError;
-use elasticsearch::auth::Credentials;
-use elasticsearch::cert::{Certificate, CertificateValidation};
 use elasticsearch::http::headers::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use elasticsearch::http::response::Response;
-use elasticsearch::http::transport::{SingleNodeConnectionPool, Transport, TransportBuilder};
+use elasticsearch::http::transport::Transport;
 use elasticsearch::http::{Method, StatusCode};
 use serde_json::Value;
 use std::collections::hash_map::RandomState;
-use std::error::Error as _;
 use std::fmt;
 use std::hash::BuildHasher;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -25,61 +26,6 @@ use url::Url;
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// The pause before the first repetition, before jitter.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// Bytes of an error's text that are told.
-const TOLD: usize = 600;
-
-/// How to prove who asks.
-#[derive(Clone, Default, PartialEq, Eq)]
-pub enum Auth {
-    /// Nobody asks.
-    #[default]
-    None,
-    /// User and password.
-    Basic(String, String),
-    /// An API key as the cluster gave it: base64 of `id:key`.
-    ApiKey(String),
-    /// A token.
-    Bearer(String),
-}
-
-impl fmt::Debug for Auth {
-    /// Names the kind and the user, never a secret.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::None => f.write_str("none"),
-            Self::Basic(user, _) => write!(f, "basic {user}"),
-            Self::ApiKey(_) => f.write_str("api key"),
-            Self::Bearer(_) => f.write_str("bearer"),
-        }
-    }
-}
-
-/// How to reach a cluster.
-#[derive(Debug, Clone)]
-pub struct Connection {
-    /// The nodes' addresses; the next is asked when one does not answer.
-    pub urls: Vec<Url>,
-    /// How to prove who asks.
-    pub auth: Auth,
-    /// PEM text of the authorities to trust beside the public ones.
-    pub ca: Option<String>,
-    /// How long one request may take.
-    pub timeout: Duration,
-    /// How often a request is sent again at most.
-    pub retries: u32,
-}
-
-impl Default for Connection {
-    fn default() -> Self {
-        Self {
-            urls: Vec::new(),
-            auth: Auth::None,
-            ca: None,
-            timeout: Duration::from_secs(30),
-            retries: 4,
-        }
-    }
-}
 
 /// What went over the wire since the start.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -100,69 +46,6 @@ struct Counters {
     repeated: AtomicU64,
     sent: AtomicU64,
     received: AtomicU64,
-}
-
-/// One request.
-#[derive(Debug, Clone)]
-pub(super) struct Request {
-    method: Method,
-    path: String,
-    parameters: Vec<(&'static str, String)>,
-    body: Option<Vec<u8>>,
-    lines: bool,
-    once: Option<Duration>,
-}
-
-impl Request {
-    fn new(method: Method, path: impl Into<String>) -> Self {
-        Self {
-            method,
-            path: path.into(),
-            parameters: Vec::new(),
-            body: None,
-            lines: false,
-            once: None,
-        }
-    }
-
-    pub(super) fn get(path: impl Into<String>) -> Self {
-        Self::new(Method::Get, path)
-    }
-
-    pub(super) fn post(path: impl Into<String>) -> Self {
-        Self::new(Method::Post, path)
-    }
-
-    pub(super) fn put(path: impl Into<String>) -> Self {
-        Self::new(Method::Put, path)
-    }
-
-    pub(super) fn delete(path: impl Into<String>) -> Self {
-        Self::new(Method::Delete, path)
-    }
-
-    pub(super) fn with(mut self, name: &'static str, value: impl fmt::Display) -> Self {
-        self.parameters.push((name, format!("{value}")));
-        self
-    }
-
-    pub(super) fn json(mut self, body: &Value) -> Self {
-        self.body = Some(body.to_string().into_bytes());
-        self
-    }
-
-    /// Sent only once, with a time limit of its own: somebody waits for the answer.
-    pub(super) fn once(mut self, limit: Duration) -> Self {
-        self.once = Some(limit);
-        self
-    }
-
-    /// A body of JSON lines.
-    pub(super) fn lines(mut self, body: Vec<u8>) -> Self {
-        self.body = Some(body);
-        self.lines = true;
-        self
-    }
 }
 
 /// Why one attempt failed.
@@ -305,7 +188,8 @@ impl Client {
         let answer = match answer {
             Ok(Ok(answer)) => answer,
             Ok(Err(why)) => {
-                let hint = self.hint(url, &why);
+                let heard = self.counters.received.load(Ordering::Relaxed) > 0;
+                let hint = if heard { "" } else { hint(url, &why) };
                 return Err(self.lost(node, &format!("{}: {why}{hint}", shown(url))));
             }
             Err(_) => {
@@ -377,22 +261,6 @@ impl Client {
         Err(Failure::Passing(text, pause))
     }
 
-    /// What may be wrong with the address, as long as nothing was ever heard from there.
-    fn hint(&self, url: &Url, why: &str) -> &'static str {
-        let heard = self.counters.received.load(Ordering::Relaxed) > 0;
-        let ends = [
-            "closed before message",
-            "reset by peer",
-            "handshake",
-            "corrupt message",
-        ];
-        match url.scheme() {
-            _ if heard || !ends.iter().any(|end| why.contains(end)) => "",
-            "http" => " (does it speak https there?)",
-            _ => " (does it speak plain http there?)",
-        }
-    }
-
     /// Notes a failure of the node, so that the next attempt goes to another one.
     fn lost(&self, node: usize, why: &str) -> Failure {
         let others = self.nodes.len();
@@ -414,28 +282,6 @@ struct Answer {
     body: Vec<u8>,
 }
 
-fn transport(url: &Url, connection: &Connection) -> Result<Transport, StoreError> {
-    let pool = SingleNodeConnectionPool::new(url.clone());
-    let mut builder = TransportBuilder::new(pool).enable_meta_header(false);
-    // A cluster is a neighbour; what the environment says of proxies is not meant for it.
-    builder = builder.disable_proxy();
-    builder = match &connection.auth {
-        Auth::None => builder,
-        Auth::Basic(user, password) => {
-            builder.auth(Credentials::Basic(user.clone(), password.clone()))
-        }
-        Auth::ApiKey(key) => builder.auth(Credentials::EncodedApiKey(key.clone())),
-        Auth::Bearer(token) => builder.auth(Credentials::Bearer(token.clone())),
-    };
-    if let Some(pem) = &connection.ca {
-        let setup = |e: &dyn fmt::Display| StoreError::Setup(format!("the CA file: {e}"));
-        let certificate = Certificate::from_pem(pem.as_bytes()).map_err(|e| setup(&e))?;
-        builder = builder.cert_validation(CertificateValidation::Full(certificate));
-    }
-    let built = builder.build();
-    built.map_err(|e| StoreError::Setup(format!("{}: {e}", shown(url))))
-}
-
 fn silent(why: &str, wait: Duration) -> String {
     let seconds = wait.as_secs_f64().ceil();
     format!("the cluster does not answer ({why}); it is asked again in {seconds:.0} s")
@@ -446,45 +292,10 @@ fn is_gone(request: &Request, error: &StoreError) -> bool {
     request.method == Method::Delete && matches!(error, StoreError::Refused { status: 404, .. })
 }
 
-/// True when the node answers and says that the data is on nodes that are not there.
-fn misses_shards(body: &[u8]) -> bool {
-    let kinds = [
-        "search_phase_execution_exception",
-        "no_shard_available_action_exception",
-        "unavailable_shards_exception",
-    ];
-    let value: Value = serde_json::from_slice(body).unwrap_or_default();
-    kinds.iter().any(|kind| value["error"]["type"] == *kind)
-}
-
-/// The address without what may be secret in it.
-fn shown(url: &Url) -> String {
-    let port = url.port_or_known_default().unwrap_or(0);
-    format!("{}://{}:{port}", url.scheme(), url.host_str().unwrap_or(""))
-}
-
-fn verb(method: Method) -> &'static str {
-    match method {
-        Method::Get => "GET",
-        Method::Put => "PUT",
-        Method::Post => "POST",
-        Method::Delete => "DELETE",
-        Method::Head => "HEAD",
-    }
-}
-
-/// The error with what lies below it: the outer text of the HTTP library says nothing of the cause.
-fn causes(error: &elasticsearch::Error) -> String {
-    let mut text = error.to_string();
-    let mut below = error.source();
-    while let Some(cause) = below {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text = format!("{text}: {cause_text}");
-        }
-        below = cause.source();
-    }
-    text
+/// Between half of the pause and the whole of it, so that many that wait do not come back at once.
+fn jitter(pause: Duration) -> Duration {
+    let dice = RandomState::new().hash_one(0_u8) % 1000;
+    pause / 2 + pause / 2 * u32::try_from(dice).unwrap_or(0) / 1000
 }
 
 fn retry_after(response: &Response) -> Option<Duration> {
@@ -492,51 +303,9 @@ fn retry_after(response: &Response) -> Option<Duration> {
     value.parse().ok().map(Duration::from_secs)
 }
 
-/// The sentence in an error's body: the root cause where the cluster names one.
-fn reason(body: &[u8]) -> String {
-    let Ok(value) = serde_json::from_slice::<Value>(body) else {
-        return cut(&String::from_utf8_lossy(body));
-    };
-    let error = &value["error"];
-    let inner = [
-        &error["caused_by"]["reason"],
-        &error["failed_shards"][0]["reason"]["caused_by"]["reason"],
-        &error["failed_shards"][0]["reason"]["reason"],
-        &error["root_cause"][0]["reason"],
-        &error["reason"],
-    ];
-    let told = inner.into_iter().find_map(Value::as_str);
-    cut(told.unwrap_or(&value.to_string()))
-}
-
-fn cut(text: &str) -> String {
-    let fits = |(at, c): &(usize, char)| at + c.len_utf8() <= TOLD;
-    let fitting = text.char_indices().take_while(fits);
-    fitting
-        .map(|(_, c)| c)
-        .collect::<String>()
-        .trim()
-        .to_owned()
-}
-
-/// Between half of the pause and the whole of it, so that many that wait do not come back at once.
-fn jitter(pause: Duration) -> Duration {
-    let dice = RandomState::new().hash_one(0_u8) % 1000;
-    pause / 2 + pause / 2 * u32::try_from(dice).unwrap_or(0) / 1000
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn the_root_cause_is_told() {
-        let body = br#"{"error":{"root_cause":[{"reason":"outer"}],"reason":"all shards failed",
-            "failed_shards":[{"reason":{"reason":"Failed to parse","caused_by":{"reason":"Encountered x"}}}]},"status":400}"#;
-        assert_eq!(reason(body), "Encountered x");
-        assert_eq!(reason(b"Forbidden\n"), "Forbidden");
-        assert_eq!(reason(b""), "");
-    }
 
     #[test]
     fn a_pause_is_never_longer_than_said() {
@@ -544,13 +313,5 @@ mod tests {
             let pause = jitter(Duration::from_secs(1));
             assert!(pause >= Duration::from_millis(500) && pause <= Duration::from_secs(1));
         }
-    }
-
-    #[test]
-    fn secrets_are_not_shown() {
-        let auth = Auth::Basic("reader".into(), "hunter2".into());
-        assert_eq!(format!("{auth:?}"), "basic reader");
-        let url = Url::parse("https://user:hunter2@node:9200/").unwrap();
-        assert_eq!(shown(&url), "https://node:9200");
     }
 }

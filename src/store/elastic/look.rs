@@ -7,19 +7,22 @@ use crate::event::{Build, Event};
 use crate::query::Query;
 use crate::store::{Filters, Selection, StoreError};
 use serde_json::{Map, Value, json};
-use std::cell::Cell;
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-/// Events of the first answer. Most builds have no more; of a larger one they are moved in vain when
-/// the cluster then counts.
-const FIRST_PAGE: usize = 4_000;
-/// Events of every further answer: what a cluster's default window allows.
-const PAGE: usize = 10_000;
+/// Events of one answer: what a cluster's default window allows.
+const PAGE: u64 = 10_000;
 /// Queries of one request. A cluster reads thousands, but a body must stay within its limit.
 const QUERIES: usize = 1_000;
 /// Bytes of the queries of one request.
 const QUERY_BYTES: usize = 8 << 20;
+
+/// Requests among which the queries of one build are divided, sent at the same time: a cluster gives
+/// one request one thread for each shard, and a build's events are mostly in one or two.
+const AT_ONCE: usize = 2;
+/// Fewer queries than this are not worth a second request.
+const WORTH_ONE: usize = 50;
 
 /// A query with the name by which its caller knows it.
 pub type Named<'q> = (&'q str, &'q Query);
@@ -29,7 +32,7 @@ pub type Named<'q> = (&'q str, &'q Query);
 pub struct BuildView<'s> {
     store: &'s ElasticStore,
     build: &'s Build,
-    requests: Cell<u64>,
+    requests: AtomicU64,
 }
 
 /// One page of a build's events, in the order of the log.
@@ -42,13 +45,24 @@ pub struct Page {
     after: Value,
 }
 
-/// How many events of the build each query finds.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// How many events of the build each query finds, and some of them.
+#[derive(Debug, Default, PartialEq)]
 pub struct Counts {
     /// The numbers by the queries' names.
     pub hits: BTreeMap<String, u64>,
     /// The queries that the cluster does not read, and why.
     pub refused: Vec<(String, String)>,
+    /// The events that were asked for, in the order of the log, each once.
+    pub events: Vec<Event>,
+}
+
+/// What the requests for one part of the queries have brought.
+#[derive(Default)]
+struct Tally {
+    hits: BTreeMap<String, u64>,
+    refused: Vec<(String, String)>,
+    /// Events with their values in the order of the log, by their places in the cluster.
+    found: BTreeMap<String, (Value, Event)>,
 }
 
 impl ElasticStore {
@@ -57,7 +71,7 @@ impl ElasticStore {
         BuildView {
             store: self,
             build,
-            requests: Cell::new(0),
+            requests: AtomicU64::new(0),
         }
     }
 }
@@ -65,25 +79,31 @@ impl ElasticStore {
 impl BuildView<'_> {
     /// Requests so far, repetitions not counted.
     pub fn requests(&self) -> u64 {
-        self.requests.get()
+        self.requests.load(Relaxed)
     }
 
-    /// The first page of the build's events, or the one after `before`.
-    pub fn page(&self, before: Option<&Page>) -> Result<Page, StoreError> {
+    /// Number of the build's events.
+    pub fn size(&self) -> Result<u64, StoreError> {
+        let body = json!({"query": self.meant(), "size": 0, "track_total_hits": true});
+        total(&self.search(&body)?)
+    }
+
+    /// The first page of the build's events, at most `most` of them, or the one after `before`.
+    pub fn page(&self, before: Option<&Page>, most: u64) -> Result<Page, StoreError> {
         let mut body = json!({
             "query": self.meant(),
-            "size": if before.is_some() { PAGE } else { FIRST_PAGE },
+            "size": most.min(PAGE),
             "sort": self.store.form.log_order(),
             "track_total_hits": true,
         });
         if let Some(before) = before {
             body["search_after"] = before.after.clone();
         }
-        let answer = self.search(&body)?;
-        let hits = answer["hits"]["hits"]
-            .as_array()
-            .cloned()
-            .unwrap_or_default();
+        let mut answer = self.search(&body)?;
+        // Megabytes: taken out and not copied.
+        let Value::Array(hits) = answer["hits"]["hits"].take() else {
+            return Err(StoreError::Index("the cluster's answer has no hits".into()));
+        };
         let events = hits
             .iter()
             .filter_map(|hit| self.store.form.event(&hit["_source"]));
@@ -94,86 +114,101 @@ impl BuildView<'_> {
         })
     }
 
-    /// One event of the build.
-    pub fn sample(&self) -> Result<Option<Event>, StoreError> {
-        let body = json!({"query": self.meant(), "size": 1, "track_total_hits": false});
+    /// One event of the build, and how many there are.
+    pub fn sample(&self) -> Result<(Option<Event>, u64), StoreError> {
+        let body = json!({"query": self.meant(), "size": 1, "track_total_hits": true});
         let answer = self.search(&body)?;
-        Ok(self.store.form.event(&answer["hits"]["hits"][0]["_source"]))
+        let event = self.store.form.event(&answer["hits"]["hits"][0]["_source"]);
+        Ok((event, total(&answer)?))
     }
 
-    /// Counts for many queries in one request. One that the cluster does not read is found by
-    /// halving, so that the others are still counted.
-    pub fn counts(&self, queries: &[Named<'_>]) -> Result<Counts, StoreError> {
+    /// Counts for many queries, and the first `shown` events of each and its last one (none when
+    /// `shown` is 0), in as few requests as their size allows; they run at the same time.
+    pub fn counts(&self, queries: &[Named<'_>], shown: usize) -> Result<Counts, StoreError> {
         let queries = self.texts(queries);
-        let mut counts = Counts::default();
-        let mut parts = split(&queries);
+        let parts = AT_ONCE.min(queries.len() / WORTH_ONE).max(1);
+        let parts = queries.chunks(queries.len().div_ceil(parts).max(1));
+        let tallies: Vec<Result<Tally, StoreError>> = std::thread::scope(|scope| {
+            let asked: Vec<_> = parts
+                .map(|part| scope.spawn(move || self.tally(part, shown)))
+                .collect();
+            let gone = |_| Err(StoreError::Unavailable("a request was broken off".into()));
+            asked
+                .into_iter()
+                .map(|one| one.join().unwrap_or_else(gone))
+                .collect()
+        });
+        let mut all = Tally::default();
+        for tally in tallies {
+            let tally = tally?;
+            all.hits.extend(tally.hits);
+            all.refused.extend(tally.refused);
+            all.found.extend(tally.found);
+        }
+        all.refused.sort();
+        let mut found: Vec<(Value, Event)> = all.found.into_values().collect();
+        found.sort_by(|(a, _), (b, _)| compare(a, b));
+        Ok(Counts {
+            hits: all.hits,
+            refused: all.refused,
+            events: found.into_iter().map(|(_, event)| event).collect(),
+        })
+    }
+
+    /// One part of the queries. One that the cluster does not read is found by halving, so that the
+    /// others are still counted.
+    fn tally(&self, queries: &[(String, Value)], shown: usize) -> Result<Tally, StoreError> {
+        let mut tally = Tally::default();
+        let mut parts = split(queries);
         while let Some(part) = parts.pop() {
-            let filters: Map<String, Value> = part.iter().cloned().collect();
-            let body = json!({
-                "query": self.meant(),
-                "size": 0,
-                "track_total_hits": false,
-                "aggs": {"queries": {"filters": {"filters": filters}}},
-            });
-            match self.search(&body) {
-                Ok(answer) => {
-                    for (name, bucket) in buckets(&answer) {
-                        let count = bucket["doc_count"].as_u64().unwrap_or(0);
-                        counts.hits.insert(name.clone(), count);
-                    }
-                }
+            match self.search(&self.counting(part, shown)) {
+                Ok(answer) => self.add(&mut tally, &answer),
                 Err(StoreError::Refused {
                     status: 400,
                     message,
                 }) => match part {
                     [] => {}
-                    [(name, _)] => counts.refused.push((name.clone(), message)),
+                    [(name, _)] => tally.refused.push((name.clone(), message)),
                     more => parts.extend([&more[..more.len() / 2], &more[more.len() / 2..]]),
                 },
                 Err(error) => return Err(error),
             }
         }
-        counts.refused.sort();
-        Ok(counts)
+        Ok(tally)
     }
 
-    /// The first `count` events of each query and its last one, in the order of the log, each once.
-    pub fn places(&self, queries: &[Named<'_>], count: usize) -> Result<Vec<Event>, StoreError> {
-        let mut found: Vec<(Value, Event)> = Vec::new();
-        let mut seen = HashSet::new();
-        for part in split(&self.texts(queries)) {
-            let answer = self.search(&self.places_body(part, count))?;
-            for (_, bucket) in buckets(&answer) {
-                for side in ["first", "last"] {
-                    let hits = bucket[side]["hits"]["hits"].as_array();
-                    for hit in hits.into_iter().flatten() {
-                        let place = format!("{}/{}", hit["_index"], hit["_id"]);
-                        let event = self.store.form.event(&hit["_source"]);
-                        if let (true, Some(event)) = (seen.insert(place), event) {
-                            found.push((hit["sort"].clone(), event));
-                        }
-                    }
+    fn add(&self, tally: &mut Tally, answer: &Value) {
+        for (name, bucket) in buckets(answer) {
+            let count = bucket["doc_count"].as_u64().unwrap_or(0);
+            tally.hits.insert(name.clone(), count);
+            let hits = ["first", "last"].map(|side| bucket[side]["hits"]["hits"].as_array());
+            for hit in hits.into_iter().flatten().flatten() {
+                let place = format!("{}/{}", hit["_index"], hit["_id"]);
+                if tally.found.contains_key(&place) {
+                    continue;
+                }
+                if let Some(event) = self.store.form.event(&hit["_source"]) {
+                    tally.found.insert(place, (hit["sort"].clone(), event));
                 }
             }
         }
-        found.sort_by(|(a, _), (b, _)| compare(a, b));
-        Ok(found.into_iter().map(|(_, event)| event).collect())
     }
 
-    fn places_body(&self, queries: &[(String, Value)], count: usize) -> Value {
-        let order = self.store.form.log_order();
+    fn counting(&self, queries: &[(String, Value)], shown: usize) -> Value {
         let filters: Map<String, Value> = queries.iter().cloned().collect();
+        let mut asked = json!({"filters": {"filters": filters}});
+        if shown > 0 {
+            let order = self.store.form.log_order();
+            asked["aggs"] = json!({
+                "first": {"top_hits": {"size": shown, "sort": order}},
+                "last": {"top_hits": {"size": 1, "sort": reversed(&order)}},
+            });
+        }
         json!({
             "query": self.meant(),
             "size": 0,
             "track_total_hits": false,
-            "aggs": {"queries": {
-                "filters": {"filters": filters},
-                "aggs": {
-                    "first": {"top_hits": {"size": count, "sort": order}},
-                    "last": {"top_hits": {"size": 1, "sort": reversed(&order)}},
-                },
-            }},
+            "aggs": {"queries": asked},
         })
     }
 
@@ -195,11 +230,13 @@ impl BuildView<'_> {
     }
 
     fn search(&self, body: &Value) -> Result<Value, StoreError> {
-        self.requests.set(self.requests.get() + 1);
+        self.requests.fetch_add(1, Relaxed);
         let request = Request::post(format!("{}/_search", self.store.indexes_of(self.build)))
             .with("ignore_unavailable", true)
             .with("allow_no_indices", true)
             .with("allow_partial_search_results", false)
+            // Nobody asks this again: what others have asked there is worth more.
+            .with("request_cache", false)
             .json(body);
         let answer = self.store.client.call(&request)?;
         whole(&answer)?;

@@ -4,21 +4,27 @@
 //! all of these versions understand, and never needs `GET /`; an answer that is not whole is an
 //! error; a build's events are seen whole or not at all by the process that writes them.
 
+mod able;
 mod breaker;
+mod call;
 mod client;
+mod connection;
 mod discover;
 mod document;
 mod layout;
 mod look;
 mod mapping;
+mod prepare;
 mod read;
 mod ready;
 mod recover;
 mod request;
 mod survey;
+mod told;
 mod write;
 
-pub use client::{Auth, Connection, Traffic};
+pub use client::Traffic;
+pub use connection::{Auth, Connection};
 pub use discover::FoundBuild;
 pub use layout::Layout;
 pub use look::{BuildView, Counts, Named, Page};
@@ -29,17 +35,24 @@ use super::fields::day_of;
 use super::{Health, HealthState, LogStore, SearchRequest, SearchResult, Selection, StoreError};
 use crate::event::{Build, Event};
 use crate::query::Schema;
-use client::{Client, Request};
+use call::Request;
+use client::Client;
 use jiff::Timestamp;
 use jiff::civil::Date;
 use request::{Form, Hidden};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How long an answer on the cluster's health may take.
 const HEALTH_LIMIT: Duration = Duration::from_secs(5);
+/// Builds that ended before or after these days, which no clock of ours has seen, are in the indexes
+/// of these: so the names of all of ours have years of one form.
+const FIRST_DAY: Date = Date::constant(1000, 1, 1);
+/// The last such day.
+const LAST_DAY: Date = Date::constant(2999, 12, 31);
 
 /// How the store is opened.
 #[derive(Debug, Clone)]
@@ -56,6 +69,8 @@ pub struct Options {
     pub shards: u32,
     /// Age from which on an append that has not ended is a dead process's.
     pub append_limit: Duration,
+    /// Whether nothing may be changed in the cluster, not even to clear what broke.
+    pub read_only: bool,
 }
 
 impl Default for Options {
@@ -67,6 +82,7 @@ impl Default for Options {
             schema: Schema::default(),
             shards: 1,
             append_limit: Duration::from_secs(900),
+            read_only: false,
         }
     }
 }
@@ -83,32 +99,12 @@ pub struct ElasticStore {
     /// Of what is hidden the part that this process must clear later, and since when.
     doubtful: Mutex<Vec<(Instant, Hidden)>>,
     known: Mutex<BTreeSet<String>>,
+    prepared: AtomicBool,
+    /// Held by the one that makes the cluster ready.
+    preparing: Mutex<()>,
 }
 
 impl ElasticStore {
-    /// Prepares the cluster for our indexes and clears what a broken append left.
-    pub fn open(options: Options) -> Result<Self, StoreError> {
-        let store = Self {
-            client: Client::new(&options.connection)?,
-            form: options.layout.clone().map_or(Form::Own, Form::Foreign),
-            options,
-            hidden: Mutex::default(),
-            adopted: Mutex::default(),
-            doubtful: Mutex::default(),
-            known: Mutex::default(),
-        };
-        if let Form::Own = store.form {
-            store.put_template()?;
-            store.recover(store.options.append_limit)?;
-        }
-        Ok(store)
-    }
-
-    /// What went over the wire since the start.
-    pub fn traffic(&self) -> Traffic {
-        self.client.traffic()
-    }
-
     /// What kinds the fields have, by the names that fingerprints use, and what is said of fields
     /// whose kinds differ between indexes. For our own indexes it is what they were made with.
     pub fn schema(&self) -> Result<(Schema, Vec<String>), StoreError> {
@@ -131,23 +127,33 @@ impl ElasticStore {
         matches!(self.form, Form::Foreign(_))
     }
 
-    fn put_template(&self) -> Result<(), StoreError> {
-        let body = json!({
-            "index_patterns": [self.pattern()],
-            "priority": 200,
-            "template": mapping::own_index(&self.options.schema, self.options.shards),
-        });
-        let path = format!("_index_template/{}", self.options.prefix);
-        self.client.call(&Request::put(path).json(&body))?;
-        Ok(())
-    }
-
     /// All of the indexes.
     fn pattern(&self) -> String {
         match &self.form {
-            Form::Own => format!("{}-*", self.options.prefix),
+            Form::Own => self.own_patterns().join(","),
             Form::Foreign(layout) => layout.everywhere(),
         }
+    }
+
+    /// The names of our indexes, and of no others: those of another service may begin with the same
+    /// and go on with a word.
+    fn own_patterns(&self) -> [String; 2] {
+        [1, 2].map(|digit| format!("{}-{digit}*-*-*", self.options.prefix))
+    }
+
+    /// The index of the day of a moment.
+    fn own_index(&self, moment: Timestamp) -> String {
+        let day = day_of(moment).clamp(FIRST_DAY, LAST_DAY);
+        format!("{}-{day}", self.options.prefix)
+    }
+
+    /// The day of an index of ours; `None` for any other index.
+    fn day_of_own(&self, index: &str) -> Option<Date> {
+        let day = index
+            .strip_prefix(&self.options.prefix)?
+            .strip_prefix('-')?;
+        let date: Date = day.parse().ok()?;
+        (date.to_string() == day).then_some(date)
     }
 
     /// The indexes in which a build's events can be.
@@ -161,7 +167,10 @@ impl ElasticStore {
     /// Refuses to change what is not ours.
     fn writable(&self) -> Result<(), StoreError> {
         match self.form {
-            Form::Own => Ok(()),
+            Form::Own if self.options.read_only => {
+                Err(StoreError::Setup("it was opened to read only".into()))
+            }
+            Form::Own => self.ready(),
             Form::Foreign(_) => Err(StoreError::Setup(
                 "somebody else fills these indexes: whorl only reads them".into(),
             )),
@@ -212,11 +221,10 @@ impl ElasticStore {
     fn slices(&self) -> Result<Vec<(String, Date, u64, u64)>, StoreError> {
         let request = Request::get(format!("{}/_stats/docs,store", self.pattern()));
         let answer = self.client.call(&request)?;
-        let prefix = format!("{}-", self.options.prefix);
         let mut all = Vec::new();
         for (index, stats) in answer["indices"].as_object().into_iter().flatten() {
             let day = match self.form {
-                Form::Own => index.strip_prefix(&prefix).and_then(|d| d.parse().ok()),
+                Form::Own => self.day_of_own(index),
                 Form::Foreign(_) => Some(Date::default()),
             };
             let Some(day) = day else { continue };
@@ -272,6 +280,7 @@ impl LogStore for ElasticStore {
         request: &SearchRequest<'_>,
         _now: Timestamp,
     ) -> Result<SearchResult, StoreError> {
+        self.ready()?;
         self.found(request)
     }
 
@@ -282,6 +291,7 @@ impl LogStore for ElasticStore {
         limit: usize,
         _now: Timestamp,
     ) -> Result<Vec<(String, u64)>, StoreError> {
+        self.ready()?;
         let mut counts = self.counts(selection, self.form.name(field))?;
         counts.sort_by(|a, b| b.1.cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
         counts.truncate(limit);
@@ -294,6 +304,7 @@ impl LogStore for ElasticStore {
         interval: u64,
         _now: Timestamp,
     ) -> Result<Vec<(Timestamp, u64)>, StoreError> {
+        self.ready()?;
         self.spans_of_time(selection, interval)
     }
 
@@ -302,6 +313,7 @@ impl LogStore for ElasticStore {
         selection: &Selection<'_>,
         _now: Timestamp,
     ) -> Result<Vec<String>, StoreError> {
+        self.ready()?;
         let mut builds: Vec<String> = self
             .counts(selection, &self.form.build_field())?
             .into_iter()
@@ -312,6 +324,7 @@ impl LogStore for ElasticStore {
     }
 
     fn events_of(&self, build_uuid: &str) -> Result<Vec<Event>, StoreError> {
+        self.ready()?;
         self.all_events(build_uuid)
     }
 
@@ -321,6 +334,7 @@ impl LogStore for ElasticStore {
         if let Form::Foreign(_) = self.form {
             return Ok(gone);
         }
+        self.writable()?;
         for (index, day, events, _) in self.slices()? {
             if day < first_kept {
                 self.client.call(&Request::delete(index.clone()))?;

@@ -1,6 +1,7 @@
 //! What a cluster has of many builds, asked in one request.
 
 use super::ElasticStore;
+use super::request::Hidden;
 use crate::query::Query;
 use crate::store::StoreError;
 use serde_json::{Map, Value, json};
@@ -41,8 +42,9 @@ impl ElasticStore {
         if let Some(query) = query {
             of_each["found"] = json!({"filter": self.form.query_string(query)});
         }
+        let hidden: Vec<Value> = self.hidden().iter().map(Hidden::query).collect();
         let body = json!({
-            "query": {"terms": {&field: builds}},
+            "query": {"bool": {"filter": [{"terms": {&field: builds}}], "must_not": hidden}},
             "size": 0,
             "track_total_hits": false,
             "aggs": {"builds": {"filters": {"filters": filters}, "aggs": of_each}},

@@ -166,6 +166,19 @@ impl ElasticStore {
         Ok(())
     }
 
+    /// Hides what others are writing or have left, and clears nothing.
+    pub(super) fn hide_others(&self) -> Result<(), StoreError> {
+        let mut notes = self.notes()?;
+        // The newest of a build's appends counts.
+        notes.sort_by_key(|note| std::cmp::Reverse(note.begun));
+        let mut builds = BTreeSet::new();
+        let counts = |note: &&Note| !note.written || builds.insert(note.build.clone());
+        let hidden = notes.iter().filter(counts).map(Note::hidden);
+        let hidden = hidden.collect();
+        self.adopt(hidden);
+        Ok(())
+    }
+
     /// Exchanges what is hidden of other processes.
     fn adopt(&self, new: BTreeSet<Hidden>) {
         let mut adopted = self.adopted.lock().unwrap_or_else(PoisonError::into_inner);

@@ -12,7 +12,6 @@ use super::recover;
 use super::request::{Hidden, whole};
 use crate::event::{Build, Event};
 use crate::store::StoreError;
-use crate::store::fields::day_of;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::hash_map::RandomState;
@@ -161,7 +160,7 @@ impl ElasticStore {
 
     /// The index of a day, made when it is not there.
     fn index_of(&self, end: Timestamp) -> Result<String, StoreError> {
-        let index = format!("{}-{}", self.options.prefix, day_of(end));
+        let index = self.own_index(end);
         if self.knows(&index) {
             return Ok(index);
         }

@@ -87,6 +87,20 @@ pub(super) struct Overview {
     pub(super) builds: Vec<BuildRow>,
     pub(super) broken: Vec<Broken>,
     pub(super) library: String,
+    pub(super) log_store: Option<LogStore>,
+}
+
+/// A cluster that keeps the logs.
+#[derive(Debug)]
+pub(super) struct LogStore {
+    /// How it stands.
+    pub(super) state: &'static str,
+    /// The style of that.
+    pub(super) class: &'static str,
+    /// What is wrong.
+    pub(super) problem: String,
+    /// Names and values.
+    pub(super) facts: Vec<(&'static str, String)>,
 }
 
 /// All bugs.
@@ -119,6 +133,8 @@ pub(super) struct Bug {
 #[derive(Debug, Template)]
 #[template(path = "builds.html")]
 pub(super) struct Builds {
+    /// What keeps builds from being looked at.
+    pub(super) notice: String,
     pub(super) page: &'static str,
     pub(super) heading: &'static str,
     pub(super) explanation: &'static str,

@@ -130,12 +130,12 @@ fn bombs_are_stopped_and_marked() {
 
 #[test]
 fn packed_files_that_are_not_taken_apart_are_told() {
-    let zip = b"PK\x03\x04 and so on\n";
-    let ran = classify_input(zip, &["-", "--format", "json"]);
+    let packed = b"7z\xbc\xaf\x27\x1c and so on\n";
+    let ran = classify_input(packed, &["-", "--format", "json"]);
     partial(&ran);
-    assert!(ran.err.contains("stdin: a zip archive"), "{}", ran.err);
+    assert!(ran.err.contains("stdin: a 7z archive"), "{}", ran.err);
     let dir = tempfile::tempdir().unwrap();
-    fs::write(dir.path().join("report.zip"), zip).unwrap();
+    fs::write(dir.path().join("report.7z"), packed).unwrap();
     fs::write(dir.path().join("job-output.txt"), PHRASE).unwrap();
     let ran = classify(&[path(dir.path()), "--format", "json"]);
     assert_eq!(
@@ -143,7 +143,7 @@ fn packed_files_that_are_not_taken_apart_are_told() {
         "an artefact beside the logs is no missing log: {}",
         ran.err
     );
-    assert!(ran.err.contains("report.zip: a zip archive"), "{}", ran.err);
+    assert!(ran.err.contains("report.7z: a 7z archive"), "{}", ran.err);
 }
 
 // --- archives ------------------------------------------------------------------------------

@@ -95,12 +95,11 @@ fn a_note_waits_for_its_receiver_across_a_restart_and_is_said_once() {
         let id = one.headers["x-whorl-delivery"].clone();
         tries.entry(id).or_default().push(one);
         taken += usize::from(n >= 3);
-        if taken == 2 {
+        if taken == 1 {
             break;
         }
     }
-    assert_eq!(tries.len(), 2, "review and chat");
-    let mut targets = Vec::new();
+    assert_eq!(tries.len(), 1, "one note for one failure");
     for tries in tries.values() {
         assert!(tries.iter().all(|one| one.body == tries[0].body));
         let body: Value = serde_json::from_slice(&tries[0].body).unwrap();
@@ -108,10 +107,13 @@ fn a_note_waits_for_its_receiver_across_a_restart_and_is_said_once() {
         assert_eq!(body["data"]["bugs"][0]["fingerprint"], "boom");
         let text = body["text"].as_str().unwrap();
         assert!(text.contains(&format!("{base}/builds/u1")), "{text}");
-        targets.push(body["target"].as_str().unwrap().to_owned());
+        assert!(
+            body["target"]
+                .as_str()
+                .unwrap()
+                .starts_with("webhook 127.0.0.1#")
+        );
     }
-    targets.sort();
-    assert_eq!(targets, ["chat", "review"]);
 
     // Another verdict of the same build is no reason to speak again; another build is.
     program.log_file("u1", "more.txt", b"boom boom\n");
@@ -119,11 +121,9 @@ fn a_note_waits_for_its_receiver_across_a_restart_and_is_said_once() {
         (program.build("u1")["history"].as_array()?.len() == 2).then_some(())
     });
     assert_eq!(program.feed("u2", b"boom\n"), 202);
-    for _ in 0..2 {
-        let one = got.recv_timeout(super::program::LONG).unwrap();
-        let body: Value = serde_json::from_slice(&one.body).unwrap();
-        assert_eq!(body["build"], "u2");
-    }
+    let one = got.recv_timeout(super::program::LONG).unwrap();
+    let body: Value = serde_json::from_slice(&one.body).unwrap();
+    assert_eq!(body["build"], "u2");
     assert_eq!(program.stop(), Some(0));
     assert!(got.try_recv().is_err(), "said once");
 }

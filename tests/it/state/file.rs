@@ -1,8 +1,7 @@
 //! What only a file can be.
 
 use super::place::Place;
-use jiff::Timestamp;
-use whorl::state::{State, StateError};
+use whorl::state::{NoteFilter, NoteState, State, StateError};
 
 #[test]
 fn a_file_of_the_first_format_is_brought_up_to_date() {
@@ -23,8 +22,10 @@ fn a_file_of_the_first_format_is_brought_up_to_date() {
     let state = State::open(&path).unwrap();
     assert_eq!(state.pending().unwrap(), ["u1"]);
     assert!(state.job("u1").unwrap().unwrap().waiting);
-    let due = state.due_notes(Timestamp::now(), 9).unwrap();
-    assert_eq!((due.len(), due[0].taken.len()), (1, 0));
+    let kept = state.notes(&NoteFilter::default()).unwrap().items.remove(0);
+    assert_eq!((&*kept.topic, &*kept.text), ("build/u1/known-bug", "hello"));
+    // Whom it was for is not configured by that name any more.
+    assert_eq!(kept.state, NoteState::Superseded);
 }
 
 #[test]

@@ -1,0 +1,341 @@
+//! What should be said about a build, and to whom.
+
+use super::wording::{Bug, Job, Markup, Place, Spoken, Wording, one_line};
+use crate::event::{Build, Evidence, Match, Verdict};
+use crate::state::{Manner, NewNote, PatchsetBuild, Surroundings, patchset_topic};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Longest quotation of a log, in characters.
+const QUOTE: usize = 160;
+/// Places that are quoted for each bug.
+const QUOTES: usize = 2;
+/// Bugs of one job that are told.
+const BUGS: usize = 5;
+
+/// What a target hears.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Hears {
+    /// One note for each patchset, which follows what becomes known.
+    Patchsets,
+    /// One note for each failed build, in a sentence.
+    Lines,
+    /// One note for each failed build, in full.
+    Builds,
+}
+
+/// A target as far as words are concerned.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Voice {
+    /// Its name in the configuration.
+    pub target: String,
+    /// What it hears.
+    pub hears: Hears,
+    /// How it writes.
+    pub markup: Markup,
+}
+
+/// Composes notes.
+#[derive(Debug)]
+pub struct Speaker {
+    wording: Wording,
+    voices: Vec<Voice>,
+    base_url: String,
+    /// Whether our pages show the logs; else the CI does.
+    own_logs: bool,
+}
+
+/// One build with what was found in it.
+#[derive(Clone, Copy)]
+struct Looked<'a> {
+    build: &'a Build,
+    verdict: Verdict,
+    matches: &'a [Match],
+}
+
+impl Speaker {
+    /// Speaks to these targets; `base_url` is where people find our pages.
+    pub fn new(wording: Wording, voices: Vec<Voice>, base_url: &str, own_logs: bool) -> Self {
+        Self {
+            wording,
+            voices,
+            base_url: base_url.trim_end_matches('/').to_owned(),
+            own_logs,
+        }
+    }
+
+    /// The notes that are due when a build has a verdict. Nothing is said of a build that did not
+    /// fail, of quiet matches, of a non-voting build that nobody can explain, and where too little
+    /// was read to say anything.
+    pub fn notes(
+        &self,
+        build: &Build,
+        verdict: Verdict,
+        matches: &[Match],
+        around: &Surroundings,
+    ) -> Vec<NewNote> {
+        if !build.failed() {
+            return Vec::new();
+        }
+        let one = Looked {
+            build,
+            verdict,
+            matches,
+        };
+        let mut notes = Vec::new();
+        for voice in &self.voices {
+            match voice.hears {
+                Hears::Patchsets => notes.extend(self.patchset(voice, build, around)),
+                Hears::Lines => notes.extend(self.build(voice, "chat", one, around)),
+                Hears::Builds => notes.extend(self.build(voice, "review", one, around)),
+            }
+        }
+        notes
+    }
+
+    /// Takes back what was said of older patchsets of a change.
+    pub fn outdated(&self, older: &[(String, String)]) -> Vec<NewNote> {
+        let note = |(target, topic): &(String, String)| NewNote {
+            target: target.clone(),
+            topic: topic.clone(),
+            manner: Manner::Follow,
+            kind: "outdated".into(),
+            text: self
+                .wording
+                .say("outdated", Markup::Plain, &Spoken::default()),
+            json: topic_data(topic),
+        };
+        older.iter().map(note).collect()
+    }
+
+    fn patchset(&self, voice: &Voice, build: &Build, around: &Surroundings) -> Vec<NewNote> {
+        let (Some(change), Some(patchset)) = (&build.change, &build.patchset) else {
+            return Vec::new();
+        };
+        if around.outdated {
+            return Vec::new();
+        }
+        let looked: Vec<Looked<'_>> = around.builds.iter().map(of_patchset).collect();
+        let spoken = self.spoken(build, &looked, &around.week);
+        let kind = match (spoken.known, spoken.unknown) {
+            (0, 0) => "withdrawn",
+            (_, 0) => "known",
+            (0, _) => "unexplained",
+            _ => "mixed",
+        };
+        let template = if kind == "withdrawn" {
+            "withdrawn"
+        } else {
+            "review"
+        };
+        let topic = patchset_topic(build.project.as_deref(), change, patchset);
+        let mut data = topic_data(&topic);
+        data["branch"] = json!(build.branch);
+        data["commit"] = json!(build.commit);
+        data["project"] = json!(build.project);
+        data["builds"] = looked.iter().map(|one| self.data(*one)).collect();
+        data["page"] = json!(format!(
+            "{}/builds?text={}",
+            self.base_url,
+            one_line(change)
+        ));
+        let mut notes = self.outdated(&around.older);
+        notes.retain(|note| note.target == voice.target);
+        notes.push(NewNote {
+            target: voice.target.clone(),
+            topic,
+            manner: Manner::Follow,
+            kind: kind.into(),
+            text: self.wording.say(template, voice.markup, &spoken),
+            json: data,
+        });
+        notes
+    }
+
+    fn build(
+        &self,
+        voice: &Voice,
+        template: &str,
+        one: Looked<'_>,
+        around: &Surroundings,
+    ) -> Option<NewNote> {
+        let spoken = self.spoken(one.build, &[one], &around.week);
+        let kind = match (spoken.known, spoken.unknown) {
+            (0, 0) => return None,
+            (0, _) => "unexplained",
+            _ => "known-bug",
+        };
+        let mut data = self.data(one);
+        data["kind"] = json!(kind);
+        if template == "review" {
+            data["line"] = json!(self.wording.say("chat", Markup::Plain, &spoken));
+        }
+        Some(NewNote {
+            target: voice.target.clone(),
+            topic: format!("build/{}/{kind}", one.build.uuid),
+            manner: Manner::Once,
+            kind: kind.into(),
+            text: self.wording.say(template, voice.markup, &spoken),
+            json: data,
+        })
+    }
+
+    fn spoken(&self, build: &Build, looked: &[Looked<'_>], week: &BTreeMap<String, u64>) -> Spoken {
+        let mut spoken = Spoken {
+            project: build.project.as_deref().map(one_line),
+            change: build.change.as_deref().map(one_line),
+            patchset: build.patchset.as_deref().map(one_line),
+            ..Spoken::default()
+        };
+        let mut bugs = BTreeSet::new();
+        for one in looked {
+            let told: Vec<&Match> = one.matches.iter().filter(|m| !m.quiet).collect();
+            match one.verdict {
+                Verdict::Matched | Verdict::PartialLog if !told.is_empty() => {
+                    spoken.known += 1;
+                    bugs.extend(told.iter().map(|m| m.fingerprint.as_str()));
+                    spoken.jobs.push(self.job(*one, &told, week));
+                }
+                Verdict::Unmatched if one.build.votes() => {
+                    spoken.unknown += 1;
+                    spoken.jobs.push(self.job(*one, &[], week));
+                }
+                Verdict::Pending => spoken.open += 1,
+                _ => {}
+            }
+        }
+        spoken.total = spoken.known + spoken.unknown;
+        spoken.bugs = bugs.len();
+        // What is explained first: it is what the author can act on.
+        spoken.jobs.sort_by_key(|job| job.bugs.is_empty());
+        spoken
+    }
+
+    fn job(&self, one: Looked<'_>, told: &[&Match], week: &BTreeMap<String, u64>) -> Job {
+        let build = one.build;
+        let bug = |found: &&Match| Bug {
+            name: one_line(&found.bug.name),
+            url: found.bug.url.as_deref().map(one_line),
+            title: found.title.clone(),
+            status: None,
+            returned: found.returned,
+            advice: found.advice.clone(),
+            week: week.get(&found.fingerprint).copied().unwrap_or(0),
+            evidence: found
+                .evidence
+                .iter()
+                .take(QUOTES)
+                .map(|place| self.place(build, place))
+                .collect(),
+        };
+        Job {
+            name: build.job.clone().unwrap_or_else(|| "A job".to_owned()),
+            result: build.result.clone().unwrap_or_else(|| "FAILURE".to_owned()),
+            voting: build.votes(),
+            page: self.page(build),
+            partial: one.verdict == Verdict::PartialLog,
+            bugs: told.iter().take(BUGS).map(bug).collect(),
+            more: told.len().saturating_sub(BUGS),
+        }
+    }
+
+    fn page(&self, build: &Build) -> String {
+        format!("{}/builds/{}", self.base_url, build.uuid)
+    }
+
+    fn place(&self, build: &Build, place: &Evidence) -> Place {
+        let file = one_line(&place.file);
+        let path = path_of(&file);
+        let link = if self.own_logs {
+            let (page, line) = (self.page(build), place.line);
+            Some(format!("{page}/logs/{path}?line={line}#L{line}"))
+        } else {
+            let root = build.log_url.as_deref().map(one_line);
+            let web = root.filter(|url| url.starts_with("http://") || url.starts_with("https://"));
+            web.map(|root| format!("{}/{path}", root.trim_end_matches('/')))
+        };
+        Place {
+            file,
+            line: place.line,
+            quote: quote(place),
+            link,
+        }
+    }
+
+    /// One build for machines.
+    fn data(&self, one: Looked<'_>) -> Value {
+        let build = one.build;
+        let told = one.matches.iter().filter(|m| !m.quiet);
+        let bugs: Vec<Value> = told
+            .map(|m| {
+                let evidence: Vec<Value> = m
+                    .evidence
+                    .iter()
+                    .take(QUOTES)
+                    .map(|p| json!({"file": p.file, "line": p.line, "excerpt": quote(p)}))
+                    .collect();
+                json!({
+                    "fingerprint": m.fingerprint, "title": m.title, "bug": m.bug,
+                    "hits": m.hits, "returned": m.returned, "evidence": evidence,
+                })
+            })
+            .collect();
+        json!({
+            "verdict": one.verdict, "uuid": build.uuid, "build": build.uuid, "job": build.job,
+            "project": build.project, "pipeline": build.pipeline, "branch": build.branch,
+            "change": build.change, "patchset": build.patchset, "commit": build.commit,
+            "result": build.result, "voting": build.votes(), "page": self.page(build),
+            "log_url": build.log_url, "bugs": bugs,
+        })
+    }
+}
+
+fn of_patchset(one: &PatchsetBuild) -> Looked<'_> {
+    Looked {
+        build: &one.build,
+        verdict: one.verdict,
+        matches: &one.matches,
+    }
+}
+
+/// What a topic says of its change: `patchset/CHANGE,PATCHSET/PROJECT`.
+fn topic_data(topic: &str) -> Value {
+    let mut parts = topic.splitn(3, '/').skip(1);
+    let (change, patchset) = parts
+        .next()
+        .and_then(|both| both.rsplit_once(','))
+        .unwrap_or_default();
+    json!({
+        "topic": topic, "project": parts.next(), "change": change, "patchset": patchset,
+        "builds": [],
+    })
+}
+
+/// A path as it stands in an address.
+fn path_of(file: &str) -> String {
+    use std::fmt::Write as _;
+    let mut out = String::with_capacity(file.len());
+    for byte in file.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}
+
+/// The line that shows the match.
+fn quote(place: &Evidence) -> String {
+    let from = place.spans.first().map_or(0, |span| span.0);
+    let before = place.excerpt.get(..from).unwrap_or("");
+    let start = before.rfind('\n').map_or(0, |at| at + 1);
+    let line = place.excerpt.get(start..).unwrap_or(&place.excerpt);
+    let line = line.lines().find(|line| !line.trim().is_empty());
+    let line = one_line(line.unwrap_or(""));
+    if line.chars().count() <= QUOTE {
+        return line;
+    }
+    let cut: String = line.chars().take(QUOTE - 1).collect();
+    format!("{cut}…")
+}

@@ -1,0 +1,175 @@
+//! What is known around a build when its verdict is recorded, so that a note can speak of all jobs of
+//! a patchset at once.
+
+use super::sql::{Tx, values};
+use super::{State, StateError, builds, micros, signed, unsigned};
+use crate::event::{Build, Match, Verdict};
+use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeMap;
+
+/// Builds of one patchset that a note can speak of; a change with more is unheard of.
+const MOST: u64 = 200;
+/// What "this week" means.
+const WEEK: SignedDuration = SignedDuration::from_hours(168);
+
+/// A failed build of a patchset.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PatchsetBuild {
+    /// What the CI said.
+    pub build: Build,
+    /// Its verdict.
+    pub verdict: Verdict,
+    /// What was found, the headline first.
+    pub matches: Vec<Match>,
+}
+
+/// What is known around a build.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Surroundings {
+    /// The failed builds of the same patchset, this one among them: the latest of each pipeline and
+    /// job, by job. Empty when the build is of no change.
+    pub builds: Vec<PatchsetBuild>,
+    /// True when a newer patchset of the change is known.
+    pub outdated: bool,
+    /// Notes on older patchsets of the change that somebody has heard: target and topic.
+    pub older: Vec<(String, String)>,
+    /// In how many failed builds of the last seven days each fingerprint was found.
+    pub week: BTreeMap<String, u64>,
+}
+
+/// Where notes about a patchset stand.
+pub fn patchset_topic(project: Option<&str>, change: &str, patchset: &str) -> String {
+    format!(
+        "patchset/{change},{patchset}/{}",
+        project.unwrap_or_default()
+    )
+}
+
+impl State {
+    /// Says that a patchset of a change is there, which makes the earlier ones outdated. True when it
+    /// was not known.
+    pub fn patchset_seen(
+        &self,
+        project: &str,
+        change: &str,
+        patchset: &str,
+        at: Timestamp,
+    ) -> Result<bool, StateError> {
+        self.write(|tx| seen(tx, project, change, patchset, at))
+    }
+}
+
+/// Learns of the patchset that a build is of.
+pub(super) fn learn(tx: Tx<'_>, build: &Build, at: Timestamp) -> Result<(), StateError> {
+    if let (Some(change), Some(patchset)) = (&build.change, &build.patchset) {
+        let project = build.project.as_deref().unwrap_or_default();
+        seen(tx, project, change, patchset, at)?;
+    }
+    Ok(())
+}
+
+fn seen(
+    tx: Tx<'_>,
+    project: &str,
+    change: &str,
+    patchset: &str,
+    at: Timestamp,
+) -> Result<bool, StateError> {
+    let number: i64 = patchset.parse().unwrap_or(0);
+    let new = tx.run(
+        "INSERT INTO patchsets (change, project, patchset, number, seen_at)
+         VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
+        values![change, project, patchset, number, micros(at)],
+    )?;
+    Ok(new == 1)
+}
+
+/// What is known around a build.
+pub(super) fn of(tx: Tx<'_>, build: &Build, now: Timestamp) -> Result<Surroundings, StateError> {
+    let (Some(change), Some(patchset)) = (&build.change, &build.patchset) else {
+        return Ok(Surroundings::default());
+    };
+    let project = build.project.as_deref().unwrap_or_default();
+    let newest: Option<String> = tx.maybe(
+        "SELECT patchset FROM patchsets WHERE change = ?1 AND project = ?2
+         ORDER BY number DESC, seen_at DESC LIMIT 1",
+        values![change, project],
+        |row| row.get(0),
+    )?;
+    let outdated = newest.is_some_and(|newest| newest != *patchset);
+    let builds = failed_builds(tx, project, change, patchset)?;
+    Ok(Surroundings {
+        week: week(tx, &builds, now)?,
+        builds,
+        outdated,
+        older: heard_of_others(tx, project, change, patchset)?,
+    })
+}
+
+/// The latest failed build of each pipeline and job.
+fn failed_builds(
+    tx: Tx<'_>,
+    project: &str,
+    change: &str,
+    patchset: &str,
+) -> Result<Vec<PatchsetBuild>, StateError> {
+    let ids: Vec<i64> = tx.rows(
+        "SELECT id FROM builds WHERE change = ?1 AND patchset = ?2
+         AND coalesce(project, '') = ?3 AND failed = 1 ORDER BY at DESC, id DESC LIMIT ?4",
+        values![change, patchset, project, signed(MOST)],
+        |row| row.get(0),
+    )?;
+    let mut latest: BTreeMap<(Option<String>, Option<String>), PatchsetBuild> = BTreeMap::new();
+    for id in ids {
+        let one = builds::seen_in_patchset(tx, id)?;
+        let key = (one.build.job.clone(), one.build.pipeline.clone());
+        latest.entry(key).or_insert(one);
+    }
+    Ok(latest.into_values().collect())
+}
+
+fn week(
+    tx: Tx<'_>,
+    builds: &[PatchsetBuild],
+    now: Timestamp,
+) -> Result<BTreeMap<String, u64>, StateError> {
+    let since = micros(now.checked_sub(WEEK).unwrap_or(Timestamp::MIN));
+    let mut counts = BTreeMap::new();
+    for found in builds.iter().flat_map(|one| &one.matches) {
+        if counts.contains_key(&found.fingerprint) {
+            continue;
+        }
+        let count: i64 = tx.value(
+            "SELECT count(*) FROM matches WHERE fingerprint = ?1 AND at >= ?2 AND failed = 1",
+            values![&found.fingerprint, since],
+        )?;
+        counts.insert(found.fingerprint.clone(), unsigned(count));
+    }
+    Ok(counts)
+}
+
+fn heard_of_others(
+    tx: Tx<'_>,
+    project: &str,
+    change: &str,
+    patchset: &str,
+) -> Result<Vec<(String, String)>, StateError> {
+    let others: Vec<String> = tx.rows(
+        "SELECT patchset FROM patchsets p WHERE change = ?1 AND project = ?2 AND patchset <> ?3
+         AND (number, seen_at) < (SELECT number, seen_at FROM patchsets
+           WHERE change = ?1 AND project = ?2 AND patchset = ?3)",
+        values![change, project, patchset],
+        |row| row.get(0),
+    )?;
+    let mut heard = Vec::new();
+    for other in others {
+        let topic = patchset_topic(Some(project), change, &other);
+        heard.extend(tx.rows(
+            "SELECT target, topic FROM notes WHERE topic = ?1 AND follows = 1
+             AND kind <> 'outdated' AND kind <> 'withdrawn'",
+            values![topic],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )?);
+    }
+    Ok(heard)
+}

@@ -21,7 +21,7 @@ pub struct Told {
     /// What it is called in the outbox and on pages: tells channels apart and holds no secret.
     pub name: String,
     /// Where its notes go.
-    pub target: Box<dyn Target>,
+    pub target: Arc<dyn Target>,
     /// What it hears.
     pub route: Route,
     /// When it hears nothing.
@@ -45,7 +45,7 @@ pub fn chat(config: &Chat) -> Result<(Vec<Told>, Vec<Ear>), String> {
     for account in &config.matrix {
         let matrix = matrix(account)?;
         for room in &account.rooms {
-            let target = Box::new(matrix.room(&room.channel));
+            let target = Arc::new(matrix.room(&room.channel));
             told.push(channel("matrix", room, target)?);
         }
         if account.commands {
@@ -57,7 +57,7 @@ pub fn chat(config: &Chat) -> Result<(Vec<Told>, Vec<Ear>), String> {
     for app in &config.slack {
         let slack = Slack::new(address(&app.api)?, app.token.expose(), app.timeout.0)?;
         for one in &app.channels {
-            let target = Box::new(slack.channel(&one.channel));
+            let target = Arc::new(slack.channel(&one.channel));
             told.push(channel("slack", one, target)?);
         }
     }
@@ -67,15 +67,15 @@ pub fn chat(config: &Chat) -> Result<(Vec<Told>, Vec<Ear>), String> {
             hook.username.clone(),
             hook.timeout.0,
         );
-        let (kind, target): (_, Box<dyn Target>) = match hook.kind {
-            HookKind::Slack => ("slack-hook", Box::new(Webhook::new(url, timeout)?)),
+        let (kind, target): (_, Arc<dyn Target>) = match hook.kind {
+            HookKind::Slack => ("slack-hook", Arc::new(Webhook::new(url, timeout)?)),
             HookKind::Mattermost => (
                 "mattermost",
-                Box::new(Hook::new(Kind::Mattermost, url, name, timeout)?),
+                Arc::new(Hook::new(Kind::Mattermost, url, name, timeout)?),
             ),
             HookKind::Discord => (
                 "discord",
-                Box::new(Hook::new(Kind::Discord, url, name, timeout)?),
+                Arc::new(Hook::new(Kind::Discord, url, name, timeout)?),
             ),
         };
         told.push(channel(kind, &hook.hears, target)?);
@@ -125,7 +125,7 @@ fn matrix(account: &MatrixAccount) -> Result<Arc<Matrix>, String> {
     })
 }
 
-fn channel(kind: &str, config: &Channel, target: Box<dyn Target>) -> Result<Told, String> {
+fn channel(kind: &str, config: &Channel, target: Arc<dyn Target>) -> Result<Told, String> {
     let name = format!("{kind}:{}", config.channel);
     let route = Route::new(Wishes {
         projects: config.projects.clone(),

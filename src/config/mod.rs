@@ -4,11 +4,13 @@
 //! checked. Invariants: an unknown key is an error with its place; secrets come from `${NAME}` and
 //! never show in `Debug`; `whorl.example.yaml` documents every key and equals the defaults.
 
+pub mod chat;
 mod cluster;
 mod download;
 mod intake;
 mod irc;
 mod log;
+pub mod mail;
 mod notes;
 mod place;
 mod report;

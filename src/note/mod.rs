@@ -6,8 +6,10 @@
 //! tries, so that a receiver can tell a repetition; no target waits for another.
 
 pub mod chat;
+pub mod mail;
 mod outbox;
 pub mod review;
+pub mod route;
 mod speak;
 mod target;
 pub mod webhook;

@@ -6,6 +6,7 @@
 
 mod api;
 mod arrivals;
+pub mod channels;
 mod elsewhere;
 mod error;
 mod guard;

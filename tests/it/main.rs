@@ -9,6 +9,7 @@
 
 mod architecture;
 mod away;
+mod chat;
 mod classify;
 mod demo;
 mod download;
@@ -18,6 +19,7 @@ mod foreign;
 mod intake;
 mod irc;
 mod lint;
+mod mail;
 mod notes;
 mod own_truth;
 mod pattern;

@@ -46,9 +46,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// Serves until a signal says stop; `ready` learns the address.
 pub(super) async fn serve(config: Config, ready: impl FnOnce(SocketAddr)) -> anyhow::Result<bool> {
     let mut engine = None;
-    let service = Service::open(config, |config, spool, state| {
+    let service = Service::open(config, |config, spool, state, voices| {
         // Opening reads files and may ask a cluster: that blocks.
-        let local = tokio::task::block_in_place(|| Local::open(config, spool, state.clone()))?;
+        let local =
+            tokio::task::block_in_place(|| Local::open(config, spool, state.clone(), voices))?;
         let local = Arc::new(local);
         engine = Some(local.clone());
         Ok(local)

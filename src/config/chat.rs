@@ -199,7 +199,32 @@ fn default_zone() -> String {
     "UTC".to_owned()
 }
 
+impl Channel {
+    /// A channel that hears everything.
+    pub fn named(channel: &str) -> Self {
+        Self {
+            channel: channel.to_owned(),
+            projects: Vec::new(),
+            events: Vec::new(),
+            pipelines: Vec::new(),
+            branches: Vec::new(),
+            voting: None,
+            quiet: Vec::new(),
+            time_zone: default_zone(),
+            limit: None,
+            per: default_per(),
+        }
+    }
+}
+
 impl Chat {
+    /// How many channels there are.
+    pub fn channels(&self) -> usize {
+        let rooms = self.matrix.iter().map(|account| account.rooms.len());
+        let apps = self.slack.iter().map(|app| app.channels.len());
+        rooms.chain(apps).sum::<usize>() + self.hooks.len()
+    }
+
     /// Everything whose variables are to be put in.
     pub fn secrets(&mut self) -> Vec<&mut Secret> {
         let mut all = Vec::new();

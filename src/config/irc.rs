@@ -111,6 +111,33 @@ pub struct IrcChannel {
     pub name: String,
     /// Its key, if it has one.
     pub key: Option<Secret>,
+    /// Globs for the project of the change or of the bug; empty: all.
+    #[serde(default)]
+    pub projects: Vec<String>,
+    /// What it hears of; empty: everything.
+    #[serde(default)]
+    pub events: Vec<super::chat::ChatEvent>,
+    /// Globs for the pipeline; empty: all.
+    #[serde(default)]
+    pub pipelines: Vec<String>,
+    /// Globs for the branch; empty: all.
+    #[serde(default)]
+    pub branches: Vec<String>,
+    /// Only builds that vote (`true`), or only those that do not (`false`).
+    #[serde(default)]
+    pub voting: Option<bool>,
+    /// How many notes within `per`; without it, no limit.
+    #[serde(default)]
+    pub limit: Option<u32>,
+    /// The span of the limit.
+    #[serde(default)]
+    pub per: Option<Period>,
+    /// When nothing is said.
+    #[serde(default)]
+    pub quiet: Vec<super::chat::QuietHours>,
+    /// Whose clock that is, such as `Europe/Berlin`.
+    #[serde(default)]
+    pub time_zone: Option<String>,
 }
 
 fn yes() -> bool {

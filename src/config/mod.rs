@@ -161,8 +161,7 @@ impl Config {
     }
 
     fn secrets(&mut self) -> Vec<&mut Secret> {
-        let hooks = self.notes.webhooks.iter_mut();
-        let mut all: Vec<&mut Secret> = hooks.flat_map(|h| [&mut h.url, &mut h.secret]).collect();
+        let mut all = self.notes.secrets();
         all.extend(self.intake.token.as_mut());
         all.extend(self.trackers.secrets());
         all.extend(self.state.url.as_mut());
@@ -234,11 +233,21 @@ fn variable_elsewhere(text: &str) -> Option<Wrong> {
         let token = |path: &str| path.ends_with("].token") || path.ends_with("].token-secret");
         let secret = SECRETS.contains(&leaf.path.as_str())
             || leaf.path.starts_with("notes.webhooks[")
+            || of_a_target(&leaf.path)
             || (leaf.path.starts_with("trackers.sites[") && token(&leaf.path));
         literal && !secret
     })?;
     let message = "only secrets (tokens, passwords, keys, state.url, url and secret of a webhook) may contain ${NAME}";
     Some(Wrong::new(found.path, message))
+}
+
+/// The secrets of targets, by the last part of their paths.
+fn of_a_target(path: &str) -> bool {
+    let groups = ["notes.irc[", "notes.chat.", "notes.review.", "notes.mail."];
+    let last = path.rsplit('.').next().unwrap_or_default();
+    groups.iter().any(|group| path.starts_with(group))
+        && (matches!(last, "password" | "token" | "key" | "private-key")
+            || (last == "url" && path.starts_with("notes.chat.hooks[")))
 }
 
 /// The reader's message in our words, with the place it names taken apart.

@@ -1,6 +1,8 @@
 //! What goes out.
 
-use super::{Period, Secret, Wrong};
+use super::chat::Chat;
+use super::mail::Mail;
+use super::{Irc, Period, Review, Secret, Wrong};
 use serde::Deserialize;
 use std::path::PathBuf;
 
@@ -14,6 +16,14 @@ pub struct Notes {
     pub templates: Option<PathBuf>,
     /// Nobody is told anything: the notes are only shown on the page.
     pub dry_run: bool,
+    /// Code review services that are told.
+    pub review: Review,
+    /// Servers of IRC.
+    pub irc: Vec<Irc>,
+    /// Channels of other chat services.
+    pub chat: Chat,
+    /// Mail.
+    pub mail: Option<Mail>,
     /// Addresses that get every note as signed JSON.
     pub webhooks: Vec<Webhook>,
 }
@@ -50,6 +60,16 @@ fn default_tries() -> u32 {
 }
 
 impl Notes {
+    pub(super) fn secrets(&mut self) -> Vec<&mut Secret> {
+        let hooks = self.webhooks.iter_mut();
+        let mut all: Vec<&mut Secret> = hooks.flat_map(|h| [&mut h.url, &mut h.secret]).collect();
+        all.extend(self.review.secrets());
+        all.extend(self.irc.iter_mut().flat_map(Irc::secrets));
+        all.extend(self.chat.secrets());
+        all.extend(self.mail.iter_mut().flat_map(Mail::secrets));
+        all
+    }
+
     pub(super) fn check(&self) -> Result<(), Wrong> {
         for (n, hook) in self.webhooks.iter().enumerate() {
             let path = format!("notes.webhooks[{n}]");
@@ -66,6 +86,14 @@ impl Notes {
                     "give more than nothing",
                 ));
             }
+        }
+        self.review.check("notes.review")?;
+        self.chat.check("notes.chat")?;
+        if let Some(mail) = &self.mail {
+            mail.check("notes.mail")?;
+        }
+        for (n, irc) in self.irc.iter().enumerate() {
+            irc.check(&format!("notes.irc[{n}]"))?;
         }
         let base = self.base_url.as_deref();
         base.map_or(Ok(()), |url| http("notes.base-url", url))

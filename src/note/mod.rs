@@ -8,6 +8,7 @@
 pub mod chat;
 pub mod mail;
 mod outbox;
+mod pace;
 pub mod review;
 pub mod route;
 mod speak;
@@ -16,6 +17,7 @@ pub mod webhook;
 mod wording;
 
 pub use outbox::{Bell, DRY_RUN, Lane, Outbox, Patience, marker};
+pub use pace::Restraint;
 pub use speak::{Hears, Speaker, Voice};
 pub use target::{Refusal, Said, Saying, Target, Then};
 pub use wording::{Markup, TEMPLATES, Wording, WordingError};

@@ -1,5 +1,6 @@
 //! Takes notes from the outbox to their targets: each target in its own time, none for another.
 
+use super::pace::{self, Restrained, Restraint};
 use super::target::{Refusal, Said, Target, Then};
 use crate::state::{Manner, Note, Role, State, StateError};
 use jiff::{SignedDuration, Timestamp};
@@ -22,6 +23,10 @@ const LONGEST_WISH: Duration = Duration::from_secs(24 * 3600);
 const TOO_OLD: SignedDuration = SignedDuration::from_hours(1);
 /// A target that has not answered by then never will.
 const GIVEN_UP: Duration = Duration::from_secs(120);
+/// Notes that one digest stands for at most.
+const DIGEST: u64 = 10_000;
+/// While a channel is told nothing it is looked this often whether something waits.
+const HELD_CHECK: Duration = Duration::from_secs(30);
 /// What the remote name of a note is that was only shown.
 pub const DRY_RUN: &str = "dry run: only shown here";
 
@@ -59,6 +64,8 @@ pub struct Lane {
     /// How many notes are under way at the same time. With one they are said in their order, and one
     /// that is not taken holds up those behind it until it is parked.
     pub at_once: usize,
+    /// When it is told nothing; what was held back then is said as one.
+    pub restraint: Option<Restraint>,
 }
 
 /// Says that there may be something new in the outbox.
@@ -103,6 +110,7 @@ impl Outbox {
                 ids: HashSet::new(),
                 rest: None,
                 in_vain: 0,
+                restrained: Restrained::default(),
             };
             let stop = stop.clone();
             lanes.spawn(async move { serving.run(&stop).await });
@@ -111,17 +119,31 @@ impl Outbox {
     }
 }
 
+/// What was said at once, and how that ended.
+type Done = (Vec<Note>, Result<Said, Refusal>);
+
+/// How much may be said now.
+enum Room {
+    /// Nothing before this moment, if ever.
+    None(Option<Timestamp>),
+    /// All that was held back, as one.
+    Digest,
+    /// So many notes.
+    For(usize),
+}
+
 /// One lane at work.
 struct Serving {
     lane: Arc<Lane>,
     state: Arc<State>,
     ring: watch::Receiver<u64>,
-    under_way: JoinSet<(Note, Result<Said, Refusal>)>,
+    under_way: JoinSet<Done>,
     ids: HashSet<i64>,
     /// The target wants to be left alone until then.
     rest: Option<Instant>,
     /// Rests in a row.
     in_vain: u32,
+    restrained: Restrained,
 }
 
 impl Serving {
@@ -151,6 +173,14 @@ impl Serving {
         if free == 0 || rests || !self.state.holds(Role::Sender) {
             return Ok(false);
         }
+        let free = match self.room(free) {
+            Room::None(until) => {
+                self.hold_back(until).await?;
+                return Ok(false);
+            }
+            Room::Digest => return self.begin_digest().await,
+            Room::For(free) => free,
+        };
         let (name, most) = (self.lane.name.clone(), (free + self.ids.len()) as u64);
         let due = blocking(&self.state, move |state| {
             state.take_notes(&name, Timestamp::now(), most)
@@ -168,14 +198,71 @@ impl Serving {
                 continue;
             }
             self.ids.insert(note.id);
+            self.restrained.spoke(Timestamp::now());
             let lane = self.lane.clone();
             self.under_way.spawn(async move {
                 let said = say(&lane, &note).await;
-                (note, said)
+                (vec![note], said)
             });
             begun = true;
         }
         Ok(begun && self.ids.len() < self.lane.at_once.max(1))
+    }
+
+    /// How much may be said now.
+    fn room(&mut self, free: usize) -> Room {
+        let Some(restraint) = &self.lane.restraint else {
+            return Room::For(free);
+        };
+        let now = Timestamp::now();
+        match self.restrained.when(restraint, now) {
+            Some(at) if at <= now && self.restrained.releases() => Room::Digest,
+            Some(at) if at <= now => Room::For(1),
+            later => Room::None(later),
+        }
+    }
+
+    /// What is due waits, and is said as one.
+    async fn hold_back(&mut self, until: Option<Timestamp>) -> Result<(), StateError> {
+        let name = self.lane.name.clone();
+        let due = blocking(&self.state, move |state| {
+            state.due_notes(&name, Timestamp::now(), 1)
+        });
+        if !due.await?.is_empty() {
+            self.restrained.hold();
+        }
+        let wait = until.map_or(POLL, |until| {
+            let wait = until.duration_since(Timestamp::now());
+            Duration::try_from(wait).unwrap_or(POLL)
+        });
+        self.rest = Some(Instant::now() + wait.min(HELD_CHECK));
+        Ok(())
+    }
+
+    /// Says all that was held back as one note.
+    async fn begin_digest(&mut self) -> Result<bool, StateError> {
+        let name = self.lane.name.clone();
+        let due = blocking(&self.state, move |state| {
+            state.take_notes(&name, Timestamp::now(), DIGEST)
+        });
+        let due = due.await?;
+        let link = self.lane.restraint.as_ref().map(|one| one.link.as_str());
+        let Some(digest) = pace::digest(&due, link.unwrap_or_default()) else {
+            return Ok(true);
+        };
+        let digest = if due.len() == 1 {
+            due[0].clone()
+        } else {
+            digest
+        };
+        self.ids.extend(due.iter().map(|note| note.id));
+        self.restrained.spoke(Timestamp::now());
+        let lane = self.lane.clone();
+        self.under_way.spawn(async move {
+            let said = say(&lane, &digest).await;
+            (due, said)
+        });
+        Ok(false)
     }
 
     async fn wait(&mut self, stop: &CancellationToken) {
@@ -206,19 +293,25 @@ impl Serving {
     }
 
     /// Records how a try ended.
-    async fn ended(&mut self, done: Result<(Note, Result<Said, Refusal>), tokio::task::JoinError>) {
-        let Ok((note, said)) = done else {
-            // It stays due, and which one it was is not known any more.
+    async fn ended(&mut self, done: Result<Done, tokio::task::JoinError>) {
+        let Ok((notes, said)) = done else {
+            // They stay due, and which ones they were is not known any more.
             self.ids.clear();
             return;
         };
-        self.ids.remove(&note.id);
-        let recorded = match said {
-            Ok(said) => self.delivered(&note, said).await,
-            Err(refusal) => self.refused(&note, refusal).await,
-        };
-        if let Err(error) = recorded {
-            tracing::error!(note.id, %error, "how a note ended could not be recorded");
+        if notes.len() > 1 && said.is_err() {
+            // What was held back is said as one at the next try too.
+            self.restrained.hold();
+        }
+        for note in notes {
+            self.ids.remove(&note.id);
+            let recorded = match said.clone() {
+                Ok(said) => self.delivered(&note, said).await,
+                Err(refusal) => self.refused(&note, refusal).await,
+            };
+            if let Err(error) = recorded {
+                tracing::error!(note.id, %error, "how a note ended could not be recorded");
+            }
         }
     }
 

@@ -125,6 +125,14 @@ impl Route {
     }
 }
 
+impl Route {
+    /// Whether it hears of this project at all.
+    pub fn hears_project(&self, project: Option<&str>) -> bool {
+        let project = project.map(str::to_owned);
+        any(self.projects.as_ref(), project.iter())
+    }
+}
+
 fn any<'a>(globs: Option<&GlobSet>, mut values: impl Iterator<Item = &'a String>) -> bool {
     globs.is_none_or(|globs| values.any(|value| globs.is_match(value)))
 }

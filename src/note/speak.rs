@@ -1,5 +1,6 @@
 //! What should be said about a build, and to whom.
 
+use super::route::{Facts, Happening, Route};
 use super::wording::{Bug, Job, Markup, Place, Spoken, Wording, one_line};
 use crate::event::{Build, Evidence, Match, Verdict};
 use crate::state::{Manner, NewNote, PatchsetBuild, Surroundings, patchset_topic};
@@ -25,7 +26,7 @@ pub enum Hears {
 }
 
 /// A target as far as words are concerned.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Voice {
     /// Its name in the configuration.
     pub target: String,
@@ -33,6 +34,8 @@ pub struct Voice {
     pub hears: Hears,
     /// How it writes.
     pub markup: Markup,
+    /// What it wants to hear of; everything without it.
+    pub route: Option<Route>,
 }
 
 /// Composes notes.
@@ -43,6 +46,44 @@ pub struct Speaker {
     base_url: String,
     /// Whether our pages show the logs; else the CI does.
     own_logs: bool,
+}
+
+impl Voice {
+    /// Whether the target hears of such a build.
+    fn wants(&self, build: &Build, verdict: Verdict, matches: &[Match]) -> bool {
+        let Some(route) = &self.route else {
+            return true;
+        };
+        let told = || matches.iter().filter(|found| !found.quiet);
+        let happenings = match verdict {
+            Verdict::Unmatched => vec![Happening::Unmatched],
+            _ if told().any(|found| found.returned) => {
+                vec![Happening::Matched, Happening::ReturnedBug]
+            }
+            _ if told().next().is_some() => vec![Happening::Matched],
+            _ => vec![Happening::LateLog],
+        };
+        let facts = |happening: &Happening| Facts {
+            happening: *happening,
+            project: build.project.clone(),
+            bug_projects: told()
+                .filter_map(|found| bug_project(&found.bug.name))
+                .collect(),
+            pipeline: build.pipeline.clone(),
+            branch: build.branch.clone(),
+            voting: build.votes(),
+        };
+        // A note that follows must hear of what takes it back.
+        self.hears == Hears::Patchsets && route.hears_project(build.project.as_deref())
+            || happenings.iter().any(|one| route.hears(&facts(one)))
+    }
+}
+
+/// The project that a bug is of, where its name says it: `github:owner/name#7`.
+fn bug_project(name: &str) -> Option<String> {
+    let (_, rest) = name.split_once(':')?;
+    let (project, _) = rest.rsplit_once('#')?;
+    Some(project.to_owned())
 }
 
 /// One build with what was found in it.
@@ -84,6 +125,9 @@ impl Speaker {
         };
         let mut notes = Vec::new();
         for voice in &self.voices {
+            if !voice.wants(build, verdict, matches) {
+                continue;
+            }
             match voice.hears {
                 Hears::Patchsets => notes.extend(self.patchset(voice, build, around)),
                 Hears::Lines => notes.extend(self.build(voice, "chat", one, around)),

@@ -2,8 +2,10 @@
 
 use crate::config::chat::{Channel, Chat, ChatEvent, Day, HookKind, MatrixAccount, time_of_day};
 use crate::config::mail::{Mail as MailConfig, MailSecurity};
+use crate::config::{Irc, IrcChannel};
 use crate::note::Target;
 use crate::note::chat::hook::{Hook, Kind};
+use crate::note::chat::irc::{IrcClient, IrcTarget};
 use crate::note::chat::matrix::{Login, Matrix, Settings};
 use crate::note::chat::slack::{Slack, Webhook};
 use crate::note::mail::{self, Mail, Security};
@@ -13,6 +15,7 @@ use jiff::civil::Weekday;
 use jiff::tz::TimeZone;
 use std::path::Path;
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 use url::Url;
 
 /// A channel that can be told notes.
@@ -83,6 +86,36 @@ pub fn chat(config: &Chat) -> Result<(Vec<Told>, Vec<Ear>), String> {
     match twice(&told) {
         Some(name) => Err(format!("{name} is configured twice")),
         None => Ok((told, ears)),
+    }
+}
+
+/// All channels of IRC; the connections end with `stop`. The error is for people.
+pub fn irc(servers: &[Irc], stop: &CancellationToken) -> Result<Vec<Told>, String> {
+    let mut told = Vec::new();
+    for server in servers {
+        let settings = super::irc::settings(server);
+        let client = IrcClient::start(settings, stop.clone()).map_err(|e| e.to_string())?;
+        for one in &server.channels {
+            let target = Arc::new(IrcTarget::new(client.clone(), &one.name));
+            told.push(channel("irc", &of_irc(one), target)?);
+        }
+    }
+    Ok(told)
+}
+
+fn of_irc(one: &IrcChannel) -> Channel {
+    let all = Channel::named(&one.name);
+    Channel {
+        projects: one.projects.clone(),
+        events: one.events.clone(),
+        pipelines: one.pipelines.clone(),
+        branches: one.branches.clone(),
+        voting: one.voting,
+        quiet: one.quiet.clone(),
+        time_zone: one.time_zone.clone().unwrap_or(all.time_zone),
+        limit: one.limit,
+        per: one.per.unwrap_or(all.per),
+        channel: all.channel,
     }
 }
 

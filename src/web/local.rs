@@ -15,7 +15,7 @@ use crate::event::{Build, Event, Verdict};
 use crate::fingerprint::{Fingerprint, FingerprintSet, Library, LibraryError, Severity};
 use crate::intake::{BuildSummary, Limits, open_path, read_all};
 use crate::matcher::{Matcher, evidence};
-use crate::note::{Speaker, WordingError};
+use crate::note::{Speaker, Voice, WordingError};
 use crate::query::{Query, Schema};
 use crate::report::{self, ClusterPart, Cost, FingerprintInfo};
 use crate::state::{NewNote, State, Surroundings};
@@ -89,7 +89,12 @@ impl fmt::Debug for Local {
 
 impl Local {
     /// Loads the fingerprints and opens the index.
-    pub fn open(config: &Config, spool: &Spool, state: Arc<State>) -> Result<Self, LocalError> {
+    pub fn open(
+        config: &Config,
+        spool: &Spool,
+        state: Arc<State>,
+        voices: Vec<Voice>,
+    ) -> Result<Self, LocalError> {
         let remote = remote(config)?;
         let store: Arc<dyn LogStore> = if let Some(remote) = &remote {
             remote.store().clone()
@@ -111,7 +116,7 @@ impl Local {
                 max_bytes: config.intake.max_log.0,
                 ..Limits::default()
             },
-            speaker: tell::speaker(config)?,
+            speaker: tell::speaker(config, voices)?,
             indexed: Mutex::default(),
         })
     }

@@ -550,7 +550,21 @@ pub(super) async fn notes(State(app): State<Arc<App>>) -> Result<Response, ApiEr
         app.state.notes(&filter).map_err(ApiError::internal)
     })
     .await?;
-    let hooks = app.config.notes.webhooks.len();
+    let notes = &app.config.notes;
+    let review = &notes.review;
+    let reviewers = [
+        review.gerrit.is_some(),
+        review.github.is_some(),
+        review.gitlab.is_some(),
+    ];
+    let hooks = notes.webhooks.len()
+        + notes
+            .irc
+            .iter()
+            .map(|irc| irc.channels.len())
+            .sum::<usize>()
+        + notes.chat.channels()
+        + reviewers.into_iter().filter(|there| *there).count();
     let row = |note: crate::state::Note| NoteRow {
         id: note.id,
         short: note.build.as_deref().map(view::short).unwrap_or_default(),

@@ -3,7 +3,7 @@
 use super::arrivals::{Arrivals, ArrivalsError};
 use super::patient::Patient;
 use super::sources;
-use super::tell::{self, TargetError};
+use super::tell::{TargetError, Targets};
 use super::{App, elsewhere, held, reports, router};
 use crate::classify::engine::Engine;
 use crate::classify::ledger::StateLedger;
@@ -12,10 +12,11 @@ use crate::classify::pipeline::Pipeline;
 use crate::classify::reclassify;
 use crate::classify::spool::Spool;
 use crate::config::Config;
-use crate::note::{Bell, Outbox};
+use crate::note::{Bell, Lane, Outbox, Voice};
 use crate::report::Schedule;
 use crate::source::{Desk, Said, Source};
 use crate::state::{FolderLock, Role, State, StateError};
+use crate::tracker::{Refresher, Wanted};
 use jiff::{SignedDuration, Timestamp};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use std::net::SocketAddr;
@@ -65,6 +66,9 @@ pub enum ServiceError {
     /// Logs cannot be fetched.
     #[error(transparent)]
     Arrivals(#[from] ArrivalsError),
+    /// A bug tracker cannot be set up.
+    #[error("trackers: {0}")]
+    Tracker(String),
     /// A source cannot be set up.
     #[error("sources: {0}")]
     Source(String),
@@ -84,9 +88,11 @@ pub struct Service {
     app: Arc<App>,
     listener: TcpListener,
     stop: CancellationToken,
+    lanes: Vec<Lane>,
     bell: Bell,
     sources: Vec<Arc<dyn Source>>,
     arrivals: Arrivals,
+    trackers: Refresher,
     _said: mpsc::Receiver<Said>,
     _lock: FolderLock,
 }
@@ -97,7 +103,7 @@ impl Service {
     pub async fn open<E, F>(config: Config, engine: F) -> Result<Self, ServiceError>
     where
         E: Engine,
-        F: FnOnce(&Config, &Spool, &Arc<State>) -> Result<Arc<E>, ServiceError>,
+        F: FnOnce(&Config, &Spool, &Arc<State>, Vec<Voice>) -> Result<Arc<E>, ServiceError>,
     {
         Self::open_at(config, Arc::new(Timestamp::now), engine).await
     }
@@ -110,7 +116,7 @@ impl Service {
     ) -> Result<Self, ServiceError>
     where
         E: Engine,
-        F: FnOnce(&Config, &Spool, &Arc<State>) -> Result<Arc<E>, ServiceError>,
+        F: FnOnce(&Config, &Spool, &Arc<State>, Vec<Voice>) -> Result<Arc<E>, ServiceError>,
     {
         schedule(&config.report.schedule)?;
         let lock = FolderLock::acquire(&config.data_dir)?;
@@ -122,7 +128,9 @@ impl Service {
         let base = config.notes.base_url.take();
         config.notes.base_url = Some(base.unwrap_or_else(|| own_url(config.listen)));
         let (state, spool) = open_state(&config).await?;
-        let engine: Arc<dyn Engine> = engine(&config, &spool, &state)?;
+        let stop = CancellationToken::new();
+        let Targets { voices, lanes } = Targets::open(&config, &stop)?;
+        let engine: Arc<dyn Engine> = engine(&config, &spool, &state, voices)?;
         let recorder = PrometheusBuilder::new().build_recorder();
         let bell = Bell::default();
         let meter = Arc::new(Meter::new(&recorder));
@@ -145,6 +153,8 @@ impl Service {
             Box::new(move |older| words.outdated(older)),
         );
         let sources = sources::all(&config)?;
+        let trackers = Refresher::new(&config.trackers, state.clone());
+        let trackers = trackers.map_err(|error| ServiceError::Tracker(error.to_string()))?;
         let arrivals = Arrivals::new(&config, &sources)?;
         let cluster_meter = engine.cluster().map(|_| ClusterMeter::new(&recorder));
         let app = Arc::new(App {
@@ -165,10 +175,12 @@ impl Service {
         Ok(Self {
             app,
             listener,
-            stop: CancellationToken::new(),
+            stop,
+            lanes,
             bell,
             sources,
             arrivals,
+            trackers,
             _said: said,
             _lock: lock,
         })
@@ -189,8 +201,7 @@ impl Service {
     pub async fn run(self) -> Result<bool, ServiceError> {
         let tasks = TaskTracker::new();
         let (app, stop) = (&self.app, &self.stop);
-        let lanes = tell::lanes(&app.config)?.into_iter().map(|(_, lane)| lane);
-        let outbox = Outbox::new(lanes.collect(), self.bell.clone());
+        let outbox = Outbox::new(self.lanes, self.bell.clone());
         // Until the last build is done, which is later than `stop`.
         let done = CancellationToken::new();
         let leases = tokio::spawn(renew(app.state.clone(), done.clone()));
@@ -228,6 +239,12 @@ impl Service {
             let hearing = async move { source.run(desk, stop).await };
             background(&tasks, app, "source", hearing);
         }
+        background(
+            &tasks,
+            app,
+            "bug trackers",
+            self.trackers.run(wanted(app), stop.clone()),
+        );
         let drain = self.app.config.drain.0;
         let stopping = self.stop.clone().cancelled_owned();
         // Twice, so that a handler that waits for a body answers before the connection is cut.
@@ -318,6 +335,19 @@ fn background(
             held(&app.ended).push(name);
         }
     });
+}
+
+/// The bugs that trackers are asked for.
+fn wanted(app: &Arc<App>) -> impl Fn() -> Vec<Wanted> + Send + 'static {
+    let app = app.clone();
+    move || {
+        let rules = app.engine.rules();
+        let all = rules.fingerprints.iter().map(|rule| Wanted {
+            bug: rule.bug.clone(),
+            resolved_at: rule.resolved_at,
+        });
+        all.collect()
+    }
 }
 
 /// An address that leads here, as far as we can know.

@@ -1,88 +1,224 @@
 //! The targets of the configuration: what each hears, and how it is served.
 
-use crate::config::{Config, Webhook};
-use crate::note::webhook::{self, Settings, WebhookError};
-use crate::note::{Hears, Lane, Markup, Patience, Speaker, Voice, Wording, WordingError};
+use super::channels::{self, Told};
+use crate::config::{Config, GerritAt, GitHubAt, GitLabAt, Review, ReviewNotify, Webhook};
+use crate::note::review::{
+    App, Gerrit, GerritSettings, GitHub, GitHubAuth, GitHubSettings, GitLab, GitLabSettings,
+    Notify, Vote,
+};
+use crate::note::route::{Route, Wishes};
+use crate::note::webhook::{self, Settings};
+use crate::note::{
+    Hears, Lane, Markup, Patience, Restraint, Speaker, Target, Voice, Wording, WordingError,
+};
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
+use url::Url;
 
 /// What the notes are for that nobody is configured to hear: they are shown on the page.
 const PREVIEW: &str = "preview";
-/// Notes of one webhook that are under way at the same time.
+/// Notes of one webhook or review service that are under way at the same time.
 const AT_ONCE: usize = 8;
 
-/// Why a target cannot be served.
+/// A target cannot be served; the message names the key.
 #[derive(Debug, thiserror::Error)]
-pub enum TargetError {
-    /// The address.
-    #[error("notes.webhooks: {0}")]
-    Address(#[from] url::ParseError),
-    /// A webhook.
-    #[error("notes.webhooks: {0}")]
-    Webhook(#[from] WebhookError),
+#[error("{0}")]
+pub struct TargetError(String);
+
+/// A target with what it hears.
+type Served = (Voice, Lane);
+
+/// Everybody who is told, and who takes commands.
+#[derive(Debug)]
+pub(super) struct Targets {
+    /// What each hears.
+    pub(super) voices: Vec<Voice>,
+    /// How each is served.
+    pub(super) lanes: Vec<Lane>,
+}
+
+impl Targets {
+    /// Every target of the configuration. Connections that are kept end with `stop`.
+    pub(super) fn open(config: &Config, stop: &CancellationToken) -> Result<Self, TargetError> {
+        let notes = &config.notes;
+        let link = format!("{}/notes", base(config));
+        let mut all: Vec<Served> = review(&notes.review)?;
+        for hook in &notes.webhooks {
+            all.push(hook_of(hook)?);
+        }
+        let wrong = |key: &'static str| move |why| TargetError(format!("notes.{key}: {why}"));
+        let (told, _ears) = channels::chat(&notes.chat).map_err(wrong("chat"))?;
+        all.extend(told.into_iter().map(|one| channel(one, &link)));
+        // A dry run connects nowhere.
+        if !notes.dry_run {
+            let told = channels::irc(&notes.irc, stop).map_err(wrong("irc"))?;
+            all.extend(told.into_iter().map(|one| channel(one, &link)));
+        }
+        if all.is_empty() {
+            all.push(preview());
+        }
+        if notes.dry_run {
+            all.iter_mut().for_each(|(_, lane)| lane.target = None);
+        }
+        let (voices, lanes) = all.into_iter().unzip();
+        Ok(Self { voices, lanes })
+    }
 }
 
 /// Who composes the notes.
-pub(super) fn speaker(config: &Config) -> Result<Speaker, WordingError> {
-    let notes = &config.notes;
-    let base = notes.base_url.clone();
-    let base = base.unwrap_or_else(|| format!("http://{}", config.listen));
-    let wording = Wording::new(notes.templates.as_deref())?;
-    // What cannot be served is told by who serves it.
-    let lanes = lanes(config).unwrap_or_default();
-    let voices = lanes.into_iter().map(|(voice, _)| voice).collect();
+pub(super) fn speaker(config: &Config, voices: Vec<Voice>) -> Result<Speaker, WordingError> {
+    let wording = Wording::new(config.notes.templates.as_deref())?;
     let own_logs = config.store.elsewhere().is_none();
-    Ok(Speaker::new(wording, voices, &base, own_logs))
+    Ok(Speaker::new(wording, voices, &base(config), own_logs))
 }
 
-/// Every target of the configuration.
-pub(super) fn lanes(config: &Config) -> Result<Vec<(Voice, Lane)>, TargetError> {
-    let hooks = config.notes.webhooks.iter().map(hook);
-    let mut all = hooks.collect::<Result<Vec<_>, _>>()?;
-    if all.is_empty() {
-        all.push(preview());
-    }
-    if config.notes.dry_run {
-        for (_, lane) in &mut all {
-            lane.target = None;
-        }
-    }
-    Ok(all)
+fn base(config: &Config) -> String {
+    let base = config.notes.base_url.clone();
+    base.unwrap_or_else(|| format!("http://{}", config.listen))
 }
 
-fn preview() -> (Voice, Lane) {
+fn served(
+    name: &str,
+    hears: Hears,
+    route: Option<Route>,
+    target: Option<Arc<dyn Target>>,
+) -> Served {
     let voice = Voice {
-        target: PREVIEW.into(),
-        hears: Hears::Builds,
+        target: name.to_owned(),
+        hears,
+        // Review services are told in full and write it in their own markup.
         markup: Markup::Plain,
+        route,
     };
     let lane = Lane {
-        name: PREVIEW.into(),
-        target: None,
+        name: name.to_owned(),
+        target,
         patience: Patience::default(),
         at_once: AT_ONCE,
+        restraint: None,
     };
     (voice, lane)
 }
 
-fn hook(of: &Webhook) -> Result<(Voice, Lane), TargetError> {
-    let mut settings = Settings::new(url::Url::parse(of.url.expose())?, of.secret.expose());
+fn preview() -> Served {
+    served(PREVIEW, Hears::Builds, None, None)
+}
+
+fn hook_of(of: &Webhook) -> Result<Served, TargetError> {
+    let wrong = |why: String| TargetError(format!("notes.webhooks: {why}"));
+    let url = Url::parse(of.url.expose()).map_err(|e| wrong(e.to_string()))?;
+    let mut settings = Settings::new(url, of.secret.expose());
     settings.timeout = of.timeout.0;
-    let target = webhook::Webhook::new(settings)?;
+    let target = webhook::Webhook::new(settings).map_err(|e| wrong(e.to_string()))?;
     let name = target.name().to_owned();
-    let voice = Voice {
-        target: name.clone(),
-        hears: Hears::Builds,
-        markup: Markup::Plain,
-    };
-    let lane = Lane {
-        name,
-        target: Some(Arc::new(target)),
-        patience: Patience {
-            max_attempts: of.max_tries,
-            first_delay: of.retry.0,
-            ..Patience::default()
-        },
-        at_once: AT_ONCE,
-    };
+    let (voice, mut lane) = served(&name, Hears::Builds, None, Some(Arc::new(target)));
+    lane.patience.max_attempts = of.max_tries;
+    lane.patience.first_delay = of.retry.0;
     Ok((voice, lane))
+}
+
+/// Chat hears one line at a time, in order.
+fn channel(told: Told, link: &str) -> Served {
+    let (voice, mut lane) = served(
+        &told.name,
+        Hears::Lines,
+        Some(told.route),
+        Some(told.target),
+    );
+    lane.at_once = 1;
+    lane.restraint = Some(Restraint {
+        quiet: told.quiet,
+        pace: told.pace,
+        link: link.to_owned(),
+    });
+    (voice, lane)
+}
+
+fn review(config: &Review) -> Result<Vec<Served>, TargetError> {
+    let mut all = Vec::new();
+    if let Some(at) = &config.gerrit {
+        all.push(reviewer("gerrit", &at.projects, gerrit(at))?);
+    }
+    if let Some(at) = &config.github {
+        all.push(reviewer("github", &at.projects, github(at))?);
+    }
+    if let Some(at) = &config.gitlab {
+        all.push(reviewer("gitlab", &at.projects, gitlab(at))?);
+    }
+    Ok(all)
+}
+
+fn reviewer(
+    name: &str,
+    projects: &[String],
+    target: Result<Arc<dyn Target>, String>,
+) -> Result<Served, TargetError> {
+    let wrong = |why: String| TargetError(format!("notes.review.{name}: {why}"));
+    let route = Route::new(Wishes {
+        projects: projects.to_vec(),
+        ..Wishes::default()
+    });
+    let route = route.map_err(wrong)?;
+    let target = target.map_err(wrong)?;
+    Ok(served(name, Hears::Patchsets, Some(route), Some(target)))
+}
+
+fn gerrit(at: &GerritAt) -> Result<Arc<dyn Target>, String> {
+    let settings = GerritSettings {
+        url: address(&at.url)?,
+        user: at.user.clone(),
+        password: at.password.expose().to_owned(),
+        timeout: at.timeout.0,
+        notify: match at.notify {
+            ReviewNotify::None => Notify::None,
+            ReviewNotify::Owner => Notify::Owner,
+            ReviewNotify::OwnerReviewers => Notify::OwnerReviewers,
+            ReviewNotify::All => Notify::All,
+        },
+        vote: at.vote.as_ref().map(|vote| Vote {
+            label: vote.label.clone(),
+            known: vote.known,
+            unexplained: vote.unexplained,
+        }),
+        longest: usize::try_from(at.longest_message.0).unwrap_or(usize::MAX),
+    };
+    Ok(Arc::new(Gerrit::new(settings).map_err(|e| e.to_string())?))
+}
+
+fn github(at: &GitHubAt) -> Result<Arc<dyn Target>, String> {
+    let auth = match (&at.token, &at.app) {
+        (Some(token), _) => GitHubAuth::Token(token.expose().to_owned()),
+        (None, Some(app)) => {
+            let pem = match (&app.private_key, &app.private_key_file) {
+                (Some(key), _) => key.expose().to_owned(),
+                (None, Some(file)) => std::fs::read_to_string(file)
+                    .map_err(|error| format!("{}: {error}", file.display()))?,
+                (None, None) => return Err("an App needs its private key".to_owned()),
+            };
+            let app = App::new(app.id.clone(), &pem, app.installation);
+            GitHubAuth::App(Box::new(app.map_err(|e| e.to_string())?))
+        }
+        (None, None) => return Err("give `token` or `app`".to_owned()),
+    };
+    let settings = GitHubSettings {
+        url: address(&at.url)?,
+        auth,
+        login: at.login.clone(),
+        check_run: at.check_run.clone(),
+        timeout: at.timeout.0,
+    };
+    Ok(Arc::new(GitHub::new(settings).map_err(|e| e.to_string())?))
+}
+
+fn gitlab(at: &GitLabAt) -> Result<Arc<dyn Target>, String> {
+    let settings = GitLabSettings {
+        url: address(&at.url)?,
+        token: at.token.expose().to_owned(),
+        timeout: at.timeout.0,
+    };
+    Ok(Arc::new(GitLab::new(settings).map_err(|e| e.to_string())?))
+}
+
+fn address(text: &str) -> Result<Url, String> {
+    Url::parse(text).map_err(|error| format!("not an address: {error}"))
 }

@@ -29,6 +29,7 @@ impl Place {
             target: (*name).to_owned(),
             hears: *hears,
             markup: Markup::Plain,
+            route: None,
         };
         let voices = voices.iter().map(voice).collect();
         let wording = Wording::new(None).unwrap();

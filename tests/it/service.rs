@@ -250,7 +250,7 @@ async fn start_at(
     };
     change(&mut config);
     let mut kept = None;
-    let service = Service::open_at(config, clock, |config, spool, _| {
+    let service = Service::open_at(config, clock, |config, spool, _, _| {
         let is_cluster = config.store.kind == StoreKind::Elasticsearch;
         let small = Small::new(spool, is_cluster.then(a_cluster_left_alone));
         kept = Some(small.clone());
@@ -621,7 +621,7 @@ async fn links_lead_to_where_the_service_really_listens() {
         data_dir: dir.path().to_owned(),
         ..Config::default()
     };
-    let service = Service::open(config, |config, spool, _| {
+    let service = Service::open(config, |config, spool, _, _| {
         seen.clone_from(&config.notes.base_url);
         Ok(Small::new(spool, None))
     });

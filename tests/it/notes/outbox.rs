@@ -12,9 +12,10 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use whorl::event::Verdict;
+use whorl::note::route::{Pace, Quiet};
 use whorl::note::webhook::{self, Webhook};
 use whorl::note::{
-    Bell, Hears, Lane, Outbox, Patience, Refusal, Said, Saying, Target, Then, marker,
+    Bell, Hears, Lane, Outbox, Patience, Refusal, Restraint, Said, Saying, Target, Then, marker,
 };
 use whorl::state::NoteState::{self, Delivered, Parked, Superseded};
 use whorl::state::{Age, Manner, NewNote, Note};
@@ -107,6 +108,7 @@ fn lane(name: &str, target: &Arc<Scripted>, at_once: usize) -> Lane {
         target: Some(target.clone()),
         patience: patience(),
         at_once,
+        restraint: None,
     }
 }
 
@@ -307,6 +309,38 @@ async fn a_change_while_it_is_said_is_said_afterwards() {
 }
 
 #[tokio::test]
+async fn what_a_channel_should_not_hear_now_is_said_later_as_one() {
+    let place = Place::new(&[("irc", Hears::Lines)]);
+    let target = Arc::new(Scripted::default());
+    let restraint = Restraint {
+        quiet: Quiet::new(jiff::tz::TimeZone::UTC, Vec::new()),
+        pace: Some(Pace {
+            most: 2,
+            period: jiff::SignedDuration::from_secs(3),
+        }),
+        link: "https://whorl.example/notes".into(),
+    };
+    let lane = Lane {
+        restraint: Some(restraint),
+        ..lane("irc", &target, 1)
+    };
+    let running = serve(&place, vec![lane]);
+    for n in 0..6 {
+        let one = build(&format!("u{n}"), "unit", "1");
+        let bug = ["One", "Two"][n % 2];
+        place.verdict(&one, Verdict::Matched, &[found(bug, bug)]);
+        running.bell.ring();
+    }
+    let notes = place.until_all(6, Delivered).await;
+    running.end().await;
+    let heard = target.texts();
+    assert_eq!(heard.len(), 3, "{heard:?}");
+    assert!(heard[0].contains("unit failed on 1234,1"), "{heard:?}");
+    insta::assert_snapshot!(heard[2], @"");
+    assert!(notes.iter().all(|note| note.attempts == 0));
+}
+
+#[tokio::test]
 async fn a_dry_run_tells_nobody() {
     let place = Place::new(&[("gerrit", Hears::Patchsets)]);
     let lane = Lane {
@@ -314,6 +348,7 @@ async fn a_dry_run_tells_nobody() {
         target: None,
         patience: patience(),
         at_once: 1,
+        restraint: None,
     };
     let running = serve(&place, vec![lane]);
     place.verdict(
@@ -396,6 +431,7 @@ async fn receiver(refusals: usize) -> (Lane, mpsc::UnboundedReceiver<Received>) 
         target: Some(Arc::new(target)),
         patience: patience(),
         at_once: 8,
+        restraint: None,
     };
     (lane, received)
 }

@@ -251,6 +251,7 @@ fn markdown_says_only_what_it_should() {
             target: "github".into(),
             hears: Hears::Builds,
             markup: Markup::Markdown,
+            route: None,
         }],
         "https://whorl.example",
         true,

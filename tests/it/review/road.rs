@@ -44,12 +44,14 @@ impl Road {
                 max_delay: Duration::from_millis(50),
             },
             at_once: 4,
+            restraint: None,
         };
         tokio::spawn(Outbox::new(vec![lane], bell.clone()).run(state.clone(), stop.clone()));
         let voice = Voice {
             target: "review".into(),
             hears: Hears::Patchsets,
             markup: Markup::Plain,
+            route: None,
         };
         let wording = Wording::new(None).unwrap();
         Self {

@@ -20,8 +20,10 @@ mod saying;
 mod session;
 mod settings;
 mod status;
+mod target;
 mod wire;
 
 pub use client::{IrcClient, IrcHandle};
 pub use settings::{Channel, Kind, Sasl, Settings, Tls, Unusable};
 pub use status::{ChannelStatus, Incoming, SayError, Status};
+pub use target::IrcTarget;

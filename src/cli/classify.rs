@@ -62,8 +62,9 @@ pub(super) struct Args {
     /// Events up to which a build's are pulled, and not counted by the cluster: for measuring
     #[arg(long, hide = true, requires = "build")]
     pull_up_to: Option<u64>,
-    /// Folder of fingerprint files; can be given many times
-    #[arg(long, value_name = "DIR", default_value = "queries")]
+    /// Folder of fingerprint files; can be given many times [default: queries, or with `--build` those
+    /// that the configuration names]
+    #[arg(long, value_name = "DIR")]
     queries: Vec<PathBuf>,
     /// What is known of the build, such as `build_name=gate-x`; can be given many times.
     ///
@@ -120,7 +121,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if let (Some(uuid), Some(config)) = (&args.build, &args.config) {
         return cluster::run(args, uuid, config);
     }
-    let set = fingerprints(&args.queries, &Schema::default())?;
+    let set = fingerprints(&folders(args), &Schema::default())?;
     hint_at_names(&args.fields);
     let limits = Limits::default();
     let inputs = logs::open(&args.logs, &limits)?;
@@ -170,9 +171,18 @@ fn print(
     unless_closed(written).context("cannot write the answer")
 }
 
+/// The folders of fingerprints for logs at hand.
+fn folders(args: &Args) -> Vec<PathBuf> {
+    match args.queries.as_slice() {
+        [] => vec![PathBuf::from("queries")],
+        named => named.to_vec(),
+    }
+}
+
 /// What is wrong with the arguments beyond their form.
 fn mistake(args: &Args) -> Option<String> {
-    if let Some(missing) = args.queries.iter().find(|dir| !dir.exists()) {
+    let known = args.build.is_some() && args.queries.is_empty();
+    if let Some(missing) = folders(args).iter().find(|dir| !known && !dir.exists()) {
         let dir = missing.display();
         return Some(format!(
             "no fingerprint folder `{dir}`; name one with `--queries DIR`"

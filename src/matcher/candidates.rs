@@ -1,12 +1,13 @@
 //! From an event to the conditions that are worth an exact look.
 
 use super::Slot;
-use super::anchor::anchor;
+use super::anchor::{Needed, anchor, needed};
+use super::literal::words_of_pattern;
 use super::progress::{Wanted, condition, roles};
 use crate::fingerprint::Fingerprint;
 use crate::query::Document;
 use regex::{RegexSet, RegexSetBuilder};
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// Memory that all `pattern:` expressions together may take when compiled.
@@ -27,6 +28,19 @@ struct Patterns {
     slots: Vec<u32>,
     /// One automaton for all; absent when they are too large together, then each is tried.
     set: Option<RegexSet>,
+}
+
+/// Words of which each event that can matter to a fingerprint has at least one, or both of two, in its
+/// message, as the standard analyser cuts it; `None` when events without any can matter.
+pub fn words_of(fingerprint: &Fingerprint) -> Option<BTreeSet<Needed>> {
+    let mut all = BTreeSet::new();
+    for role in roles(fingerprint) {
+        all.extend(match condition(fingerprint, role)? {
+            Wanted::Query(query) => needed(query.root())?,
+            Wanted::Pattern(pattern) => words_of_pattern(pattern.regex.as_str())?,
+        });
+    }
+    Some(all)
 }
 
 impl Candidates {

@@ -21,12 +21,15 @@
 mod anchor;
 mod candidates;
 mod evidence;
+mod literal;
 mod progress;
 
 use crate::event::{Build, Event, Match};
 use crate::fingerprint::{Fingerprint, FingerprintSet};
 use crate::query::Document;
+pub use anchor::Needed;
 use candidates::Candidates;
+pub use candidates::words_of;
 pub use evidence::evidence;
 use jiff::Timestamp;
 use progress::{Progress, Role};

@@ -10,6 +10,7 @@ mod language;
 mod neighbours;
 mod nodes;
 mod secure;
+mod words;
 
 use crate::store::contract;
 use jiff::Timestamp;
@@ -19,7 +20,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use url::Url;
-use whorl::classify::cluster::look;
+use whorl::classify::cluster::{Bounds, look, look_within};
 use whorl::event::{Build, Event, Match};
 use whorl::fingerprint::{Condition, FingerprintSet};
 use whorl::intake::{Limits, open_path, read_all};
@@ -138,6 +139,13 @@ fn recorded_builds_are_classified_as_from_disk() {
     }
 }
 
+/// No event is pulled.
+const COUNTED: Bounds = Bounds {
+    pulled: 0,
+    most: 0,
+    known: None,
+};
+
 /// What our own matcher says of the events.
 fn from_disk(matcher: &Matcher, build: &Build, events: &[Event], now: Timestamp) -> Vec<Match> {
     let mut run = matcher.start(build, now);
@@ -175,7 +183,7 @@ fn a_large_build_is_counted_by_the_cluster() {
         let pages = events.len().div_ceil(10_000) as u64;
         assert_eq!(pulled.requests, 1 + pages);
         assert_eq!((pulled.extra_pages, pulled.splits), (pages - 1, 0));
-        let counted = look(&store, &matcher, &build, now, 0).unwrap();
+        let counted = look_within(&store, &matcher, &build, now, COUNTED).unwrap();
         let simple = |id: &str| {
             let all = &matcher.set().fingerprints;
             let found = all.iter().find(|f| f.id == id).unwrap();
@@ -207,14 +215,14 @@ fn further_requests_for_many_fingerprints_are_counted() {
         let mut events = (0..4_001).map(|n| Event::from_message(format!("word{n}")));
         store.append(&build, &mut events).unwrap();
         let dir = tempfile::tempdir().unwrap();
-        for n in 0..1_001 {
+        for n in 0..2_001 {
             let text = format!("query: message:word{n}\n");
             std::fs::write(dir.path().join(format!("b{n}.yaml")), text).unwrap();
         }
         let matcher = Matcher::new(Arc::new(FingerprintSet::load(&[dir.path().to_owned()])));
-        let looked = look(&store, &matcher, &build, Timestamp::now(), 0).unwrap();
-        assert_eq!(looked.matches.len(), 1_001, "{name}");
-        // One page, two parts of the counts, two of the places.
-        assert_eq!((looked.requests, looked.splits), (5, 2), "{name}");
+        let looked = look_within(&store, &matcher, &build, Timestamp::now(), COUNTED).unwrap();
+        assert_eq!(looked.matches.len(), 2_001, "{name}");
+        // The number of events, and one more request than two for the queries.
+        assert_eq!((looked.requests, looked.splits), (4, 1), "{name}");
     }
 }

@@ -87,10 +87,21 @@ impl Filled {
 
     /// The same through another address.
     pub(crate) fn home_at(&self, url: &Url, more: &str) -> Home {
+        let layout = format!(
+            "layout: {{preset: openstack, indexes: ['{}-%Y.%m.%d']}}",
+            self.prefix
+        );
+        Self::home_of(url, &format!("{layout}\n    {more}"))
+    }
+
+    /// With a layout of its own.
+    fn home_laid_out(&self, layout: &str) -> Home {
+        Self::home_of(&self.url, layout)
+    }
+
+    fn home_of(url: &Url, keys: &str) -> Home {
         let home = Home::new(&format!(
-            "store:\n  kind: elasticsearch\n  elasticsearch:\n    urls: ['{}']\n    layout:\n      \
-             preset: openstack\n      indexes: ['{}-%Y.%m.%d']\n    {more}\n",
-            url, self.prefix
+            "store:\n  kind: elasticsearch\n  elasticsearch:\n    urls: ['{url}']\n    {keys}\n"
         ));
         home.rule("mirror", "message:\"connection refused\" AND tags:console");
         home.rule("exact", "tags:\"job-output.txt\" AND message:starting");
@@ -122,6 +133,30 @@ fn a_check_says_which_fingerprints_the_cluster_cannot_answer() {
             text(&good.stdout).contains("0 cannot be answered"),
             "{good:?}"
         );
+        for (names, said) in [
+            (
+                "build_uuid: uuid.keyword",
+                "no index has the field uuid.keyword, which stands for build_uuid: no build can",
+            ),
+            (
+                "build_uuid: build_uuid",
+                "the field build_uuid is analysed text",
+            ),
+            (
+                "build_status: result",
+                "which stands for build_status: failed builds are not",
+            ),
+        ] {
+            let layout = format!(
+                "layout: {{preset: openstack, indexes: \
+                                  ['{}-%Y.%m.%d'], names: {{{names}}}}}",
+                filled.prefix
+            );
+            let home = filled.home_laid_out(&layout);
+            let odd = text(&whorl(&home, &["store", "check"]).stdout);
+            assert!(odd.contains(said), "{odd}");
+            assert!(!text(&good.stdout).contains(said));
+        }
         home.rule("gone", "loglevel:ERROR AND message:x");
         home.rule("number", "voting:yes AND message:x");
         home.rule("words", "host:\"a b\" AND message:x");

@@ -27,6 +27,9 @@ pub fn check(
     set: &FingerprintSet,
 ) -> Result<Vec<Doubt>, StoreError> {
     let mut doubts: Vec<Doubt> = unreadable(set);
+    if store.is_foreign() {
+        doubts.extend(odd_layout(store, schema));
+    }
     for fingerprint in &set.fingerprints {
         let fields: BTreeSet<String> = fingerprint.queries().flat_map(fields_of).collect();
         doubts.extend(fields.iter().filter_map(|field| {
@@ -61,6 +64,44 @@ pub fn check(
     doubts.sort_by(|a, b| (&a.fingerprint, &a.message).cmp(&(&b.fingerprint, &b.message)));
     doubts.dedup();
     Ok(doubts)
+}
+
+/// What the layout says of fields that every event needs, and is not so.
+fn odd_layout(store: &ElasticStore, schema: &Schema) -> Vec<Doubt> {
+    let needed = [
+        ("build_uuid", true, "no build can be found"),
+        ("@timestamp", true, "events have no time"),
+        ("message", true, "there is nothing to read"),
+        ("filename", false, "evidence names no file"),
+        ("build_name", false, "builds have no job"),
+        (
+            "build_status",
+            false,
+            "failed builds are not known from others",
+        ),
+    ];
+    let doubts = needed.into_iter().filter_map(|(field, fatal, so)| {
+        let theirs = store.name_of(field);
+        let name = if theirs == field {
+            field.to_owned()
+        } else {
+            format!("{theirs}, which stands for {field}")
+        };
+        let message = match (field, schema.kind(field)) {
+            (_, FieldKind::Unmapped) => format!("no index has the field {name}: {so}"),
+            ("build_uuid", FieldKind::Text) => format!(
+                "the field {name} is analysed text, and builds are found by exact values: give \
+                 an exact one, such as {theirs}.keyword"
+            ),
+            _ => return None,
+        };
+        Some(Doubt {
+            fingerprint: "store.elasticsearch.layout".into(),
+            fatal,
+            message,
+        })
+    });
+    doubts.collect()
 }
 
 /// The fingerprints with a complement in an expression, unless the cluster knows it.

@@ -18,7 +18,11 @@ pub(super) fn run(args: &Args, uuid: &str, config: &Path) -> anyhow::Result<Exit
         bail!("--build needs a configuration with `store.elasticsearch`");
     };
     let (store, schema) = open(cluster)?;
-    let set = fingerprints(&args.queries, &schema)?;
+    let folders = match args.queries.as_slice() {
+        [] => &config.fingerprints,
+        named => named,
+    };
+    let set = fingerprints(folders, &schema)?;
     let known = set.fingerprints.len();
     let matcher = Matcher::new(set);
     let start = Instant::now();

@@ -4,6 +4,7 @@ use super::ElasticStore;
 use super::client::Request;
 use super::request::{total, whole};
 use crate::event::{Build, Event};
+use crate::matcher::Needed;
 use crate::query::Query;
 use crate::store::{Filters, Selection, StoreError};
 use serde_json::{Map, Value, json};
@@ -17,6 +18,12 @@ const PAGE: u64 = 10_000;
 const QUERIES: usize = 1_000;
 /// Bytes of the queries of one request.
 const QUERY_BYTES: usize = 8 << 20;
+/// Words of one list. A cluster takes 65,536 unless it is told otherwise.
+const WORDS: usize = 1_000;
+/// Words or pairs beyond which one request would be too large.
+const WORDS_IN_ALL: usize = 50_000;
+/// Lists of pairs; each is two clauses, and a cluster may take no more than 1,024 in all.
+const GROUPS: usize = 128;
 
 /// Requests among which the queries of one build are divided, sent at the same time: a cluster gives
 /// one request one thread for each shard, and a build's events are mostly in one or two.
@@ -66,6 +73,11 @@ struct Tally {
 }
 
 impl ElasticStore {
+    /// What the cluster calls a field that fingerprints name.
+    pub fn name_of<'a>(&'a self, field: &'a str) -> &'a str {
+        self.form.name(field)
+    }
+
     /// Looks at one build.
     pub fn view<'s>(&'s self, build: &'s Build) -> BuildView<'s> {
         BuildView {
@@ -82,16 +94,40 @@ impl BuildView<'_> {
         self.requests.load(Relaxed)
     }
 
-    /// Number of the build's events.
-    pub fn size(&self) -> Result<u64, StoreError> {
-        let body = json!({"query": self.meant(), "size": 0, "track_total_hits": true});
-        total(&self.search(&body)?)
+    /// Whether the index cuts messages into words as we do, so that it can be asked for words.
+    pub fn splits_words(&self) -> bool {
+        self.store.splits_words.load(Relaxed)
     }
 
-    /// The first page of the build's events, at most `most` of them, or the one after `before`.
-    pub fn page(&self, before: Option<&Page>, most: u64) -> Result<Page, StoreError> {
+    /// Number of the build's events, and of those whose message bears one of the words or pairs; the
+    /// latter only when the cluster can say.
+    pub fn measure(&self, words: &[Needed]) -> Result<(u64, Option<u64>), StoreError> {
+        let mut body = json!({"query": self.meant(None), "size": 0, "track_total_hits": true});
+        if words.is_empty() || words.len() > WORDS_IN_ALL {
+            return Ok((total(&self.search(&body)?)?, None));
+        }
+        body["aggs"] = json!({"bearing": {"filter": self.bearing(words)}});
+        match self.search(&body) {
+            Ok(answer) => Ok((
+                total(&answer)?,
+                answer["aggregations"]["bearing"]["doc_count"].as_u64(),
+            )),
+            // Limits on words can be lower than they usually are.
+            Err(StoreError::Refused { status: 400, .. }) => self.measure(&[]),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The first page of the build's events, or of those whose message bears one of the words, at
+    /// most `most` of them, or the one after `before`.
+    pub fn page(
+        &self,
+        before: Option<&Page>,
+        most: u64,
+        words: Option<&[Needed]>,
+    ) -> Result<Page, StoreError> {
         let mut body = json!({
-            "query": self.meant(),
+            "query": self.meant(words),
             "size": most.min(PAGE),
             "sort": self.store.form.log_order(),
             "track_total_hits": true,
@@ -116,7 +152,7 @@ impl BuildView<'_> {
 
     /// One event of the build, and how many there are.
     pub fn sample(&self) -> Result<(Option<Event>, u64), StoreError> {
-        let body = json!({"query": self.meant(), "size": 1, "track_total_hits": true});
+        let body = json!({"query": self.meant(None), "size": 1, "track_total_hits": true});
         let answer = self.search(&body)?;
         let event = self.store.form.event(&answer["hits"]["hits"][0]["_source"]);
         Ok((event, total(&answer)?))
@@ -205,7 +241,7 @@ impl BuildView<'_> {
             });
         }
         json!({
-            "query": self.meant(),
+            "query": self.meant(None),
             "size": 0,
             "track_total_hits": false,
             "aggs": {"queries": asked},
@@ -218,7 +254,26 @@ impl BuildView<'_> {
         queries.iter().map(text).collect()
     }
 
-    fn meant(&self) -> Value {
+    /// Messages with at least one of what is needed. A list of words is one clause, however long, and
+    /// clauses are limited: so pairs are asked for as a word of one list and a word of another. They
+    /// come in order, so that those of a list have their first word in common where they can.
+    fn bearing(&self, needed: &[Needed]) -> Value {
+        let field = self.store.form.name("message");
+        let terms = |words: Vec<&String>| json!({"terms": {field: words}});
+        let (single, pairs): (Vec<&Needed>, Vec<&Needed>) =
+            needed.iter().partition(|n| n.len() < 2);
+        let words: Vec<&String> = single.into_iter().flatten().collect();
+        let lists = words.chunks(WORDS).map(|some| terms(some.to_vec()));
+        let group = pairs.len().div_ceil(GROUPS).max(1);
+        let groups = pairs.chunks(group).map(|some| {
+            let sides = [0, 1].map(|n| terms(some.iter().map(|pair| &pair[n]).collect()));
+            json!({"bool": {"filter": sides}})
+        });
+        let should: Vec<Value> = lists.chain(groups).collect();
+        json!({"bool": {"should": should, "minimum_should_match": 1}})
+    }
+
+    fn meant(&self, words: Option<&[Needed]>) -> Value {
         let selection = Selection {
             filters: Filters {
                 build_uuid: Some(self.build.uuid.clone()),
@@ -226,7 +281,11 @@ impl BuildView<'_> {
             },
             ..Selection::default()
         };
-        self.store.form.selection(&selection, &self.store.hidden())
+        let mut meant = self.store.form.selection(&selection, &self.store.hidden());
+        if let (Some(words), Some(filter)) = (words, meant["bool"]["filter"].as_array_mut()) {
+            filter.push(self.bearing(words));
+        }
+        meant
     }
 
     fn search(&self, body: &Value) -> Result<Value, StoreError> {

@@ -115,6 +115,28 @@ fn properties(value: &Value, prefix: &str, found: &mut Vec<(String, FieldKind, S
     }
 }
 
+/// Whether all indexes that have the field cut it into words as the standard analyser does.
+pub(super) fn splits_words(answer: &Value, field: &str) -> bool {
+    let pointer = field.replace('.', "/properties/");
+    let below = field
+        .rsplit_once('.')
+        .map(|(whole, part)| format!("{}/fields/{part}", whole.replace('.', "/properties/")));
+    let paths: Vec<String> = std::iter::once(pointer).chain(below).collect();
+    let (mut found, mut all) = (false, true);
+    for (_, body) in answer.as_object().into_iter().flatten() {
+        let properties = &body["mappings"]["properties"];
+        let at = |path: &String| properties.pointer(&format!("/{path}"));
+        let Some(field) = paths.iter().find_map(at) else {
+            continue;
+        };
+        let analyser = field["analyzer"].as_str().unwrap_or("standard");
+        let kind = field["type"].as_str().and_then(|word| kind_of(word, field));
+        all &= kind == Some(FieldKind::Text) && analyser == "standard";
+        found = true;
+    }
+    found && all
+}
+
 fn kind_of(word: &str, field: &Value) -> Option<FieldKind> {
     if field["index"] == json!(false) || field["enabled"] == json!(false) {
         return Some(FieldKind::Unmapped);
@@ -146,6 +168,34 @@ mod tests {
             assert_eq!(found.kind(name), kind, "{name}");
         }
         assert_eq!(found.kind("never.heard.of"), FieldKind::Unmapped);
+    }
+
+    #[test]
+    fn other_analysers_are_seen() {
+        let with = |message: Value| {
+            let plain = json!({"mappings": {"properties": {"message": {"type": "text"}}}});
+            let log = json!({"properties": {"text": message, "raw": {"type": "keyword", "fields":
+                {"cut": {"type": "match_only_text"}}}}});
+            let other = json!({"mappings": {"properties": {"message": message, "log": log}}});
+            json!({"a": plain, "b": other, "c": {"mappings": {}}})
+        };
+        let plain = with(json!({"type": "text"}));
+        let named = with(json!({"type": "text", "analyzer": "standard"}));
+        for field in ["message", "log.text", "log.raw.cut"] {
+            assert!(
+                splits_words(&plain, field) && splits_words(&named, field),
+                "{field}"
+            );
+        }
+        assert!(!splits_words(&plain, "log.raw"));
+        for other in [
+            json!({"type": "text", "analyzer": "english"}),
+            json!({"type": "keyword"}),
+            json!({"type": "text", "index": false}),
+        ] {
+            assert!(!splits_words(&with(other.clone()), "message"), "{other}");
+            assert!(!splits_words(&with(other), "log.text"));
+        }
     }
 
     #[test]

@@ -42,7 +42,7 @@ use jiff::civil::Date;
 use request::{Form, Hidden};
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -100,6 +100,8 @@ pub struct ElasticStore {
     doubtful: Mutex<Vec<(Instant, Hidden)>>,
     known: Mutex<BTreeSet<String>>,
     prepared: AtomicBool,
+    /// Whether messages are cut into words as we do; of somebody else's once their fields are known.
+    splits_words: AtomicBool,
     /// Held by the one that makes the cluster ready.
     preparing: Mutex<()>,
 }
@@ -114,7 +116,10 @@ impl ElasticStore {
         let request = Request::get(format!("{}/_mapping", self.pattern()))
             .with("ignore_unavailable", true)
             .with("allow_no_indices", true);
-        let (theirs, problems) = mapping::read(&self.client.call(&request)?);
+        let answer = self.client.call(&request)?;
+        let words = mapping::splits_words(&answer, layout.name("message"));
+        self.splits_words.store(words, Ordering::Relaxed);
+        let (theirs, problems) = mapping::read(&answer);
         let mut ours = theirs.clone();
         for (name, their_name) in &layout.names {
             ours.set(name, theirs.kind(their_name));

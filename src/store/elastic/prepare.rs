@@ -8,6 +8,7 @@ use super::call::Request;
 use super::client::{Client, Traffic};
 use super::request::Form;
 use super::{ElasticStore, HEALTH_LIMIT, Options, mapping};
+use crate::query::FieldKind;
 use crate::store::StoreError;
 use serde_json::json;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,6 +17,8 @@ use std::sync::{Mutex, PoisonError};
 impl ElasticStore {
     /// Makes a store without asking the cluster anything.
     pub fn new(options: Options) -> Result<Self, StoreError> {
+        let own = options.layout.is_none();
+        let splits_words = own && options.schema.kind("message") == FieldKind::Text;
         Ok(Self {
             client: Client::new(&options.connection)?,
             form: options.layout.clone().map_or(Form::Own, Form::Foreign),
@@ -25,6 +28,7 @@ impl ElasticStore {
             doubtful: Mutex::default(),
             known: Mutex::default(),
             prepared: AtomicBool::new(false),
+            splits_words: AtomicBool::new(splits_words),
             preparing: Mutex::default(),
         })
     }

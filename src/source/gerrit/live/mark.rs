@@ -111,6 +111,20 @@ impl Mark {
         self.move_on();
     }
 
+    /// Everything before `now` was asked for and taken, whatever the stream has left out.
+    pub(super) fn caught_up(&mut self, now: i64) {
+        if self.until < now {
+            (self.until, self.changed) = (now, true);
+        }
+        self.newest = self.newest.max(now);
+        self.move_on();
+    }
+
+    /// True while nothing says where to begin.
+    pub(super) fn is_new(&self) -> bool {
+        self.until == 0
+    }
+
     /// Something may be missing from here on.
     pub(super) fn open(&mut self) {
         self.gap = true;
@@ -120,11 +134,6 @@ impl Mark {
     pub(super) fn close(&mut self) {
         self.gap = false;
         self.move_on();
-    }
-
-    /// True while something may be missing.
-    pub(super) fn is_open(&self) -> bool {
-        self.gap
     }
 
     /// True when it is not what was kept last.

@@ -77,10 +77,7 @@ impl<'a> Session<'a> {
             asked_at: None,
             failures: 0,
         };
-        if gerrit.rest.is_none() {
-            let warning = "what happens while it does not hear is missed: no `rest` is configured";
-            session.warn(Some(warning.into()));
-        }
+        session.calm();
         session
     }
 
@@ -90,6 +87,12 @@ impl<'a> Session<'a> {
 
     fn warn(&self, warning: Option<String>) {
         self.desk.warn(self.name(), warning);
+    }
+
+    /// Nothing is missing, as far as that can be known.
+    fn calm(&self) {
+        let blind = "what happens while it does not hear is missed: no `rest` is configured";
+        self.warn(self.gerrit.rest.is_none().then(|| blind.to_owned()));
     }
 
     /// One connection, until it ends or all is stopped.
@@ -229,14 +232,27 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    /// Where to begin is not known yet.
+    fn unknown(&self) -> Mark {
+        let mut mark = Mark::new(0);
+        if self.gerrit.rest.is_some() {
+            mark.open();
+        }
+        mark
+    }
+
     /// Something of the stream was lost: it is asked for.
     fn missed(&mut self, plan: &mut Plan) {
         self.open();
-        let now = Instant::now();
-        plan.ready = plan.ready.or(Some(now));
         if self.gerrit.rest.is_some() {
+            if plan.ready.is_none() {
+                // It is asked anyway when we are let in.
+                return;
+            }
             // Not for every broken line by itself.
-            let next = self.asked_at.map_or(now, |at| (at + FIRST).max(now));
+            let now = Instant::now();
+            let pause = SETTLE.min(self.gerrit.source.quiet.0);
+            let next = self.asked_at.map_or(now, |at| (at + pause).max(now));
             plan.ask = Some(plan.ask.map_or(next, |at| at.min(next)));
         } else {
             self.warn(Some(
@@ -252,7 +268,7 @@ impl<'a> Session<'a> {
         stream: &mut Stream,
         plan: &mut Plan,
     ) -> Result<bool, Stopped> {
-        let mut mark = self.mark.take().unwrap_or_else(|| Mark::new(0));
+        let mut mark = self.mark.take().unwrap_or_else(|| self.unknown());
         let (mut news, mut next, mut lost) = (News::default(), Some(first), false);
         let mut room = Vec::new();
         while let Some(told) = next {
@@ -346,6 +362,9 @@ impl<'a> Session<'a> {
             }
             self.tell(news).await?;
         }
+        if let Some(mark) = &mut self.mark {
+            mark.caught_up(now);
+        }
         Ok(Ok(missed))
     }
 
@@ -353,12 +372,10 @@ impl<'a> Session<'a> {
     fn begin(&self, now: i64) -> (Mark, bool) {
         let source = &self.gerrit.source;
         let ago = |period: Duration| now - i64::try_from(period.as_secs()).unwrap_or(0);
-        let first = || {
-            let mut mark = Mark::new(ago(source.since.0));
-            mark.open();
-            mark
-        };
-        let mut mark = self.mark.clone().unwrap_or_else(first);
+        let mut mark = self.mark.clone().unwrap_or_else(|| self.unknown());
+        if mark.is_new() {
+            mark.give_up_before(ago(source.since.0));
+        }
         let cut = mark.give_up_before(ago(source.catch_up.0));
         (mark, cut)
     }
@@ -373,6 +390,9 @@ impl<'a> Session<'a> {
         }
         for failures in 0.. {
             let Err(error) = self.try_tell(&mut news).await else {
+                if failures > 0 {
+                    self.calm();
+                }
                 break;
             };
             tracing::error!(source = self.name(), %error, "what was heard cannot be kept");
@@ -407,6 +427,7 @@ impl<'a> Session<'a> {
 
     /// Keeps how far was heard. What cannot be kept is heard again.
     pub(super) async fn keep(&mut self) {
+        self.kept_at = Instant::now();
         let Some(mark) = self.mark.as_ref().filter(|mark| mark.changed()) else {
             return;
         };
@@ -418,7 +439,6 @@ impl<'a> Session<'a> {
         {
             Ok(()) => self.kept(),
             Err(error) => {
-                self.kept_at = Instant::now();
                 tracing::error!(source = self.name(), %error, "how far was heard cannot be kept");
             }
         }

@@ -169,9 +169,14 @@ async fn a_server_that_does_not_let_us_in_is_tried_again_and_its_words_are_shown
 #[tokio::test]
 async fn a_rest_api_that_fails_holds_up_nothing_and_is_asked_again() {
     let lab = Lab::new().await;
-    lab.rest.answer(503);
+    lab.rest.answer(lab::HANG);
     let run = lab.start(|_| ());
     let mut stream = lab.stream().await;
+    lab.until("a question", || lab.rest.asked() == 1).await;
+    stream.say(&event(1, 1, "zuul", &failed("aa")));
+    lab.build("aa").await;
+    assert_eq!(lab.rest.asked(), 1, "nobody waits for the answer");
+    lab.rest.answer(503);
     lab.rest.change(9, &[message("zuul", &failed("b2"), 0)]);
     stream.say(&event(1, 1, "zuul", &failed("a1")));
     lab.build("a1").await;
@@ -183,7 +188,7 @@ async fn a_rest_api_that_fails_holds_up_nothing_and_is_asked_again() {
     lab.build("b2").await;
     lab.until("no warning", || lab.status().warning.is_none())
         .await;
-    assert_eq!(lab.status().builds, 2);
+    assert_eq!(lab.status().builds, 3);
     run.stop().await;
 }
 

@@ -4,12 +4,14 @@
 //! server lets us in a moment before it notes that we listen, it is asked once more a little later,
 //! and only then the gap counts as closed. What comes both ways is taken once: see [`mark`].
 
+mod ask;
 mod hear;
 mod lines;
 mod mark;
 mod query;
 mod session;
 mod stream;
+mod tell;
 
 use crate::config::GerritSource;
 use crate::source::{Desk, Running, Source};
@@ -47,7 +49,7 @@ pub enum GerritError {
 pub struct Gerrit {
     source: GerritSource,
     listener: Listener,
-    rest: Option<Rest>,
+    rest: Option<Arc<Rest>>,
     types: Mutex<BTreeMap<String, u64>>,
 }
 
@@ -56,7 +58,7 @@ impl Gerrit {
     pub fn new(source: &GerritSource) -> Result<Self, GerritError> {
         Ok(Self {
             listener: Listener::new(source)?,
-            rest: Rest::new(source).map_err(GerritError::Rest)?,
+            rest: Rest::new(source).map_err(GerritError::Rest)?.map(Arc::new),
             source: source.clone(),
             types: Mutex::default(),
         })

@@ -1,23 +1,21 @@
 //! One connection: events as they come, and what was missed.
 
+use super::ask::Asking;
 use super::hear::News;
-use super::mark::{Mark, Way};
+use super::mark::Mark;
 use super::stream::{Stream, Told};
-use super::{FIRST, Gerrit, LONGEST, back_off};
+use super::{Gerrit, LONGEST, ask};
 use crate::source::Desk;
-use crate::state::StateError;
 use jiff::Timestamp;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 /// Lines that are taken together.
 const TOGETHER: usize = 200;
-/// Comments of a query that are taken together.
-const CHUNK: usize = 100;
 /// How long after it was let in the server surely knows that we listen.
-const SETTLE: Duration = Duration::from_secs(10);
+pub(super) const SETTLE: Duration = Duration::from_secs(10);
 /// A program that says nothing and does not end is connected after this long.
 const ASSUME: Duration = Duration::from_secs(3);
 /// A connection that lasted this long was a good one.
@@ -26,8 +24,6 @@ const GOOD: Duration = Duration::from_secs(60);
 const KEEP: Duration = Duration::from_secs(10);
 /// While the stream cannot be had, and after a query in vain.
 const ASK: Duration = Duration::from_secs(60);
-/// What a query finds and the stream has not said for so long is missing there.
-const LATE: Duration = Duration::from_secs(30);
 
 /// How a connection ended.
 pub(super) struct Ended {
@@ -36,29 +32,46 @@ pub(super) struct Ended {
 }
 
 /// Stopped: nothing more is to be done.
-struct Stopped;
+pub(super) struct Stopped;
 
 /// Hears one Gerrit, connection after connection.
 pub(super) struct Session<'a> {
-    gerrit: &'a Gerrit,
-    desk: Arc<Desk>,
-    stop: CancellationToken,
+    pub(super) gerrit: &'a Gerrit,
+    pub(super) desk: Arc<Desk>,
+    pub(super) stop: CancellationToken,
     /// None until Gerrit's clock or the first event says where to begin.
-    mark: Option<Mark>,
-    kept_at: Instant,
-    asked_at: Option<Instant>,
-    failures: u32,
+    pub(super) mark: Option<Mark>,
+    pub(super) kept_at: Instant,
+    pub(super) asked_at: Option<Instant>,
+    pub(super) failures: u32,
 }
 
 /// What is to be done when, in one connection.
-struct Plan {
+pub(super) struct Plan {
     began: Instant,
     /// When the server let us in.
-    ready: Option<Instant>,
+    pub(super) ready: Option<Instant>,
     /// When is asked what was missed.
-    ask: Option<Instant>,
+    pub(super) ask: Option<Instant>,
     heard: Instant,
     events: u64,
+}
+
+impl Plan {
+    fn new() -> Self {
+        let now = Instant::now();
+        Self {
+            began: now,
+            ready: None,
+            ask: None,
+            heard: now,
+            events: 0,
+        }
+    }
+
+    fn was_good(&self) -> bool {
+        self.events > 0 || self.ready.is_some_and(|at| at.elapsed() > GOOD)
+    }
 }
 
 impl<'a> Session<'a> {
@@ -81,16 +94,16 @@ impl<'a> Session<'a> {
         session
     }
 
-    fn name(&self) -> &'a str {
+    pub(super) fn name(&self) -> &'a str {
         &self.gerrit.source.name
     }
 
-    fn warn(&self, warning: Option<String>) {
+    pub(super) fn warn(&self, warning: Option<String>) {
         self.desk.warn(self.name(), warning);
     }
 
     /// Nothing is missing, as far as that can be known.
-    fn calm(&self) {
+    pub(super) fn calm(&self) {
         let blind = "what happens while it does not hear is missed: no `rest` is configured";
         self.warn(self.gerrit.rest.is_none().then(|| blind.to_owned()));
     }
@@ -111,7 +124,7 @@ impl<'a> Session<'a> {
         self.open();
         // Whoever is not let in by ssh may be by HTTP.
         let waited = self.asked_at.is_none_or(|at| at.elapsed() > ASK);
-        if !ended.good && waited && self.catch_up().await.is_err() {
+        if !ended.good && waited && self.ask_meanwhile().await.is_err() {
             return bad("stopped".into());
         }
         self.keep().await;
@@ -119,85 +132,89 @@ impl<'a> Session<'a> {
     }
 
     /// Something may be missing from now on, if it can be had at all.
-    fn open(&mut self) {
+    pub(super) fn open(&mut self) {
         if let (Some(mark), Some(_)) = (&mut self.mark, &self.gerrit.rest) {
             mark.open();
         }
     }
 
-    async fn hear(&mut self, mut stream: Stream) -> Result<Ended, Stopped> {
-        let now = Instant::now();
-        let mut plan = Plan {
-            began: now,
-            ready: None,
-            ask: None,
-            heard: now,
-            events: 0,
+    /// Asks while there is no stream.
+    async fn ask_meanwhile(&mut self) -> Result<(), Stopped> {
+        let mut asking = self.ask(false);
+        if asking.is_none() {
+            return Ok(());
+        }
+        let stop = self.stop.clone();
+        let answer = tokio::select! {
+            () = stop.cancelled() => return Err(Stopped),
+            answer = ask::answer(&mut asking) => answer,
         };
+        self.caught_up(answer).await.map(|_| ())
+    }
+
+    async fn hear(&mut self, mut stream: Stream) -> Result<Ended, Stopped> {
+        let mut plan = Plan::new();
+        let (mut asking, stop) = (None, self.stop.clone());
         loop {
-            let due = self.due(&plan);
+            let due = self.due(&plan, asking.is_some());
             if due <= Instant::now() {
-                if let Some(why) = self.on_time(&mut plan).await? {
-                    return Ok(Ended { why, good: true });
-                }
+                self.on_time(&mut plan, &mut asking).await;
                 continue;
             }
-            let stop = self.stop.clone();
             tokio::select! {
                 () = stop.cancelled() => return Err(Stopped),
                 () = sleep_until(due) => {}
-                told = stream.next() => {
-                    let dropped = match told {
-                        Some(told) => self.take(told, &mut stream, &mut plan).await?,
-                        None => {
-                            let good = plan.events > 0 || plan.ready.is_some_and(|at| at.elapsed() > GOOD);
-                            return Ok(Ended { why: stream.why().await, good });
-                        }
-                    };
-                    if dropped {
+                answer = ask::answer(&mut asking) => {
+                    let Some(asked) = asking.take() else { continue };
+                    if self.answered(&asked, answer, &mut plan).await? {
+                        let why = "the stream was silent though something happened";
+                        return Ok(Ended { why: why.into(), good: true });
+                    }
+                }
+                told = stream.next() => match told {
+                    Some(told) => if self.take(told, &mut stream, &mut plan).await? {
                         self.missed(&mut plan);
+                    },
+                    None => {
+                        let good = plan.was_good();
+                        return Ok(Ended { why: stream.why().await, good });
                     }
                 }
             }
         }
     }
 
-    /// When something is to be done next.
-    fn due(&self, plan: &Plan) -> Instant {
-        let Some(_) = plan.ready else {
+    /// When something is to be done next. One question is asked at a time.
+    fn due(&self, plan: &Plan, asking: bool) -> Instant {
+        if plan.ready.is_none() {
             return plan.began + ASSUME;
-        };
+        }
         let changed = self.mark.as_ref().is_some_and(Mark::changed);
         let keep = changed.then(|| self.kept_at + KEEP);
-        let quiet = self
-            .gerrit
-            .rest
-            .is_some()
-            .then(|| plan.heard + self.gerrit.source.quiet.0);
-        let all = [plan.ask, keep, quiet].into_iter().flatten();
+        let may_ask = self.gerrit.rest.is_some() && !asking;
+        let ask = may_ask.then_some(plan.ask).flatten();
+        let quiet = may_ask.then(|| plan.heard + self.gerrit.source.quiet.0);
+        let all = [ask, keep, quiet].into_iter().flatten();
         all.min().unwrap_or_else(|| Instant::now() + LONGEST)
     }
 
-    /// Does what is due; some reason when the connection is no good.
-    async fn on_time(&mut self, plan: &mut Plan) -> Result<Option<String>, Stopped> {
+    /// Does what is due.
+    async fn on_time(&mut self, plan: &mut Plan, asking: &mut Option<Asking>) {
         let now = Instant::now();
-        let Some(ready) = plan.ready else {
-            self.ready(plan);
-            return Ok(None);
-        };
-        if plan.ask.is_some_and(|at| at <= now) {
-            self.ask(ready, plan).await?;
-        } else if plan.heard + self.gerrit.source.quiet.0 <= now && self.gerrit.rest.is_some() {
+        if plan.ready.is_none() {
+            return self.ready(plan);
+        }
+        let may_ask = asking.is_none();
+        if may_ask && plan.ask.is_some_and(|at| at <= now) {
+            plan.ask = None;
+            *asking = self.ask(false);
+        } else if may_ask && plan.heard + self.gerrit.source.quiet.0 <= now {
             plan.heard = now;
-            if self.catch_up().await?.is_ok_and(|late| late > 0) {
-                return Ok(Some(
-                    "the stream was silent though something happened".into(),
-                ));
-            }
+            // While something is missing anyway, it says nothing about the stream.
+            *asking = self.ask(plan.ask.is_none());
         } else {
             self.keep().await;
         }
-        Ok(None)
     }
 
     /// The server has let us in.
@@ -212,33 +229,12 @@ impl<'a> Session<'a> {
         self.desk.connected(self.name(), Timestamp::now(), None);
     }
 
-    /// Asks what was missed. The gap is closed when that was asked after the server knew that we
-    /// listen.
-    async fn ask(&mut self, ready: Instant, plan: &mut Plan) -> Result<(), Stopped> {
-        let settled = ready + SETTLE.min(self.gerrit.source.quiet.0);
-        let began = Instant::now();
-        let caught = self.catch_up().await?;
-        plan.ask = match caught {
-            Ok(_) if began >= settled => {
-                if let Some(mark) = &mut self.mark {
-                    mark.close();
-                }
-                self.keep().await;
-                None
-            }
-            Ok(_) => Some(settled),
-            Err(()) => Some(Instant::now() + back_off(self.failures, FIRST, LONGEST)),
-        };
-        Ok(())
-    }
-
-    /// Where to begin is not known yet.
-    fn unknown(&self) -> Mark {
-        let mut mark = Mark::new(0);
-        if self.gerrit.rest.is_some() {
-            mark.open();
+    /// Where to begin is not known yet. Without a query it is where the first event is.
+    fn nowhere(&self) -> Mark {
+        match self.gerrit.rest {
+            Some(_) => ask::unknown(),
+            None => Mark::new(0),
         }
-        mark
     }
 
     /// Something of the stream was lost: it is asked for.
@@ -268,7 +264,7 @@ impl<'a> Session<'a> {
         stream: &mut Stream,
         plan: &mut Plan,
     ) -> Result<bool, Stopped> {
-        let mut mark = self.mark.take().unwrap_or_else(|| self.unknown());
+        let mut mark = self.mark.take().unwrap_or_else(|| self.nowhere());
         let (mut news, mut next, mut lost) = (News::default(), Some(first), false);
         let mut room = Vec::new();
         while let Some(told) = next {
@@ -305,149 +301,5 @@ impl<'a> Session<'a> {
         }
         self.tell(news).await?;
         Ok(lost)
-    }
-
-    /// Asks for everything that was missed and tells it. Gives how many comments the stream should
-    /// have told long ago, or nothing when it could not be asked.
-    async fn catch_up(&mut self) -> Result<Result<usize, ()>, Stopped> {
-        let Some(rest) = &self.gerrit.rest else {
-            return Ok(Ok(0));
-        };
-        self.asked_at = Some(Instant::now());
-        let stop = self.stop.clone();
-        let asked = async {
-            let now = rest.now().await?;
-            let (mark, cut) = self.begin(now);
-            let found = rest.since(mark.from()).await?;
-            Ok::<_, String>((now, mark, cut, found))
-        };
-        let asked = tokio::select! {
-            () = stop.cancelled() => return Err(Stopped),
-            asked = asked => asked,
-        };
-        let (now, mark, cut, found) = match asked {
-            Ok(all) => all,
-            Err(error) => {
-                self.failures += 1;
-                self.warn(Some(format!(
-                    "what was missed cannot be asked for: {error}"
-                )));
-                return Ok(Err(()));
-            }
-        };
-        self.failures = 0;
-        self.mark = Some(mark);
-        let warning =
-            (cut || found.cut).then(|| "it was not heard for so long that some is missing");
-        self.warn(warning.map(str::to_owned));
-        let late = i64::try_from(LATE.min(self.gerrit.source.quiet.0).as_secs()).unwrap_or(0);
-        let mut missed = 0;
-        let mut patchsets = found.patchsets;
-        let mut comments = found.comments.into_iter().peekable();
-        while !patchsets.is_empty() || comments.peek().is_some() {
-            let mut news = News::default();
-            for patchset in std::mem::take(&mut patchsets) {
-                self.gerrit.listener.patchset(patchset, &mut news);
-            }
-            for comment in comments.by_ref().take(CHUNK) {
-                let old = comment
-                    .created
-                    .is_some_and(|at| at.as_second() < now - late);
-                let Some(mark) = &mut self.mark else { break };
-                let new = self
-                    .gerrit
-                    .listener
-                    .comment(comment, Way::Query, mark, &mut news);
-                missed += usize::from(new && old);
-            }
-            self.tell(news).await?;
-        }
-        if let Some(mark) = &mut self.mark {
-            mark.caught_up(now);
-        }
-        Ok(Ok(missed))
-    }
-
-    /// Where to begin, when it is `now` by Gerrit's clock; true when that is not where it ended.
-    fn begin(&self, now: i64) -> (Mark, bool) {
-        let source = &self.gerrit.source;
-        let ago = |period: Duration| now - i64::try_from(period.as_secs()).unwrap_or(0);
-        let mut mark = self.mark.clone().unwrap_or_else(|| self.unknown());
-        if mark.is_new() {
-            mark.give_up_before(ago(source.since.0));
-        }
-        let cut = mark.give_up_before(ago(source.catch_up.0));
-        (mark, cut)
-    }
-
-    /// Tells the desk, until it has it.
-    async fn tell(&mut self, mut news: News) -> Result<(), Stopped> {
-        let not_understood = std::mem::take(&mut news.not_understood);
-        if news.events > 0 || !not_understood.is_empty() {
-            let now = Timestamp::now();
-            self.desk
-                .heard(self.name(), now, news.events, &not_understood);
-        }
-        for failures in 0.. {
-            let Err(error) = self.try_tell(&mut news).await else {
-                if failures > 0 {
-                    self.calm();
-                }
-                break;
-            };
-            tracing::error!(source = self.name(), %error, "what was heard cannot be kept");
-            self.warn(Some(format!("what was heard cannot be kept: {error}")));
-            tokio::select! {
-                () = self.stop.cancelled() => return Err(Stopped),
-                () = sleep(back_off(failures, FIRST, LONGEST)) => {}
-            }
-        }
-        news.said.drain(..).for_each(|said| self.desk.said(said));
-        Ok(())
-    }
-
-    async fn try_tell(&mut self, news: &mut News) -> Result<(), StateError> {
-        while let Some(one) = news.patchsets.last() {
-            self.desk
-                .patchset(&one.project, &one.change, &one.number)
-                .await?;
-            news.patchsets.pop();
-        }
-        // What people said is not told again: it is told after it was noted that it was heard.
-        if news.builds.is_empty() && news.said.is_empty() {
-            return Ok(());
-        }
-        let mark = self.mark.as_ref().map(Mark::text).transpose()?;
-        self.desk
-            .announce(self.name(), news.builds.clone(), mark)
-            .await?;
-        self.kept();
-        Ok(())
-    }
-
-    /// Keeps how far was heard. What cannot be kept is heard again.
-    pub(super) async fn keep(&mut self) {
-        self.kept_at = Instant::now();
-        let Some(mark) = self.mark.as_ref().filter(|mark| mark.changed()) else {
-            return;
-        };
-        let Ok(text) = mark.text() else { return };
-        match self
-            .desk
-            .announce(self.name(), Vec::new(), Some(text))
-            .await
-        {
-            Ok(()) => self.kept(),
-            Err(error) => {
-                tracing::error!(source = self.name(), %error, "how far was heard cannot be kept");
-            }
-        }
-    }
-
-    fn kept(&mut self) {
-        self.kept_at = Instant::now();
-        if let Some(mark) = &mut self.mark {
-            mark.kept();
-        }
     }
 }

@@ -30,6 +30,9 @@ mkfifo \"$dir/pipe.$n\"
 cat \"$dir/pipe.$n\"
 ";
 
+/// The REST API does not answer.
+pub(super) const HANG: u16 = 1;
+
 /// A place with a desk.
 pub(super) struct Lab {
     folder: tempfile::TempDir,
@@ -281,6 +284,9 @@ async fn changes(
 ) -> (StatusCode, String) {
     inner.asked.fetch_add(1, Ordering::SeqCst);
     let status = inner.status.load(Ordering::SeqCst);
+    if status == HANG {
+        std::future::pending::<()>().await;
+    }
     if status != 200 {
         return (StatusCode::from_u16(status).unwrap(), "no".into());
     }

@@ -181,11 +181,19 @@ impl Lab {
         self.said.lock().unwrap().try_recv().is_err()
     }
 
+    /// Waits a few seconds for what need not come.
+    pub(super) async fn shortly(&self, holds: impl Fn() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(3);
+        while !holds() && Instant::now() < deadline {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     pub(super) async fn until(&self, what: &str, holds: impl Fn() -> bool) {
         let deadline = Instant::now() + Duration::from_secs(60);
         while !holds() {
-            let told = || format!("{:?}, {:?}", self.status(), self.desk.statuses());
-            assert!(Instant::now() < deadline, "{what} did not come: {}", told());
+            let late = Instant::now() >= deadline;
+            assert!(!late, "{what} did not come: {:?}", self.status());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     }

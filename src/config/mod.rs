@@ -16,6 +16,7 @@ mod place;
 mod report;
 mod review;
 mod secret;
+mod sources;
 mod state;
 mod store;
 mod trackers;
@@ -30,6 +31,7 @@ pub use notes::{Notes, Webhook};
 pub use report::Report;
 pub use review::{GerritAt, GitHubApp, GitHubAt, GitLabAt, Review, ReviewNotify, ReviewVote};
 pub use secret::Secret;
+pub use sources::{GerritRest, GerritSource, LogsOf, Sources};
 pub use state::StatePlace;
 pub use store::{Store, StoreKind};
 pub use trackers::{Counts, TrackerKind, TrackerSite, Trackers};
@@ -57,6 +59,8 @@ pub struct Config {
     pub store: Store,
     /// What comes in.
     pub intake: Intake,
+    /// Where builds are heard of.
+    pub sources: Sources,
     /// Logs that are fetched.
     pub download: Download,
     /// The report.
@@ -79,6 +83,7 @@ impl Default for Config {
             state: StatePlace::default(),
             store: Store::default(),
             intake: Intake::default(),
+            sources: Sources::default(),
             download: Download::default(),
             report: Report::default(),
             notes: Notes::default(),
@@ -164,6 +169,7 @@ impl Config {
         let mut all = self.notes.secrets();
         all.extend(self.intake.token.as_mut());
         all.extend(self.trackers.secrets());
+        all.extend(self.sources.secrets());
         all.extend(self.state.url.as_mut());
         let cluster = self.store.elasticsearch.as_mut();
         all.extend(cluster.into_iter().flat_map(Cluster::secrets));
@@ -180,6 +186,7 @@ impl Config {
         self.state.check()?;
         self.store.check()?;
         self.intake.check()?;
+        self.sources.check()?;
         self.download.check()?;
         self.report.check()?;
         self.trackers.check()?;
@@ -234,6 +241,7 @@ fn variable_elsewhere(text: &str) -> Option<Wrong> {
         let secret = SECRETS.contains(&leaf.path.as_str())
             || leaf.path.starts_with("notes.webhooks[")
             || of_a_target(&leaf.path)
+            || Sources::is_secret(&leaf.path)
             || (leaf.path.starts_with("trackers.sites[") && token(&leaf.path));
         literal && !secret
     })?;

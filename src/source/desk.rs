@@ -86,6 +86,8 @@ pub struct SourceStatus {
     pub last_not_understood: Option<String>,
     /// Why it does not hear, or last did not.
     pub error: Option<String>,
+    /// What may be missing though it hears.
+    pub warning: Option<String>,
 }
 
 /// What is said of notes on older patchsets (target and topic).
@@ -209,6 +211,13 @@ impl Desk {
             if let Some(error) = error {
                 status.error = Some(error.chars().take(KEPT_ERROR).collect());
             }
+        });
+    }
+
+    /// Something may be missing though the source hears, or nothing any more.
+    pub fn warn(&self, source: &str, warning: Option<String>) {
+        self.update(source, |status| {
+            status.warning = warning.map(|text| text.chars().take(KEPT_ERROR).collect());
         });
     }
 

@@ -90,7 +90,7 @@ fn without_view(url: &str) -> &str {
 }
 
 /// The text without `Patch Set 3: Verified-1`, which not every way of hearing it has.
-fn body(text: &str) -> &str {
+pub(super) fn body(text: &str) -> &str {
     match text.split_once("\n\n") {
         Some((first, rest)) if first.starts_with("Patch Set ") => rest.trim(),
         _ => text.trim(),

@@ -14,9 +14,9 @@ use whorl::note::{Target, Then};
 use whorl::state::Note;
 
 /// Written to by the test that stops the server.
-pub(super) static SERVER: RwLock<()> = RwLock::const_new(());
+pub(crate) static SERVER: RwLock<()> = RwLock::const_new(());
 
-pub(super) fn server() -> Option<Url> {
+pub(crate) fn server() -> Option<Url> {
     let Ok(url) = std::env::var("WHORL_GERRIT") else {
         crate::skip("WHORL_GERRIT names no Gerrit (tests/real/run gerrit starts one)");
         return None;
@@ -45,17 +45,17 @@ fn target(url: &Url) -> Gerrit {
 }
 
 /// A change in a project of its own.
-pub(super) struct Change {
+pub(crate) struct Change {
     server: Url,
-    pub(super) project: String,
-    pub(super) number: String,
+    pub(crate) project: String,
+    pub(crate) number: String,
     id: String,
     folder: tempfile::TempDir,
 }
 
 impl Change {
     /// A new project with one change that was pushed over HTTP.
-    pub(super) async fn push(server: &Url) -> Self {
+    pub(crate) async fn push(server: &Url) -> Self {
         let now = SystemTime::now()
             .duration_since(SystemTime::UNIX_EPOCH)
             .unwrap();
@@ -91,7 +91,7 @@ impl Change {
     }
 
     /// Pushes a patchset.
-    pub(super) fn patchset(&self, text: &str) {
+    pub(crate) fn patchset(&self, text: &str) {
         std::fs::write(self.folder.path().join("file"), text).unwrap();
         self.git(&["add", "file"]);
         let message = format!("Change it\n\nChange-Id: {}", self.id);
@@ -136,7 +136,7 @@ impl Change {
         serde_json::from_str(text.trim_start_matches(")]}'")).unwrap()
     }
 
-    async fn review(&self, user: &str, body: &Value) {
+    pub(crate) async fn review(&self, user: &str, body: &Value) {
         let path = format!("changes/{}/revisions/current/review", self.number);
         self.ask(user, "POST", &path, body).await;
     }

@@ -1,7 +1,7 @@
 //! Notes on code review: a real Gerrit, strict fakes of the others, and faults on the way to each.
 
 mod fake;
-mod gerrit;
+pub(crate) mod gerrit;
 mod github;
 mod gitlab;
 mod hub;

@@ -13,6 +13,7 @@ mod notes;
 mod place;
 mod report;
 mod secret;
+mod sources;
 mod state;
 mod store;
 mod trackers;
@@ -26,6 +27,8 @@ pub use log::{Log, LogFormat};
 pub use notes::{Notes, Webhook};
 pub use report::Report;
 pub use secret::Secret;
+pub use sources::{GithubApp, GithubCatchUp, GithubSource, GitlabSource};
+pub use sources::{JenkinsPhase, JenkinsSource, Sources, WebhookSource};
 pub use state::StatePlace;
 pub use store::{Store, StoreKind};
 pub use trackers::{Counts, TrackerKind, TrackerSite, Trackers};
@@ -53,6 +56,8 @@ pub struct Config {
     pub store: Store,
     /// What comes in.
     pub intake: Intake,
+    /// Where failed builds come from.
+    pub sources: Sources,
     /// Logs that are fetched.
     pub download: Download,
     /// The report.
@@ -75,6 +80,7 @@ impl Default for Config {
             state: StatePlace::default(),
             store: Store::default(),
             intake: Intake::default(),
+            sources: Sources::default(),
             download: Download::default(),
             report: Report::default(),
             notes: Notes::default(),
@@ -161,6 +167,7 @@ impl Config {
         let mut all: Vec<&mut Secret> = hooks.flat_map(|h| [&mut h.url, &mut h.secret]).collect();
         all.extend(self.intake.token.as_mut());
         all.extend(self.trackers.secrets());
+        all.extend(self.sources.secrets());
         all.extend(self.state.url.as_mut());
         let cluster = self.store.elasticsearch.as_mut();
         all.extend(cluster.into_iter().flat_map(Cluster::secrets));
@@ -177,6 +184,7 @@ impl Config {
         self.state.check()?;
         self.store.check()?;
         self.intake.check()?;
+        self.sources.check()?;
         self.download.check()?;
         self.report.check()?;
         self.trackers.check()?;
@@ -230,6 +238,7 @@ fn variable_elsewhere(text: &str) -> Option<Wrong> {
         let token = |path: &str| path.ends_with("].token") || path.ends_with("].token-secret");
         let secret = SECRETS.contains(&leaf.path.as_str())
             || leaf.path.starts_with("notes.webhooks[")
+            || (leaf.path.starts_with("sources.") && sources::is_secret(&leaf.path))
             || (leaf.path.starts_with("trackers.sites[") && token(&leaf.path));
         literal && !secret
     })?;

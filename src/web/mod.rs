@@ -7,6 +7,7 @@
 mod api;
 mod elsewhere;
 mod error;
+pub mod forges;
 mod guard;
 mod health;
 mod intake;

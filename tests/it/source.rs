@@ -1,6 +1,8 @@
 //! What CIs say on code review: the samples that are kept beside the checkout, and
 //! `whorl source parse` as people run it.
 
+mod forges;
+
 use crate::query::conformance;
 use insta::assert_snapshot;
 use std::fs;

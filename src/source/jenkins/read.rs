@@ -76,13 +76,15 @@ pub(super) fn read(
     let result = text(&about["status"]).ok_or_else(|| missing("build.status"))?;
     let page =
         page(about, base).ok_or_else(|| format!("{name} #{number}: no address below {base}"))?;
+    let (job, change) = job(&payload["url"], name);
     let mut build = Build {
-        job: Some(name),
+        job: Some(job),
         result: Some(word(&result)),
         log_url: Some(page.clone().into()),
         ..Build::new(format!("jenkins-{}", digest(&[page.as_str()])))
     };
     facts(&mut build, about);
+    build.change = build.change.or(change);
     build.extra.set("build_number", FieldValue::text(&number));
     let logs = page.join("consoleText").ok().map(|url| Logs::File {
         url: url.into(),
@@ -90,6 +92,30 @@ pub(super) fn read(
         account: account.map(str::to_owned),
     });
     Ok(Some(Announced { build, logs }))
+}
+
+/// The job's name with its folders, which the notification's own lacks, and the change that a job of a
+/// multibranch pipeline is named after (`PR-17`, `MR-17-merge`).
+fn job(url: &Value, name: String) -> (String, Option<String>) {
+    let path = text(url).unwrap_or_default();
+    let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
+    let folders = parts
+        .chunks(2)
+        .all(|pair| pair.len() == 2 && pair[0] == "job");
+    if !folders || parts.len() < 4 {
+        return (name, None);
+    }
+    let mut names: Vec<&str> = parts.chunks(2).map(|pair| pair[1]).collect();
+    names.pop();
+    let folder = names.join("/");
+    let number = name
+        .strip_prefix("PR-")
+        .or_else(|| name.strip_prefix("MR-"));
+    let number = number.map(|rest| rest.split('-').next().unwrap_or(rest));
+    match number.filter(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit())) {
+        Some(number) => (folder, Some(number.to_owned())),
+        None => (format!("{folder}/{name}"), None),
+    }
 }
 
 /// Jenkins' own word, but for a build that never ran.

@@ -89,7 +89,7 @@ fn pulls(asked: &Asked) -> Option<Said> {
     let head = json!({"sha": SHA, "ref": "grüne-wiese"});
     match asked.path.strip_prefix(repo)? {
         path if path == format!("/commits/{SHA}/pulls") => Some(Said::json(&json!([]))),
-        "/actions/runs/7001" => Some(Said::json(&json!({
+        "/actions/runs/7001" | "/actions/runs/7002" => Some(Said::json(&json!({
             "id": 7001, "head_branch": "grüne-wiese", "head_repository": {"owner": {"login": "maja"}},
         }))),
         "/pulls" if asked.query("head") == "maja:grüne-wiese" && asked.query("state") == "open" => {

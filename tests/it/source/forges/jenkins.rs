@@ -195,3 +195,34 @@ async fn no_notification_makes_it_panic() {
     assert_eq!(told.status, 400);
     assert!(place.status("j").not_understood > 10);
 }
+
+#[tokio::test]
+async fn jobs_in_folders_have_their_whole_name_and_multibranch_jobs_a_change() {
+    let place = Place::new();
+    let (_, routes) = jenkins(&place, Phase::Finalized);
+    let mut payload = fixture("jenkins-finalized.json");
+    payload["build"]["parameters"] = json!({});
+    let cases = [
+        (
+            "PR-17",
+            "job/team/job/shop/job/PR-17/",
+            "team/shop",
+            Some("17"),
+        ),
+        ("MR-8-merge", "job/shop/job/MR-8-merge/", "shop", Some("8")),
+        ("PR-x", "job/shop/job/PR-x/", "shop/PR-x", None),
+        ("unit", "job/unit/", "unit", None),
+        ("unit", "view/all/job/unit", "unit", None),
+    ];
+    for (n, (name, url, job, change)) in cases.into_iter().enumerate() {
+        payload["name"] = json!(name);
+        payload["url"] = json!(url);
+        payload["build"]["full_url"] = json!(format!("https://ci.example.org/{n}/"));
+        tell(&routes, &payload).await;
+        let build = place.build(&place.logs()[0].0).unwrap();
+        assert_eq!(
+            (build.job.as_deref(), build.change.as_deref()),
+            (Some(job), change)
+        );
+    }
+}

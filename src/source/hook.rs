@@ -17,6 +17,7 @@ use axum::routing::post;
 use hmac::{Hmac, KeyInit, Mac};
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
+use std::fmt::Write;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -195,9 +196,10 @@ async fn hear<H: Hook>(hook: &H, desk: &Arc<Desk>, incoming: &Incoming) -> Respo
         Ok(heard) => {
             turn.done = true;
             desk.heard(hook.name(), now, 1, &heard.not_understood);
-            let text = match heard.not_understood.is_empty() {
-                true => "heard",
-                false => "heard, but not all of it understood",
+            let text = if heard.not_understood.is_empty() {
+                "heard"
+            } else {
+                "heard, but not all of it understood"
             };
             answer(StatusCode::OK, text)
         }
@@ -280,7 +282,12 @@ fn bytes(hex: &str) -> Option<[u8; 32]> {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    let mut text = String::new();
+    for byte in bytes {
+        // Writing to a text cannot fail.
+        let _ = write!(text, "{byte:02x}");
+    }
+    text
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use globset::{GlobBuilder, GlobSet, GlobSetBuilder};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use url::Url;
 
 /// The wait before a forge is asked again that did not answer.
 const RETRY: Duration = Duration::from_secs(30);
@@ -83,7 +84,7 @@ fn github(one: &config::GithubSource) -> Result<github::GitHub, ForgesError> {
     });
     let settings = github::Settings {
         name: name(),
-        api: one.api.clone(),
+        api: address(&one.name, one.address())?,
         secret: one.secret.expose().to_owned(),
         account,
         non_voting: globs(&one.non_voting).map_err(|error| ForgesError::Glob(name(), error))?,
@@ -93,6 +94,10 @@ fn github(one: &config::GithubSource) -> Result<github::GitHub, ForgesError> {
         catch_up,
     };
     github::GitHub::new(settings).map_err(|error| ForgesError::SetUp(name(), error))
+}
+
+fn address(name: &str, url: Option<Url>) -> Result<Url, ForgesError> {
+    url.ok_or_else(|| ForgesError::SetUp(name.to_owned(), SetUpError::Address))
 }
 
 fn app_of(one: &config::GithubSource, app: &config::GithubApp) -> Result<App, ForgesError> {
@@ -119,7 +124,7 @@ fn globs(all: &[String]) -> Result<GlobSet, globset::Error> {
 fn gitlab(one: &config::GitlabSource) -> Result<gitlab::GitLab, ForgesError> {
     let settings = gitlab::Settings {
         name: one.name.clone(),
-        api: one.api.clone(),
+        api: address(&one.name, one.address())?,
         secret: one.secret.expose().to_owned(),
         token: one.token.expose().trim().to_owned(),
         timeout: one.timeout.0,

@@ -14,9 +14,8 @@ pub struct GithubSource {
     pub name: String,
     /// The key of the notifications' signature.
     pub secret: Secret,
-    /// Address of the API.
-    #[serde(default = "public")]
-    pub api: Url,
+    /// Address of the API, where it is not the public one.
+    pub api: Option<Url>,
     /// A token that may read Actions and pull requests.
     pub token: Option<Secret>,
     /// A GitHub App, in place of a token.
@@ -63,11 +62,6 @@ pub struct GithubCatchUp {
     pub since: Period,
 }
 
-#[expect(clippy::expect_used, reason = "a constant")]
-fn public() -> Url {
-    Url::parse("https://api.github.com/").expect("an address")
-}
-
 fn timeout() -> Period {
     Period::seconds(15)
 }
@@ -93,7 +87,16 @@ fn text_or_number<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error
     })
 }
 
+/// The public API.
+const PUBLIC: &str = "https://api.github.com/";
+
 impl GithubSource {
+    /// The address of the API.
+    pub fn address(&self) -> Option<Url> {
+        let public = || PUBLIC.parse().ok();
+        self.api.clone().or_else(public)
+    }
+
     pub(super) fn secrets(&mut self) -> impl Iterator<Item = &mut Secret> {
         let key = self.app.as_mut().and_then(|app| app.key.as_mut());
         [Some(&mut self.secret), self.token.as_mut(), key]
@@ -103,7 +106,8 @@ impl GithubSource {
 
     pub(super) fn check(&self, path: &str) -> Result<(), Wrong> {
         super::strong(&format!("{path}.secret"), &self.secret)?;
-        super::http(&format!("{path}.api"), &self.api)?;
+        let api = self.api.as_ref();
+        api.map_or(Ok(()), |url| super::http(&format!("{path}.api"), url))?;
         super::not_empty(&format!("{path}.token"), self.token.as_ref())?;
         let app = match (&self.token, &self.app) {
             (Some(_), None) => None,

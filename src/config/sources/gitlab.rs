@@ -13,9 +13,8 @@ pub struct GitlabSource {
     pub name: String,
     /// The token that notifications bring.
     pub secret: Secret,
-    /// Address of the API.
-    #[serde(default = "public")]
-    pub api: Url,
+    /// Address of the API, where it is not the public one.
+    pub api: Option<Url>,
     /// Our token at the API (`read_api`).
     pub token: Secret,
     /// How long one request may take.
@@ -23,23 +22,28 @@ pub struct GitlabSource {
     pub timeout: Period,
 }
 
-#[expect(clippy::expect_used, reason = "a constant")]
-fn public() -> Url {
-    Url::parse("https://gitlab.com/api/v4").expect("an address")
-}
-
 fn timeout() -> Period {
     Period::seconds(15)
 }
 
+/// The public API.
+const PUBLIC: &str = "https://gitlab.com/api/v4";
+
 impl GitlabSource {
+    /// The address of the API.
+    pub fn address(&self) -> Option<Url> {
+        let public = || PUBLIC.parse().ok();
+        self.api.clone().or_else(public)
+    }
+
     pub(super) fn secrets(&mut self) -> impl Iterator<Item = &mut Secret> {
         [&mut self.secret, &mut self.token].into_iter()
     }
 
     pub(super) fn check(&self, path: &str) -> Result<(), Wrong> {
         super::strong(&format!("{path}.secret"), &self.secret)?;
-        super::http(&format!("{path}.api"), &self.api)?;
+        let api = self.api.as_ref();
+        api.map_or(Ok(()), |url| super::http(&format!("{path}.api"), url))?;
         super::not_empty(&format!("{path}.token"), Some(&self.token))?;
         if self.timeout.0.is_zero() || self.timeout.0 > Duration::from_secs(120) {
             let why = "more than nothing, at most 2m";

@@ -123,7 +123,8 @@ mod tests {
         let keys = "name: a, secret: '${S}', app: {id: 7, key: '${S}', installation: 9}";
         let config = parse("github", keys).unwrap();
         let github = &config.sources.github[0];
-        assert_eq!(github.api.as_str(), "https://api.github.com/");
+        let api = github.address().unwrap();
+        assert_eq!(api.as_str(), "https://api.github.com/");
         assert_eq!(github.app.as_ref().unwrap().id, "7");
         assert!(!format!("{config:?}").contains("hush"));
         let keys = "name: j, url: 'https://ci/', secret: '${S}', phase: completed";
@@ -131,8 +132,8 @@ mod tests {
         assert_eq!(config.sources.jenkins[0].phase, JenkinsPhase::Completed);
         let keys = "name: g, secret: '${S}', token: '${S}'";
         let config = parse("gitlab", keys).unwrap();
-        let api = config.sources.gitlab[0].api.as_str();
-        assert_eq!(api, "https://gitlab.com/api/v4");
+        let api = config.sources.gitlab[0].address().unwrap();
+        assert_eq!(api.as_str(), "https://gitlab.com/api/v4");
         assert!(parse("webhook", "name: w, secret: '${S}'").is_ok());
     }
 

@@ -104,9 +104,12 @@ fn pulls(asked: &Asked) -> Option<Said> {
 
 #[tokio::test]
 async fn the_pull_request_of_a_fork_is_found_by_its_branch_once() {
-    let fake = Fake::start(|_, asked| match is_right(asked, "t0ken") {
-        true => pulls(asked).unwrap_or_else(|| Said::status(404)),
-        false => Said::status(401),
+    let fake = Fake::start(|_, asked| {
+        if is_right(asked, "t0ken") {
+            pulls(asked).unwrap_or_else(|| Said::status(404))
+        } else {
+            Said::status(401)
+        }
     })
     .await;
     let place = Place::new();
@@ -241,9 +244,10 @@ async fn the_token_of_an_installation_is_asked_for_once_and_again_when_it_ends()
             return said;
         }
         // GitHub has withdrawn the first token before its time.
-        match is_right(asked, "ghs_1") {
-            true => pulls(asked).unwrap_or_else(|| Said::status(404)),
-            false => Said::status(401),
+        if is_right(asked, "ghs_1") {
+            pulls(asked).unwrap_or_else(|| Said::status(404))
+        } else {
+            Said::status(401)
         }
     })
     .await;
@@ -295,25 +299,27 @@ async fn a_token_that_ends_soon_is_not_used() {
 /// The store that GitHub sends to for a log must not get who we are.
 #[tokio::test]
 async fn the_store_of_a_log_gets_no_credentials() {
-    let store = Fake::start(
-        |_, asked| match asked.headers.contains_key("authorization") {
-            true => Said::status(400),
-            false => Said {
-                status: 200,
-                body: b"a log\n".to_vec(),
-                ..Said::default()
-            },
-        },
-    )
-    .await;
-    let at = format!("{}/logs/1.txt?sig=abc", store.url());
-    let fake = Fake::start(move |_, asked| match is_right_for_log(asked) {
-        true => Said {
-            status: 302,
+    let store = Fake::start(|_, asked| {
+        if asked.headers.contains_key("authorization") {
+            return Said::status(400);
+        }
+        Said {
+            status: 200,
+            body: b"a log\n".to_vec(),
             ..Said::default()
         }
-        .with("location", &at),
-        false => Said::status(403),
+    })
+    .await;
+    let at = format!("{}/logs/1.txt?sig=abc", store.url());
+    let fake = Fake::start(move |_, asked| {
+        if !is_right_for_log(asked) {
+            return Said::status(403);
+        }
+        let said = Said {
+            status: 302,
+            ..Said::default()
+        };
+        said.with("location", &at)
     })
     .await;
     let place = Place::new();

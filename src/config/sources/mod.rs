@@ -137,74 +137,71 @@ mod tests {
         assert!(parse("webhook", "name: w, secret: '${S}'").is_ok());
     }
 
+    /// What stands between the braces, `SECRET` for a good one, and what is said.
+    const WRONG: &[(&str, &str, &str)] = &[
+        ("webhook", "name: w, secret: short", "webhook[0].secret: "),
+        ("webhook", "name: '', secret: x", "webhook[0].name: "),
+        ("webhook", "name: A/B, secret: x", "webhook[0].name: "),
+        ("webhook", "name: w", "missing field `secret`"),
+        (
+            "github",
+            "name: g, SECRET",
+            "github[0]: give `token` or `app`",
+        ),
+        (
+            "github",
+            "name: g, SECRET, token: t, app: {id: 1, key: k}",
+            "github[0]: give `token` or `app`",
+        ),
+        (
+            "github",
+            "name: g, SECRET, app: {id: 1}",
+            "github[0].app: give `key` or `key-file`",
+        ),
+        (
+            "github",
+            "name: g, SECRET, token: t, non-voting: ['[']",
+            "github[0].non-voting[0]: ",
+        ),
+        (
+            "github",
+            "name: g, SECRET, token: t, catch-up: {repositories: [x]}",
+            "catch-up.repositories[0]: ",
+        ),
+        (
+            "github",
+            "name: g, SECRET, token: t, catch-up: {repositories: [a/b], every: 1s}",
+            "catch-up.every: ",
+        ),
+        ("gitlab", "name: g, SECRET, token: ''", "gitlab[0].token: "),
+        (
+            "gitlab",
+            "name: g, SECRET, token: t, api: 'ftp://x/'",
+            "gitlab[0].api: ",
+        ),
+        (
+            "jenkins",
+            "name: j, SECRET, url: 'https://ci/', user: me",
+            "jenkins[0].user: ",
+        ),
+        (
+            "jenkins",
+            "name: j, SECRET, url: 'https://me:pw@ci/'",
+            "jenkins[0].url: ",
+        ),
+        (
+            "jenkins",
+            "name: '${S}', url: 'https://ci/', secret: x",
+            "only secrets",
+        ),
+    ];
+
     #[test]
     fn what_cannot_work_is_refused_with_its_place() {
         let secret = "secret: '0123456789abcdef'";
-        let cases = [
-            ("webhook", "name: w, secret: short", "webhook[0].secret: "),
-            ("webhook", "name: '', secret: x", "webhook[0].name: "),
-            ("webhook", "name: A/B, secret: x", "webhook[0].name: "),
-            ("webhook", "name: w", "missing field `secret`"),
-            (
-                "github",
-                &format!("name: g, {secret}"),
-                "github[0]: give `token` or `app`",
-            ),
-            (
-                "github",
-                &format!("name: g, {secret}, token: t, app: {{id: 1, key: k}}"),
-                "github[0]: give `token` or `app`",
-            ),
-            (
-                "github",
-                &format!("name: g, {secret}, app: {{id: 1}}"),
-                "github[0].app: give `key` or `key-file`",
-            ),
-            (
-                "github",
-                &format!("name: g, {secret}, token: t, non-voting: ['[']"),
-                "github[0].non-voting[0]: ",
-            ),
-            (
-                "github",
-                &format!("name: g, {secret}, token: t, catch-up: {{repositories: [x]}}"),
-                "catch-up.repositories[0]: ",
-            ),
-            (
-                "github",
-                &format!(
-                    "name: g, {secret}, token: t, catch-up: {{repositories: [a/b], every: 1s}}"
-                ),
-                "catch-up.every: ",
-            ),
-            (
-                "gitlab",
-                &format!("name: g, {secret}, token: ''"),
-                "gitlab[0].token: ",
-            ),
-            (
-                "gitlab",
-                &format!("name: g, {secret}, token: t, api: 'ftp://x/'"),
-                "gitlab[0].api: ",
-            ),
-            (
-                "jenkins",
-                &format!("name: j, {secret}, url: 'https://ci/', user: me"),
-                "jenkins[0].user: ",
-            ),
-            (
-                "jenkins",
-                &format!("name: j, {secret}, url: 'https://me:pw@ci/'"),
-                "jenkins[0].url: ",
-            ),
-            (
-                "jenkins",
-                "name: '${S}', url: 'https://ci/', secret: x",
-                "only secrets",
-            ),
-        ];
-        for (kind, keys, wanted) in cases {
-            let error = parse(kind, keys).unwrap_err();
+        for (kind, keys, wanted) in WRONG {
+            let keys = keys.replace("SECRET", secret);
+            let error = parse(kind, &keys).unwrap_err();
             assert!(error.contains(wanted), "{keys}: {error}");
         }
         let twice = format!(

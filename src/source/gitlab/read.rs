@@ -106,6 +106,28 @@ fn job(payload: &Value, forge: &str) -> Result<News, String> {
         finished: moment(&payload["build_finished_at"]),
         ..Build::new(format!("{forge}-{id}"))
     };
+    more(&mut build, payload);
+    Ok(News::Job(Box::new(Job {
+        id,
+        project: number,
+        build,
+        merged,
+    })))
+}
+
+/// What queries may ask for beside the usual facts.
+fn more(build: &mut Build, payload: &Value) {
+    more(&mut build, payload);
+    Ok(News::Job(Box::new(Job {
+        id,
+        project: number,
+        build,
+        merged,
+    })))
+}
+
+/// What queries may ask for beside the usual facts.
+fn more(build: &mut Build, payload: &Value) {
     let extra = [
         ("stage", text(&payload["build_stage"])),
         ("failure_reason", text(&payload["build_failure_reason"])),
@@ -122,13 +144,10 @@ fn job(payload: &Value, forge: &str) -> Result<News, String> {
     if let Some(retries) = payload["retries_count"].as_i64() {
         build.extra.set("retries", FieldValue::Integer(retries));
     }
-    Ok(News::Job(Box::new(Job {
-        id,
-        project: number,
-        build,
-        merged,
-    })))
 }
+
+/// What queries may ask for beside the usual facts.
+fn more(build: &mut Build, payload: &Value) {}
 
 /// The merge request of a pipeline's `ref`, and whether it ran for what merging would make.
 fn merge_request(name: &str) -> (Option<u64>, bool) {

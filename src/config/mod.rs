@@ -324,7 +324,7 @@ mod tests {
                 None => shown.extend([line, "\n"]),
             }
         }
-        let config = Config::parse("x", &shown, &|_| Some("value".into())).unwrap();
+        let config = Config::parse("x", &shown, &|_| Some("a value of a variable".into())).unwrap();
         assert_eq!(config.notes.webhooks.len(), 1);
         assert!(config.intake.token.is_some());
     }

@@ -17,6 +17,8 @@ pub mod store;
 
 pub mod state;
 
+pub mod forge;
+
 pub mod source;
 
 pub mod classify;

@@ -31,7 +31,9 @@ pub use notes::{Notes, Webhook};
 pub use report::Report;
 pub use review::{GerritAt, GitHubApp, GitHubAt, GitLabAt, Review, ReviewNotify, ReviewVote};
 pub use secret::Secret;
-pub use sources::{GerritRest, GerritSource, LogsOf, Sources};
+pub use sources::{GerritRest, GerritSource, LogsOf};
+pub use sources::{GithubApp, GithubCatchUp, GithubSource, GitlabSource};
+pub use sources::{JenkinsPhase, JenkinsSource, Sources, WebhookSource};
 pub use state::StatePlace;
 pub use store::{Store, StoreKind};
 pub use trackers::{Counts, TrackerKind, TrackerSite, Trackers};
@@ -241,7 +243,7 @@ fn variable_elsewhere(text: &str) -> Option<Wrong> {
         let secret = SECRETS.contains(&leaf.path.as_str())
             || leaf.path.starts_with("notes.webhooks[")
             || of_a_target(&leaf.path)
-            || Sources::is_secret(&leaf.path)
+            || (leaf.path.starts_with("sources.") && sources::is_secret(&leaf.path))
             || (leaf.path.starts_with("trackers.sites[") && token(&leaf.path));
         literal && !secret
     })?;
@@ -336,7 +338,7 @@ mod tests {
                 None => shown.extend([line, "\n"]),
             }
         }
-        let config = Config::parse("x", &shown, &|_| Some("value".into())).unwrap();
+        let config = Config::parse("x", &shown, &|_| Some("a value of a variable".into())).unwrap();
         assert_eq!(config.notes.webhooks.len(), 1);
         assert!(config.intake.token.is_some());
     }

@@ -7,6 +7,13 @@
 mod desk;
 mod digest;
 pub mod gerrit;
+pub mod github;
+pub mod gitlab;
+mod hook;
+pub mod jenkins;
+mod lenient;
+mod recent;
+pub mod webhook;
 pub mod zuul;
 
 pub use desk::{Announced, Desk, Logs, Outdated, Said, SourceStatus};
@@ -37,4 +44,14 @@ pub trait Source: fmt::Debug + Send + Sync {
     fn headers(&self) -> Headers<'_> {
         Box::pin(async { Ok(Vec::new()) })
     }
+}
+
+/// What the names of a forge's builds begin with: its kind, and for all but the public one a part that
+/// tells it from others, whose builds may have the same numbers.
+fn forge_name(kind: &str, api: &url::Url, public: &str) -> String {
+    if api.host_str() == Some(public) {
+        return kind.to_owned();
+    }
+    let digest = digest::digest(&[&api.origin().ascii_serialization()]);
+    format!("{kind}-{}", &digest[..8])
 }

@@ -9,6 +9,7 @@ mod arrivals;
 pub mod channels;
 mod elsewhere;
 mod error;
+pub mod forges;
 mod guard;
 mod health;
 mod intake;

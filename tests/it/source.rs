@@ -1,6 +1,7 @@
 //! What CIs say on code review: the samples that are kept beside the checkout, and
 //! `whorl source parse` as people run it.
 
+mod forges;
 mod live;
 
 use crate::query::conformance;

@@ -13,6 +13,7 @@ mod notes;
 mod place;
 mod report;
 mod secret;
+mod sources;
 mod state;
 mod store;
 mod trackers;
@@ -26,6 +27,7 @@ pub use log::{Log, LogFormat};
 pub use notes::{Notes, Webhook};
 pub use report::Report;
 pub use secret::Secret;
+pub use sources::{FolderAfter, FolderComplete, FolderSource, Sources, ZuulMqtt, ZuulSource};
 pub use state::StatePlace;
 pub use store::{Store, StoreKind};
 pub use trackers::{Counts, TrackerKind, TrackerSite, Trackers};
@@ -53,6 +55,8 @@ pub struct Config {
     pub store: Store,
     /// What comes in.
     pub intake: Intake,
+    /// Where failed builds come from.
+    pub sources: Sources,
     /// Logs that are fetched.
     pub download: Download,
     /// The report.
@@ -75,6 +79,7 @@ impl Default for Config {
             state: StatePlace::default(),
             store: Store::default(),
             intake: Intake::default(),
+            sources: Sources::default(),
             download: Download::default(),
             report: Report::default(),
             notes: Notes::default(),
@@ -161,6 +166,7 @@ impl Config {
         let mut all: Vec<&mut Secret> = hooks.flat_map(|h| [&mut h.url, &mut h.secret]).collect();
         all.extend(self.intake.token.as_mut());
         all.extend(self.trackers.secrets());
+        all.extend(self.sources.secrets());
         all.extend(self.state.url.as_mut());
         let cluster = self.store.elasticsearch.as_mut();
         all.extend(cluster.into_iter().flat_map(Cluster::secrets));
@@ -177,6 +183,7 @@ impl Config {
         self.state.check()?;
         self.store.check()?;
         self.intake.check()?;
+        self.sources.check()?;
         self.download.check()?;
         self.report.check()?;
         self.trackers.check()?;
@@ -223,6 +230,11 @@ const SECRETS: [&str; 5] = [
     "store.elasticsearch.token",
 ];
 
+/// True for the secrets of a source.
+fn source_secret(path: &str) -> bool {
+    path.ends_with("].token") || path.ends_with(".password")
+}
+
 /// Values in which a variable would be taken literally.
 fn variable_elsewhere(text: &str) -> Option<Wrong> {
     let found = place::leaves(text).into_iter().find(|leaf| {
@@ -230,7 +242,8 @@ fn variable_elsewhere(text: &str) -> Option<Wrong> {
         let token = |path: &str| path.ends_with("].token") || path.ends_with("].token-secret");
         let secret = SECRETS.contains(&leaf.path.as_str())
             || leaf.path.starts_with("notes.webhooks[")
-            || (leaf.path.starts_with("trackers.sites[") && token(&leaf.path));
+            || (leaf.path.starts_with("trackers.sites[") && token(&leaf.path))
+            || (leaf.path.starts_with("sources.") && source_secret(&leaf.path));
         literal && !secret
     })?;
     let message = "only secrets (tokens, passwords, keys, state.url, url and secret of a webhook) may contain ${NAME}";

@@ -6,10 +6,12 @@
 
 mod desk;
 mod digest;
+pub mod folder;
 pub mod gerrit;
+mod pace;
 pub mod zuul;
 
-pub use desk::{Announced, Desk, Logs, Outdated, Said, SourceStatus};
+pub use desk::{Announced, Desk, FetchOf, Logs, Outdated, Said, SourceStatus};
 
 use reqwest::header::{HeaderName, HeaderValue};
 use std::fmt;

@@ -14,7 +14,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("matcher", &["query", "fingerprint", "intake", "event"][..]),
         ("store", &["query", "matcher", "event"][..]),
         ("state", &["event"][..]),
-        ("source", &["intake", "state", "event"][..]),
+        ("source", &["intake", "state", "config", "event"][..]),
         ("note", &["state", "event"][..]),
         ("report", &["store", "state", "event"][..]),
         ("tracker", &["state", "config", "event"][..]),

@@ -51,6 +51,7 @@ impl Default for Download {
     fn default() -> Self {
         let files = [
             "job-output.txt",
+            "job-output.json",
             "console.{html,txt,log}",
             "consoleText",
             "*.{txt,log}",

@@ -31,6 +31,7 @@ pub use notes::{Notes, Webhook};
 pub use report::Report;
 pub use review::{GerritAt, GitHubApp, GitHubAt, GitLabAt, Review, ReviewNotify, ReviewVote};
 pub use secret::Secret;
+pub use sources::{FolderAfter, FolderComplete, FolderSource, ZuulMqtt, ZuulSource};
 pub use sources::{GerritRest, GerritSource, LogsOf};
 pub use sources::{GithubApp, GithubCatchUp, GithubSource, GitlabSource};
 pub use sources::{JenkinsPhase, JenkinsSource, Sources, WebhookSource};

@@ -14,6 +14,7 @@ mod input;
 mod join;
 mod limits;
 mod lines;
+pub(crate) mod loose;
 mod name;
 mod problem;
 mod read;
@@ -23,6 +24,7 @@ mod window;
 mod zipped;
 
 pub use format::Format;
+pub use format::job_output::{Failure, Failures, failures};
 pub use input::{LogInput, LogReader, open_path, open_path_as};
 pub use limits::Limits;
 pub use name::clean_name;

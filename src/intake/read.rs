@@ -2,7 +2,7 @@
 
 use super::archive;
 use super::decode::{Archive, Decoded, decode};
-use super::format::Format;
+use super::format::{Format, job_output};
 use super::input::LogInput;
 use super::join::Joiner;
 use super::limits::Limits;
@@ -12,7 +12,8 @@ use super::problem::Problem;
 use super::strip::clean_into;
 use super::zipped;
 use crate::event::{Event, FieldValue, Fields};
-use std::io::Read;
+use std::io::{self, Read};
+use std::sync::Arc;
 
 /// What is known about a log file before it is read.
 #[derive(Debug, Clone, Default)]
@@ -110,7 +111,15 @@ pub(crate) fn read_decoded(
     limits: &Limits,
     sink: &mut dyn FnMut(Event),
 ) -> Summary {
-    let mut lines = Lines::new(&mut decoded.reader, limits);
+    let mut head = Head::default();
+    if job_output::is_named(base_name(&context.name)) {
+        head = Head::read(&mut decoded.reader);
+        if let Some(summary) = head.failures(context, sink) {
+            return summary;
+        }
+    }
+    let mut reader = head.chain(&mut decoded.reader);
+    let mut lines = Lines::new(&mut reader, limits);
     let format = Format::detect(lines.head());
     let shared = shared_fields(context, format);
     let mut joiner = Joiner::new(format, limits, &context.name, shared, sink);
@@ -136,6 +145,66 @@ pub(crate) fn read_decoded(
         lines: count,
         events,
         problems,
+    }
+}
+
+/// The beginning of a file that is read as a whole where it is not too large.
+#[derive(Default)]
+struct Head {
+    bytes: Vec<u8>,
+    given: usize,
+    /// What stopped the reading, which is told after the bytes before it.
+    error: Option<io::Error>,
+    /// True when it is all of the file.
+    whole: bool,
+}
+
+impl Head {
+    fn read(reader: &mut dyn Read) -> Self {
+        let mut bytes = Vec::new();
+        let read = reader.take(job_output::LARGEST + 1).read_to_end(&mut bytes);
+        Self {
+            whole: read.is_ok() && bytes.len() as u64 <= job_output::LARGEST,
+            bytes,
+            given: 0,
+            error: read.err(),
+        }
+    }
+
+    /// The tasks that failed, if it is a whole `job-output.json`.
+    fn failures(&self, context: &FileContext, sink: &mut dyn FnMut(Event)) -> Option<Summary> {
+        let text = Some(&self.bytes).filter(|_| self.whole)?;
+        let all = job_output::events(text, &context.name)?;
+        let shared = Arc::new(shared_fields(context, Format::ZuulJson));
+        let events = all.len() as u64;
+        for mut event in all {
+            event.shared = Arc::clone(&shared);
+            sink(event);
+        }
+        let ends = memchr::memchr_iter(b'\n', text).count() as u64;
+        let open = text.last().is_some_and(|byte| *byte != b'\n');
+        Some(Summary {
+            format: Format::ZuulJson,
+            bytes: text.len() as u64,
+            lines: ends + u64::from(open),
+            events,
+            problems: Vec::new(),
+        })
+    }
+}
+
+impl Read for Head {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut rest = &self.bytes[self.given..];
+        let count = rest.read(buffer)?;
+        self.given += count;
+        match self.error.take() {
+            Some(error) if count == 0 => Err(error),
+            kept => {
+                self.error = kept;
+                Ok(count)
+            }
+        }
     }
 }
 

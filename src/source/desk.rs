@@ -39,6 +39,17 @@ pub enum Logs {
     },
 }
 
+/// How far the logs of a build were fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FetchOf {
+    /// Where they are.
+    pub logs: Logs,
+    /// True when what could be had is kept here.
+    pub done: bool,
+    /// What is missing.
+    pub problems: Vec<String>,
+}
+
 /// A build that ended somewhere.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Announced {
@@ -194,6 +205,23 @@ impl Desk {
     pub async fn mark(self: &Arc<Self>, source: &str) -> Result<Option<String>, StateError> {
         let (desk, source) = (self.clone(), source.to_owned());
         run(move || desk.state.mark(&source)).await
+    }
+
+    /// How far the logs of a build were fetched; none where nothing was to be fetched.
+    pub async fn fetch_of(self: &Arc<Self>, uuid: &str) -> Result<Option<FetchOf>, StateError> {
+        let (desk, uuid) = (self.clone(), uuid.to_owned());
+        run(move || {
+            let found = desk.state.fetch_of(&uuid)?;
+            let read = |found: crate::state::Fetched| {
+                Ok(FetchOf {
+                    logs: serde_json::from_str(&found.logs)?,
+                    done: found.done,
+                    problems: found.problems,
+                })
+            };
+            found.map(read).transpose()
+        })
+        .await
     }
 
     /// Waits until something may be to be fetched.

@@ -6,17 +6,19 @@
 
 mod desk;
 mod digest;
+pub mod folder;
 pub mod gerrit;
 pub mod github;
 pub mod gitlab;
 mod hook;
 pub mod jenkins;
 mod lenient;
+mod pace;
 mod recent;
 pub mod webhook;
 pub mod zuul;
 
-pub use desk::{Announced, Desk, Logs, Outdated, Said, SourceStatus};
+pub use desk::{Announced, Desk, FetchOf, Logs, Outdated, Said, SourceStatus};
 
 use reqwest::header::{HeaderName, HeaderValue};
 use std::fmt;

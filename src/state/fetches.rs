@@ -19,7 +19,37 @@ pub struct Fetch {
     pub announced_at: Timestamp,
 }
 
+/// How far the logs of a build were fetched.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    /// Where they are, as the source says it.
+    pub logs: String,
+    /// True when what could be had is here.
+    pub done: bool,
+    /// What is missing.
+    pub problems: Vec<String>,
+}
+
 impl State {
+    /// How far the logs of a build were fetched; none where nothing was to be fetched.
+    pub fn fetch_of(&self, uuid: &str) -> Result<Option<Fetched>, StateError> {
+        self.read(|tx| {
+            tx.maybe(
+                "SELECT f.logs, f.state, f.problems FROM fetches f
+                 JOIN builds b ON b.id = f.build WHERE b.uuid = ?1",
+                values![uuid],
+                |row| {
+                    let (state, problems): (String, String) = (row.get(1)?, row.get(2)?);
+                    Ok(Fetched {
+                        logs: row.get(0)?,
+                        done: state == "done",
+                        problems: serde_json::from_str(&problems)?,
+                    })
+                },
+            )
+        })
+    }
+
     /// Records builds, each with where its logs are (none where nothing is to be fetched), and how far
     /// the source was heard. All of it, or nothing. Returns the builds that are complete with that.
     pub fn announce(

@@ -28,7 +28,7 @@ mod verdicts;
 
 pub use around::{PatchsetBuild, Surroundings, patchset_topic};
 pub use bugs::{BugHits, BugRow, ReturnedBug};
-pub use fetches::Fetch;
+pub use fetches::{Fetch, Fetched};
 pub use lease::Role;
 pub use lock::FolderLock;
 pub use postgres::ServerError;

@@ -15,6 +15,7 @@ mod demo;
 mod download;
 mod elastic;
 mod fingerprint;
+mod folder;
 mod foreign;
 mod intake;
 mod irc;
@@ -34,6 +35,7 @@ mod state;
 mod store;
 mod tracker;
 mod zip;
+mod zuul;
 
 /// Says that something was not tested, past the harness, which keeps back what tests print.
 pub(crate) fn skip(why: &str) {

@@ -1,16 +1,20 @@
 //! Where failed builds come from.
 
+mod folder;
 mod gerrit;
 mod github;
 mod gitlab;
 mod jenkins;
 mod webhook;
+mod zuul;
 
+pub use folder::{FolderAfter, FolderComplete, FolderSource};
 pub use gerrit::{GerritRest, GerritSource, LogsOf};
 pub use github::{GithubApp, GithubCatchUp, GithubSource};
 pub use gitlab::GitlabSource;
 pub use jenkins::{JenkinsPhase, JenkinsSource};
 pub use webhook::WebhookSource;
+pub use zuul::{ZuulMqtt, ZuulSource};
 
 use super::{Secret, Wrong};
 use serde::Deserialize;
@@ -22,6 +26,10 @@ use std::collections::BTreeSet;
 pub struct Sources {
     /// Gerrits whose events are heard.
     pub gerrit: Vec<GerritSource>,
+    /// Zuul: its REST API and its MQTT reporter.
+    pub zuul: Vec<ZuulSource>,
+    /// Folders in which a CI drops builds.
+    pub folder: Vec<FolderSource>,
     /// Repositories on GitHub.
     pub github: Vec<GithubSource>,
     /// Projects on GitLab.
@@ -36,6 +44,7 @@ impl Sources {
     pub(super) fn secrets(&mut self) -> Vec<&mut Secret> {
         let mut all: Vec<&mut Secret> = Vec::new();
         all.extend(self.gerrit.iter_mut().flat_map(GerritSource::secrets));
+        all.extend(self.zuul.iter_mut().flat_map(ZuulSource::secrets));
         all.extend(self.github.iter_mut().flat_map(GithubSource::secrets));
         all.extend(self.gitlab.iter_mut().flat_map(GitlabSource::secrets));
         all.extend(self.jenkins.iter_mut().flat_map(JenkinsSource::secrets));
@@ -47,6 +56,16 @@ impl Sources {
         let mut names = BTreeSet::new();
         for (n, source) in self.gerrit.iter().enumerate() {
             let path = format!("sources.gerrit[{n}]");
+            named(&mut names, &path, &source.name)?;
+            source.check(&path)?;
+        }
+        for (n, source) in self.zuul.iter().enumerate() {
+            let path = format!("sources.zuul[{n}]");
+            named(&mut names, &path, &source.name)?;
+            source.check(&path)?;
+        }
+        for (n, source) in self.folder.iter().enumerate() {
+            let path = format!("sources.folder[{n}]");
             named(&mut names, &path, &source.name)?;
             source.check(&path)?;
         }

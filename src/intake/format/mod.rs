@@ -4,6 +4,7 @@ mod console;
 mod github;
 mod gitlab;
 mod jenkins;
+pub(crate) mod job_output;
 mod oslo;
 mod plain;
 mod stamped;
@@ -36,6 +37,8 @@ pub enum Format {
     GitLab,
     /// Travis: fold markers.
     Travis,
+    /// Zuul's `job-output.json`: the tasks that failed, each as one event.
+    ZuulJson,
 }
 
 /// What stands before the text of one line.
@@ -91,7 +94,7 @@ struct Counts {
 
 impl Format {
     /// Every format.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Plain,
         Self::Zuul,
         Self::Console,
@@ -102,6 +105,7 @@ impl Format {
         Self::Stamped,
         Self::GitLab,
         Self::Travis,
+        Self::ZuulJson,
     ];
 
     /// The word for it.
@@ -117,6 +121,7 @@ impl Format {
             Self::Stamped => "stamped",
             Self::GitLab => "gitlab",
             Self::Travis => "travis",
+            Self::ZuulJson => "zuul-json",
         }
     }
 
@@ -138,7 +143,7 @@ impl Format {
     /// What the format puts before the text of this line; nothing when the line has no prefix.
     pub(crate) fn prefix(self, line: &str) -> Prefix<'_> {
         let found = match self {
-            Self::Plain | Self::Travis => plain::prefix(line),
+            Self::Plain | Self::Travis | Self::ZuulJson => plain::prefix(line),
             Self::Zuul => zuul::prefix(line),
             Self::Console => console::prefix(line),
             Self::Oslo => oslo::prefix(line),
@@ -161,7 +166,8 @@ impl Format {
             | Self::Oslo
             | Self::Syslog
             | Self::Stamped
-            | Self::Jenkins => false,
+            | Self::Jenkins
+            | Self::ZuulJson => false,
         }
     }
 }

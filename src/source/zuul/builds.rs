@@ -1,7 +1,7 @@
 //! Builds, as the REST API and the MQTT reporter tell of them.
 
-use super::value::{moment, text};
 use crate::event::{Build, FieldValue};
+use crate::intake::loose::{moment, text};
 use crate::source::digest::digest;
 use serde_json::Value;
 
@@ -12,6 +12,10 @@ pub struct Finished {
     pub build: Build,
     /// Where the list of its log files is.
     pub manifest_url: Option<String>,
+    /// Where its logs are; not the page about the build, which `log_url` is where there are none.
+    pub logs: Option<String>,
+    /// True when Zuul itself ran the job again instead of reporting it.
+    pub retried: bool,
 }
 
 /// What an answer or a message says.
@@ -47,11 +51,15 @@ impl Reported {
     /// Reads one object; false if it is none that Zuul says.
     fn object(&mut self, value: &Value) -> bool {
         if let Some(builds) = value["buildset"]["builds"].as_array() {
-            self.all(builds, &Around::of_message(value));
+            let around = Around::of_message(value);
+            self.all(builds, &around);
+            self.again(&value["buildset"]["retry_builds"], &around);
             return true;
         }
         if let Some(builds) = value["builds"].as_array() {
-            self.all(builds, &Around::of_buildset(value));
+            let around = Around::of_buildset(value);
+            self.all(builds, &around);
+            self.again(&value["retry_builds"], &around);
             return true;
         }
         if value["job_name"].is_string() {
@@ -69,6 +77,15 @@ impl Reported {
             } else {
                 self.unread += 1;
             }
+        }
+    }
+
+    /// Takes the builds after which Zuul ran their jobs once more.
+    fn again(&mut self, builds: &Value, around: &Around) {
+        let before = self.builds.len();
+        self.all(builds.as_array().map_or(&[], Vec::as_slice), around);
+        for one in &mut self.builds[before..] {
+            one.retried = true;
         }
     }
 
@@ -119,10 +136,12 @@ fn change(value: &Value) -> Build {
         branch: text(&value["branch"]),
         change: text(&value["change"]),
         patchset: text(&value["patchset"]),
-        commit: text(&value["newrev"]),
+        commit: text(&value["newrev"]).or_else(|| text(&value["commit_id"])),
         ..Build::default()
     };
-    extra(&mut build, "change_url", &value["ref_url"]);
+    for name in ["ref_url", "change_url"] {
+        extra(&mut build, "change_url", &value[name]);
+    }
     build
 }
 
@@ -135,12 +154,19 @@ fn extra(build: &mut Build, name: &str, value: &Value) {
 /// The build, if it has a result.
 fn finished(value: &Value, around: &Around) -> Option<Finished> {
     let result = text(&value["result"])?;
-    // Since Zuul 10 the change is an object of its own; in a buildset it may be said only there.
-    let nested = &value["ref"];
-    let own = change(if nested.is_object() { nested } else { value });
+    // Since Zuul 10 the change is an object of its own, `change` in messages; in a buildset it may be
+    // said only there.
+    let nested = [&value["ref"], &value["change"]];
+    let own = change(
+        nested
+            .into_iter()
+            .find(|one| one.is_object())
+            .unwrap_or(value),
+    );
     let job = text(&value["job_name"]);
     let buildset = text(&value["buildset"]["uuid"]).or_else(|| around.buildset.clone());
     let uuid = text(&value["uuid"]).filter(|uuid| Build::check_uuid(uuid).is_ok());
+    let retried = value["final"] == false || result.eq_ignore_ascii_case("RETRY");
     let mut build = Build {
         // What never ran, for want of a node, has no uuid.
         uuid: uuid.unwrap_or_else(|| {
@@ -174,10 +200,20 @@ fn finished(value: &Value, around: &Around) -> Option<Finished> {
     if let Some(buildset) = buildset {
         build.extra.set("build_set", FieldValue::text(buildset));
     }
+    let manifest_url = manifest_url(&value["artifacts"]);
+    let logs = text(&value["log_url"]).or_else(|| Some(folder(manifest_url.as_deref()?)));
     Some(Finished {
         build,
-        manifest_url: manifest_url(&value["artifacts"]),
+        logs,
+        manifest_url,
+        retried,
     })
+}
+
+/// The address without its last part.
+fn folder(url: &str) -> String {
+    let end = url.rfind('/').map_or(url.len(), |at| at + 1);
+    url[..end].to_owned()
 }
 
 fn manifest_url(artifacts: &Value) -> Option<String> {
@@ -306,6 +342,46 @@ mod tests {
             reported(&message),
             Some(found),
             "the same message, the same names"
+        );
+    }
+
+    #[test]
+    fn each_build_of_a_message_may_have_its_own_change() {
+        let mut one = build("unit", &json!("FAILURE"));
+        one["change"] = json!({"project": "shop/web", "branch": "next", "change": "77", "patchset": "2",
+            "change_url": "https://review.shop.example/77", "commit_id": "def"});
+        let message = json!({"tenant": "shop", "pipeline": "gate", "project": "shop/api", "branch": "main",
+            "change": "1234", "patchset": "5", "change_url": "https://review.shop.example/1234",
+            "buildset": {"uuid": "b5", "builds": [one]}});
+        let found = reported(&message).unwrap().builds.remove(0).build;
+        assert_eq!(found.project.as_deref(), Some("shop/web"));
+        assert_eq!(
+            (found.change.as_deref(), found.patchset.as_deref()),
+            (Some("77"), Some("2"))
+        );
+        assert_eq!(found.commit.as_deref(), Some("def"));
+        let url = FieldValue::text("https://review.shop.example/77");
+        assert_eq!(found.extra.get("change_url"), Some(&url));
+    }
+
+    #[test]
+    fn what_zuul_ran_again_and_where_logs_are() {
+        let read = |value: Value| reported(&json!([value])).unwrap().builds.remove(0);
+        let plain = read(build("unit", &json!("FAILURE")));
+        let root = Some("https://logs.shop.example/00112/");
+        assert_eq!((plain.retried, plain.logs.as_deref()), (false, root));
+        assert!(read(build("unit", &json!("RETRY"))).retried);
+        let again = with(
+            build("unit", &json!("FAILURE")),
+            &json!({"final": false, "log_url": null}),
+        );
+        let again = read(again);
+        assert_eq!((again.retried, again.logs.as_deref()), (true, root));
+        let lost =
+            read(json!({"job_name": "a", "result": "NODE_FAILURE", "web_url": "https://z/b"}));
+        assert_eq!(
+            (lost.logs, lost.build.log_url.as_deref()),
+            (None, Some("https://z/b"))
         );
     }
 

@@ -1,7 +1,7 @@
 //! `zuul-manifest.json`: the list of a build's log files.
 
-use super::value::text;
 use crate::intake::clean_name;
+use crate::intake::loose::text;
 use serde_json::Value;
 
 /// Most files that are listed.

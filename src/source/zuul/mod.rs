@@ -1,17 +1,20 @@
 //! Zuul: what its MQTT reporter and its REST API say of builds, and the two files in which each build
 //! describes its logs.
 //!
+//! [`Zuul`] asks and listens: `live/` polls the API, `mqtt.rs` hears the reporter.
 //! [`reported`] reads builds, [`files`] a `zuul-manifest.json`, [`failures`] a `job-output.json`. All
 //! are lenient: what is missing or of another type is left out, what cannot be used is counted.
 
 mod builds;
+mod choose;
+mod live;
 mod manifest;
-mod output;
-mod value;
+mod mqtt;
 
+pub use crate::intake::{Failure, Failures, failures};
 pub use builds::{Finished, Reported, reported};
+pub use live::{Unusable, Zuul};
 pub use manifest::{Files, LogFile, files};
-pub use output::{Failure, Failures, failures};
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,4 @@
-//! Values of JSON as Zuul writes them.
+//! Values of JSON that is written loosely, as Zuul does.
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -6,7 +6,7 @@ use jiff::tz::TimeZone;
 use serde_json::Value;
 
 /// A text that is not empty, or a number as a text.
-pub(super) fn text(value: &Value) -> Option<String> {
+pub(crate) fn text(value: &Value) -> Option<String> {
     match value {
         Value::String(text) if !text.is_empty() => Some(text.clone()),
         Value::Number(number) => Some(number.to_string()),
@@ -15,7 +15,7 @@ pub(super) fn text(value: &Value) -> Option<String> {
 }
 
 /// Seconds since 1970, with fractions, or a date in UTC with or without `Z`.
-pub(super) fn moment(value: &Value) -> Option<Timestamp> {
+pub(crate) fn moment(value: &Value) -> Option<Timestamp> {
     if let Some(seconds) = value.as_f64() {
         return from_seconds(seconds);
     }

@@ -1,10 +1,15 @@
 //! `job-output.json`: each task of a build with its result on each host.
 
-use super::value::{moment, text};
-use crate::event::{Event, FieldValue};
+use crate::event::{Event, FieldValue, Location};
+use crate::intake::loose::{moment, text};
 use serde_json::Value;
 use std::fmt::Write;
+use std::sync::Arc;
 
+/// The file's name.
+const NAME: &str = "job-output.json";
+/// Most bytes of a file that is taken apart; a larger one is read as any other text.
+pub(crate) const LARGEST: u64 = 32 << 20;
 /// Most failures that are kept.
 const MOST: usize = 1_000;
 /// Most bytes of each output of a task that are kept: its end, where the reason is.
@@ -74,6 +79,56 @@ pub fn failures(output: &Value) -> Option<Failures> {
         mark_fatal(playbook, &mut found.all[begin..]);
     }
     Some(found)
+}
+
+/// True for a `job-output.json`, by the last part of its name without compression suffix.
+pub(crate) fn is_named(base_name: &str) -> bool {
+    base_name == NAME
+}
+
+/// The failures in the text of a `job-output.json` as events that stand where their tasks are named;
+/// none if it is none.
+pub(crate) fn events(text: &[u8], file: &str) -> Option<Vec<Event>> {
+    let found = failures(&serde_json::from_slice(text).ok()?)?;
+    let (file, mut at) = (Arc::from(file), Place { offset: 0, line: 1 });
+    let place = |failure: &Failure| {
+        let mut event = failure.event();
+        if let Some(task) = &failure.task {
+            at.forward(text, task);
+        }
+        let rest = &text[at.offset..];
+        let length = memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
+        event.at = Location {
+            file: Arc::clone(&file),
+            line: at.line,
+            lines: 1,
+            offset: at.offset as u64,
+            length: length as u64,
+        };
+        event
+    };
+    Some(found.all.iter().map(place).collect())
+}
+
+/// The beginning of a line.
+struct Place {
+    offset: usize,
+    line: u64,
+}
+
+impl Place {
+    /// Goes to the next line in which the name of a task stands. Tasks are in the order of the file, so
+    /// it is never sought from the beginning; one that is written otherwise leaves the place as it is.
+    fn forward(&mut self, text: &[u8], task: &str) {
+        let name = serde_json::Value::from(task).to_string();
+        let rest = &text[self.offset..];
+        let Some(found) = memchr::memmem::find(rest, name.as_bytes()) else {
+            return;
+        };
+        let before = &rest[..found];
+        self.line += memchr::memchr_iter(b'\n', before).count() as u64;
+        self.offset += memchr::memrchr(b'\n', before).map_or(0, |end| end + 1);
+    }
 }
 
 impl Failures {
@@ -171,6 +226,7 @@ impl Failure {
             ("role", &self.role),
             ("task", &self.task),
             ("action", &self.action),
+            ("module", &self.action),
         ];
         for (name, value) in texts {
             if let Some(value) = value {

@@ -2,7 +2,7 @@
 
 use super::arrivals::{Arrivals, ArrivalsError};
 use super::patient::Patient;
-use super::sources;
+use super::sources::{SourceError, Sources};
 use super::tell::{TargetError, Targets};
 use super::{App, elsewhere, held, reports, router};
 use crate::classify::engine::Engine;
@@ -17,6 +17,7 @@ use crate::report::Schedule;
 use crate::source::{Desk, Said, Source};
 use crate::state::{FolderLock, Role, State, StateError};
 use crate::tracker::{Refresher, Wanted};
+use axum::Router;
 use jiff::{SignedDuration, Timestamp};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use std::net::SocketAddr;
@@ -70,8 +71,8 @@ pub enum ServiceError {
     #[error("trackers: {0}")]
     Tracker(String),
     /// A source cannot be set up.
-    #[error("sources: {0}")]
-    Source(String),
+    #[error(transparent)]
+    Source(#[from] SourceError),
 }
 
 fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> ServiceError {
@@ -91,6 +92,7 @@ pub struct Service {
     lanes: Vec<Lane>,
     bell: Bell,
     sources: Vec<Arc<dyn Source>>,
+    hooks: Router,
     arrivals: Arrivals,
     trackers: Refresher,
     _said: mpsc::Receiver<Said>,
@@ -152,16 +154,17 @@ impl Service {
             Box::new(move |uuid| nudged.nudge(uuid)),
             Box::new(move |older| words.outdated(older)),
         );
-        let sources = sources::all(&config)?;
+        let desk = Arc::new(desk);
+        let Sources { all, hooks } = Sources::open(&config, &desk)?;
         let trackers = Refresher::new(&config.trackers, state.clone());
         let trackers = trackers.map_err(|error| ServiceError::Tracker(error.to_string()))?;
-        let arrivals = Arrivals::new(&config, &sources)?;
+        let arrivals = Arrivals::new(&config, &all)?;
         let cluster_meter = engine.cluster().map(|_| ClusterMeter::new(&recorder));
         let app = Arc::new(App {
             state,
             engine,
             pipeline,
-            desk: Arc::new(desk),
+            desk,
             progress: Arc::default(),
             spool,
             meter,
@@ -178,7 +181,8 @@ impl Service {
             stop,
             lanes,
             bell,
-            sources,
+            sources: all,
+            hooks,
             arrivals,
             trackers,
             _said: said,
@@ -250,7 +254,7 @@ impl Service {
         // Twice, so that a handler that waits for a body answers before the connection is cut.
         let patience = self.app.config.intake.patience.0 * 2;
         let listener = Patient::new(self.listener, patience);
-        let serve = axum::serve(listener, router(self.app.clone()));
+        let serve = axum::serve(listener, router(self.app.clone()).merge(self.hooks));
         let serve = serve.with_graceful_shutdown(stopping).into_future();
         // A sender that never ends its request must not hold the service up.
         let begun = OnceLock::new();

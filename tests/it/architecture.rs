@@ -15,7 +15,10 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
         ("store", &["query", "matcher", "event"][..]),
         ("state", &["event"][..]),
         ("forge", &[][..]),
-        ("source", &["forge", "intake", "state", "config", "event"][..]),
+        (
+            "source",
+            &["forge", "intake", "state", "config", "event"][..],
+        ),
         ("note", &["state", "event"][..]),
         ("report", &["store", "state", "event"][..]),
         ("tracker", &["state", "config", "event"][..]),

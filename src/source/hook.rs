@@ -119,7 +119,9 @@ impl Door {
         let Before::Never = before else {
             return Err(before);
         };
-        keys.iter().for_each(|key| seen.put(key.clone(), false));
+        for key in &keys {
+            seen.put(key.clone(), false);
+        }
         Ok(Turn {
             door: self,
             keys,
@@ -244,7 +246,9 @@ pub(super) fn signed(secret: &str, parts: &[&[u8]], given: &str) -> bool {
     let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(secret.as_bytes()) else {
         return false;
     };
-    parts.iter().for_each(|part| mac.update(part));
+    for part in parts {
+        mac.update(part);
+    }
     !secret.is_empty() && mac.verify_slice(&given).is_ok()
 }
 

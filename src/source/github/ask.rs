@@ -125,13 +125,12 @@ impl GitHub {
         };
         let key = (project, sha);
         let known = self.heads().get(&key).copied();
-        let change = match known {
-            Some(change) => change,
-            None => {
-                let asked = self.asked_change(&key.0, &key.1, job.run);
-                let asked = tokio::time::timeout(IN_TIME, asked).await;
-                asked.unwrap_or_else(|_| Err(ForgeError::Away("no answer in time".to_owned())))?
-            }
+        let change = if let Some(change) = known {
+            change
+        } else {
+            let asked = self.asked_change(&key.0, &key.1, job.run);
+            let asked = tokio::time::timeout(IN_TIME, asked).await;
+            asked.unwrap_or_else(|_| Err(ForgeError::Away("no answer in time".to_owned())))?
         };
         self.heads().put(key, change);
         job.build.change = change.map(|number| number.to_string());

@@ -243,7 +243,7 @@ impl Source for GitHub {
         &self.settings.name
     }
 
-    fn run<'a>(&'a self, desk: Arc<Desk>, stop: CancellationToken) -> Running<'a> {
+    fn run(&self, desk: Arc<Desk>, stop: CancellationToken) -> Running<'_> {
         Box::pin(self.work(desk, stop))
     }
 

@@ -239,7 +239,7 @@ impl Source for GitLab {
         &self.settings.name
     }
 
-    fn run<'a>(&'a self, desk: Arc<Desk>, stop: CancellationToken) -> Running<'a> {
+    fn run(&self, desk: Arc<Desk>, stop: CancellationToken) -> Running<'_> {
         Box::pin(self.work(desk, stop))
     }
 

@@ -117,17 +117,6 @@ fn job(payload: &Value, forge: &str) -> Result<News, String> {
 
 /// What queries may ask for beside the usual facts.
 fn more(build: &mut Build, payload: &Value) {
-    more(&mut build, payload);
-    Ok(News::Job(Box::new(Job {
-        id,
-        project: number,
-        build,
-        merged,
-    })))
-}
-
-/// What queries may ask for beside the usual facts.
-fn more(build: &mut Build, payload: &Value) {
     let extra = [
         ("stage", text(&payload["build_stage"])),
         ("failure_reason", text(&payload["build_failure_reason"])),
@@ -145,9 +134,6 @@ fn more(build: &mut Build, payload: &Value) {
         build.extra.set("retries", FieldValue::Integer(retries));
     }
 }
-
-/// What queries may ask for beside the usual facts.
-fn more(build: &mut Build, payload: &Value) {}
 
 /// The merge request of a pipeline's `ref`, and whether it ran for what merging would make.
 fn merge_request(name: &str) -> (Option<u64>, bool) {

@@ -109,16 +109,12 @@ impl Hook for Jenkins {
     fn may_knock(&self, headers: &HeaderMap, query: &str) -> bool {
         let bearer = hook::text(headers, header::AUTHORIZATION.as_str())
             .and_then(|value| value.strip_prefix("Bearer "));
-        let given = match hook::text(headers, TOKEN_HEADER).or(bearer) {
-            Some(given) => given.to_owned(),
-            None => {
-                let mut pairs = url::form_urlencoded::parse(query.as_bytes());
-                let token = pairs.find(|(name, _)| name == "token");
-                token
-                    .map(|(_, value)| value.into_owned())
-                    .unwrap_or_default()
-            }
-        };
+        if let Some(given) = hook::text(headers, TOKEN_HEADER).or(bearer) {
+            return hook::same(given, &self.settings.secret);
+        }
+        let mut pairs = url::form_urlencoded::parse(query.as_bytes());
+        let given = pairs.find(|(name, _)| name == "token");
+        let given = given.map(|(_, value)| value).unwrap_or_default();
         hook::same(&given, &self.settings.secret)
     }
 
@@ -140,7 +136,7 @@ impl Source for Jenkins {
         &self.settings.name
     }
 
-    fn run<'a>(&'a self, desk: Arc<Desk>, stop: CancellationToken) -> Running<'a> {
+    fn run(&self, desk: Arc<Desk>, stop: CancellationToken) -> Running<'_> {
         Box::pin(async move {
             desk.connected(&self.settings.name, Timestamp::now(), None);
             stop.cancelled().await;

@@ -21,7 +21,7 @@ pub(super) struct Message {
     #[serde(default)]
     pub(super) builds: Vec<Told>,
     #[serde(default)]
-    pub(super) patchsets: Vec<Patchset>,
+    pub(super) patchsets: Vec<Newer>,
 }
 
 /// A build that ended.
@@ -36,7 +36,7 @@ pub(super) struct Told {
 /// A change has a new patchset.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Patchset {
+pub(super) struct Newer {
     pub(super) project: String,
     pub(super) change: String,
     pub(super) patchset: String,

@@ -159,7 +159,7 @@ impl Source for Webhook {
         &self.name
     }
 
-    fn run<'a>(&'a self, desk: Arc<Desk>, stop: CancellationToken) -> Running<'a> {
+    fn run(&self, desk: Arc<Desk>, stop: CancellationToken) -> Running<'_> {
         Box::pin(self.work(desk, stop))
     }
 }

@@ -10,6 +10,8 @@ pub(super) const OVERLAP: i64 = 60;
 /// where several servers share the work.
 const LATER: i64 = 30;
 const EARLIER: i64 = 2;
+/// Seconds by which the stream may be behind, when what was heard could not be kept for long.
+const BEHIND: i64 = 3_600;
 /// Comments that are remembered. When more come in a minute, a query may bring the first of them once
 /// more; their builds are known by their names.
 const REMEMBERED: usize = 2_000;
@@ -151,7 +153,11 @@ impl Mark {
             (self.until, self.changed) = (self.newest, true);
         }
         let from = self.from() - LATER;
-        self.seen.retain(|seen| seen.1.max(seen.2) >= Some(from));
+        self.seen.retain(|seen| match (seen.1, seen.2) {
+            // The stream may be behind, and bring it yet.
+            (None, Some(query)) => query >= from - BEHIND,
+            (stream, query) => stream.max(query) >= Some(from),
+        });
         let excess = self.seen.len().saturating_sub(REMEMBERED);
         self.seen.drain(..excess);
     }

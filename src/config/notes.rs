@@ -1,6 +1,6 @@
 //! What goes out.
 
-use super::{Period, Secret, Wrong};
+use super::{Period, RedactRule, Secret, Wrong, redact};
 use serde::Deserialize;
 use std::path::PathBuf;
 
@@ -14,6 +14,8 @@ pub struct Notes {
     pub templates: Option<PathBuf>,
     /// Nobody is told anything: the notes are only shown on the page.
     pub dry_run: bool,
+    /// What is taken out of log lines beside the secrets that everybody has.
+    pub redact: Vec<RedactRule>,
     /// Addresses that get every note as signed JSON.
     pub webhooks: Vec<Webhook>,
 }
@@ -51,6 +53,7 @@ fn default_tries() -> u32 {
 
 impl Notes {
     pub(super) fn check(&self) -> Result<(), Wrong> {
+        redact::check(&self.redact)?;
         for (n, hook) in self.webhooks.iter().enumerate() {
             let path = format!("notes.webhooks[{n}]");
             http(&format!("{path}.url"), hook.url.expose())?;

@@ -1,5 +1,6 @@
 //! The targets of the configuration: what each hears, and how it is served.
 
+use super::commands;
 use crate::config::{Config, Webhook};
 use crate::note::webhook::{self, Settings, WebhookError};
 use crate::note::{Hears, Lane, Markup, Patience, Speaker, Voice, Wording, WordingError};
@@ -31,7 +32,9 @@ pub(super) fn speaker(config: &Config) -> Result<Speaker, WordingError> {
     let lanes = lanes(config).unwrap_or_default();
     let voices = lanes.into_iter().map(|(voice, _)| voice).collect();
     let own_logs = config.store.elsewhere().is_none();
-    Ok(Speaker::new(wording, voices, &base, own_logs))
+    // The configuration was refused where a rule cannot be used.
+    let redactor = commands::redactor(config).unwrap_or_default();
+    Ok(Speaker::new(wording, voices, &base, own_logs).redacting(redactor))
 }
 
 /// Every target of the configuration.

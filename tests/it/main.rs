@@ -10,11 +10,13 @@
 mod architecture;
 mod away;
 mod classify;
+mod commands;
 mod demo;
 mod download;
 mod elastic;
 mod fingerprint;
 mod foreign;
+mod hush;
 mod intake;
 mod irc;
 mod lint;

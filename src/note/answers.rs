@@ -13,7 +13,7 @@ const STATUS: &str = "{{ fingerprints }} fingerprints are in force. Known bugs e
 const CHANGE: &str = "{{ change }}{% if patchset %},{{ patchset }}{% endif %}: \
 {% if total == 0 %}no failed job is known.\
 {% elif unknown == 0 and open == 0 %}known bugs explain {% if total == 1 %}the failed job{% else %}all {{ total }} failed jobs{% endif %}.\
-{% else %}{{ total }} failed job{% if total > 1 %}s{% endif %}: {{ known }} with a known bug, {{ unknown }} not explained, {{ open }} not looked at yet or not to the end.\
+{% else %}{{ total }} failed job{% if total > 1 %}s{% endif %}: {{ known }} with a known bug, {{ unknown }} not explained{% if open > 0 %}, {{ open }} not looked at yet or not to the end{% endif %}.\
 {% endif %}{% if outage %} Outage: {{ outage|esc }}{% endif %} {{ page }}";
 
 /// Why a job failed.
@@ -28,7 +28,7 @@ const WHY: &str = "{{ job|esc }}{% if result %} ({{ result|esc }}){% endif %}: \
 
 /// A silence has begun.
 const SILENCED: &str = "Nothing will be said of {{ kind }} {{ what|esc }} until {{ until }}. \
-{% if kind == 'fingerprint' %}It is still looked for and counted. {% endif %}`{{ name }}: unsilence {{ what|esc }}` ends it.";
+{% if kind == 'fingerprint' %}It is still looked for and counted. {% endif %}`{{ name }}: unsilence {{ ends|esc }}` ends it.";
 
 /// A silence is over.
 const UNSILENCED: &str = "{% if count > 0 %}{{ kind }} {{ what|esc }} is spoken of again.\
@@ -113,6 +113,8 @@ pub struct Answer {
     pub what: String,
     /// When it ends.
     pub until: String,
+    /// How a person names it to end it before.
+    pub ends: String,
     /// How many silences have ended.
     pub count: u64,
     /// What became of a recheck: `asked`, `dry`, `again` or `nowhere`.

@@ -39,6 +39,7 @@ impl Commander {
         }
         about.kind = kind.as_str().into();
         about.what = plain(&names.join(", "));
+        about.ends = named(what, kind);
         about.until = until.strftime("%Y-%m-%d %H:%M UTC").to_string();
         Ok(self.say("answer-silenced", &about))
     }
@@ -54,7 +55,10 @@ impl Commander {
         let by = who.to_string();
         // By the name that it was begun with first: a fingerprint may be gone meanwhile.
         for one in self.state.silences(now)? {
-            if one.what == what.name && self.state.end_silence(one.id, &by, now)? {
+            if one.what == what.name
+                && of_kind(what, one.kind)
+                && self.state.end_silence(one.id, &by, now)?
+            {
                 about.count += 1;
                 about.kind = one.kind.as_str().into();
             }
@@ -130,4 +134,24 @@ impl Commander {
         }
         Ok(Ok((SilenceKind::Project, vec![name.to_owned()])))
     }
+}
+
+/// True when a person who says this can mean a silence of this kind.
+fn of_kind(what: &What, kind: SilenceKind) -> bool {
+    match what.kind {
+        None => true,
+        Some(WhatKind::Bug) => kind == SilenceKind::Fingerprint,
+        Some(WhatKind::Change) => kind == SilenceKind::Change,
+        Some(WhatKind::Project) => kind == SilenceKind::Project,
+    }
+}
+
+/// As the person named it, with the word that tells it from others of the same name.
+fn named(what: &What, kind: SilenceKind) -> String {
+    let word = match kind {
+        SilenceKind::Change => "change",
+        SilenceKind::Project => "project",
+        SilenceKind::Fingerprint => "bug",
+    };
+    plain(&format!("{word} {}", what.name))
 }

@@ -22,6 +22,8 @@ pub struct Rule {
     pub owner: Option<String>,
     /// What it advises.
     pub advice: Option<String>,
+    /// How often another run of a change may be asked for because of it.
+    pub retry: Option<u32>,
     /// When the bug counted as fixed.
     pub resolved_at: Option<Timestamp>,
     /// True when it is left out of the ranking.

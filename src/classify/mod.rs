@@ -13,6 +13,7 @@ pub mod meter;
 pub mod one;
 pub mod pipeline;
 pub mod ready;
+pub mod recheck;
 pub mod reclassify;
 pub mod spool;
 pub mod survey;

@@ -6,6 +6,7 @@
 
 pub mod chat;
 mod cluster;
+mod commands;
 mod download;
 mod intake;
 mod irc;
@@ -13,6 +14,8 @@ mod log;
 pub mod mail;
 mod notes;
 mod place;
+mod recheck;
+mod redact;
 mod report;
 mod review;
 mod secret;
@@ -23,11 +26,14 @@ mod trackers;
 mod units;
 
 pub use cluster::{Cluster, Discover, LayoutOf, Ready, ReadyFiles};
+pub use commands::Commands;
 pub use download::Download;
 pub use intake::Intake;
 pub use irc::{Irc, IrcChannel, IrcKind, IrcMechanism, IrcSasl};
 pub use log::{Log, LogFormat};
 pub use notes::{Notes, Webhook};
+pub use recheck::Recheck;
+pub use redact::RedactRule;
 pub use report::Report;
 pub use review::{GerritAt, GitHubApp, GitHubAt, GitLabAt, Review, ReviewNotify, ReviewVote};
 pub use secret::Secret;
@@ -70,6 +76,10 @@ pub struct Config {
     pub report: Report,
     /// What goes out.
     pub notes: Notes,
+    /// Who may tell the service what to do.
+    pub commands: Commands,
+    /// When the CI is asked for another run.
+    pub recheck: Recheck,
     /// Bug trackers.
     pub trackers: Trackers,
     /// The service's own log.
@@ -90,6 +100,8 @@ impl Default for Config {
             download: Download::default(),
             report: Report::default(),
             notes: Notes::default(),
+            commands: Commands::default(),
+            recheck: Recheck::default(),
             trackers: Trackers::default(),
             log: Log::default(),
         }
@@ -192,6 +204,8 @@ impl Config {
         self.sources.check()?;
         self.download.check()?;
         self.report.check()?;
+        self.commands.check()?;
+        self.recheck.check()?;
         self.trackers.check()?;
         self.notes.check()
     }
@@ -371,6 +385,15 @@ mod tests {
                 "download:\n  idle-timeout: 0s\n",
                 "2:17: download.idle-timeout: ",
             ),
+            (
+                "notes:\n  redact:\n    - {name: x, pattern: '('}\n",
+                "3:26: notes.redact[0].pattern: unclosed group",
+            ),
+            (
+                "commands:\n  silence: [ann, '[']\n",
+                "2:18: commands.silence[1]: ",
+            ),
+            ("recheck: {per-day: 0}\n", "1:20: recheck.per-day: "),
             ("data-dir: '${HOME}/x'\n", "1:11: data-dir: only secrets"),
             ("notes:\n  base-url: ftp://x/\n", "2:13: notes.base-url: "),
             (

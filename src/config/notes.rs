@@ -2,7 +2,7 @@
 
 use super::chat::Chat;
 use super::mail::Mail;
-use super::{Irc, Period, Review, Secret, Wrong};
+use super::{Irc, Period, RedactRule, Review, Secret, Wrong, redact};
 use serde::Deserialize;
 use std::path::PathBuf;
 
@@ -24,6 +24,8 @@ pub struct Notes {
     pub chat: Chat,
     /// Mail.
     pub mail: Option<Mail>,
+    /// What is taken out of log lines beside the secrets that everybody has.
+    pub redact: Vec<RedactRule>,
     /// Addresses that get every note as signed JSON.
     pub webhooks: Vec<Webhook>,
 }
@@ -71,6 +73,7 @@ impl Notes {
     }
 
     pub(super) fn check(&self) -> Result<(), Wrong> {
+        redact::check(&self.redact)?;
         for (n, hook) in self.webhooks.iter().enumerate() {
             let path = format!("notes.webhooks[{n}]");
             http(&format!("{path}.url"), hook.url.expose())?;

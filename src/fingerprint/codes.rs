@@ -1,12 +1,13 @@
 //! One sentence for each kind of finding, for tools that list them.
 
 /// Every kind of finding with what it says.
-const CODES: [(&str, &str); 33] = [
+const CODES: [(&str, &str); 34] = [
     ("bad-bug", "The bug is named in a form that is not known"),
     ("bad-date", "A day or moment cannot be read"),
     ("bad-glob", "A glob is not well formed"),
     ("bad-pattern", "A regular expression is not well formed"),
     ("bad-query", "A query cannot be read"),
+    ("bad-retry", "A number of reruns is out of range"),
     ("bad-within", "A distance is no number of lines"),
     ("duplicate-id", "Two files have the same id"),
     ("duplicate-key", "A key is given twice"),

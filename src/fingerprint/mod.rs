@@ -69,6 +69,8 @@ pub struct Fingerprint {
     pub priority: i64,
     /// Events that it must and must not match.
     pub examples: Examples,
+    /// How often another run of a change may be asked for because of it; never where absent.
+    pub retry: Option<u32>,
     /// Not in the ranking; its matches still count as classified.
     pub suppress_graph: bool,
     /// Nobody is told; still in reports.

@@ -3,7 +3,7 @@
 use super::diagnostic::Diagnostic;
 use super::place::{Place, locate};
 use super::scope::{Scope, ScopeText, file_globs};
-use super::yaml::{self, Raw, RawScope, Text};
+use super::yaml::{self, Raw, RawMost, RawRetry, RawScope, Text};
 use super::{Condition, Examples, Fingerprint, Pattern, bug, times};
 use crate::query::{Query, Schema};
 use regex::RegexBuilder;
@@ -52,6 +52,9 @@ pub(super) fn parse(path: &Path, text: &str, schema: &Schema) -> Result<Parsed, 
     }
 }
 
+/// The largest `max` of `retry`.
+const MOST_RETRIES: u32 = 10;
+
 /// The keys of which a file has exactly one.
 const CHOICE: &str = "one of `query`, `pattern`, `all`/`any`, `sequence`";
 
@@ -89,6 +92,7 @@ impl Reader<'_> {
         let moment = "a moment such as 2026-01-31T12:00:00Z";
         let resolved_at = self.read(raw.resolved_at.as_ref(), "bad-date", moment, times::moment);
         let scope = self.scope(&raw.scope);
+        let retry = self.retry(raw);
         let plain = |texts: &[Text]| texts.iter().map(|t| t.value.clone()).collect();
         Some(Fingerprint {
             title: raw.title.clone().unwrap_or_else(|| id.clone()),
@@ -108,12 +112,27 @@ impl Reader<'_> {
                 matches: plain(&raw.examples.matches),
                 no_match: plain(&raw.examples.no_match),
             },
+            retry,
             suppress_graph: raw.suppress_graph,
             suppress_notification: raw.suppress_notification,
             allow_nonvoting: raw.allow_nonvoting,
             resolved_at,
             test_ids: plain(&raw.test_ids),
         })
+    }
+
+    /// How often another run may be asked for.
+    fn retry(&mut self, raw: &Raw) -> Option<u32> {
+        let given = raw.retry.as_ref()?;
+        match &given.value {
+            RawRetry::Plain(yes) => yes.then_some(1),
+            RawRetry::Most(RawMost { max }) if (1..=MOST_RETRIES).contains(max) => Some(*max),
+            RawRetry::Most(_) => {
+                let message = format!("`max` of `retry` is from 1 to {MOST_RETRIES}");
+                self.error(yaml::place(given), "bad-retry", message);
+                None
+            }
+        }
     }
 
     /// Reads a value that has a syntax of its own.

@@ -36,6 +36,14 @@ fn every_key_is_read() {
 }
 
 #[test]
+fn a_rerun_is_asked_for_only_where_the_file_says_so() {
+    assert_eq!(read("query: a\n").retry, None);
+    assert_eq!(read("query: a\nretry: false\n").retry, None);
+    assert_eq!(read("query: a\nretry: true\n").retry, Some(1));
+    assert_eq!(read("query: a\nretry: {max: 3}\n").retry, Some(3));
+}
+
+#[test]
 fn what_is_wrong_has_a_place() {
     assert_eq!(refused("query: a\nqueri: b\n"), "2:1 unknown-key");
     assert_eq!(refused("query: a\nquery: b\n"), "2:1 duplicate-key");
@@ -49,6 +57,10 @@ fn what_is_wrong_has_a_place() {
         "2:9 bad-within"
     );
     assert_eq!(refused("query: a\nbug: x\n"), "2:6 bad-bug");
+    assert_eq!(refused("query: a\nretry: {max: 0}\n"), "2:8 bad-retry");
+    assert_eq!(refused("query: a\nretry: {max: 11}\n"), "2:8 bad-retry");
+    assert_eq!(refused("query: a\nretry: often\n"), "2:8 wrong-type");
+    assert_eq!(refused("query: a\nretry: {most: 1}\n"), "2:8 wrong-type");
     assert!(refused("query: a\n---\nquery: b\n").contains("several-documents"));
 }
 

@@ -39,10 +39,28 @@ pub(super) struct Raw {
     pub(super) suppress_notification: bool,
     #[serde(default)]
     pub(super) allow_nonvoting: bool,
+    pub(super) retry: Option<Spanned<RawRetry>>,
     #[serde(rename = "resolved_at")]
     pub(super) resolved_at: Option<Text>,
     #[serde(default, rename = "test_ids")]
     pub(super) test_ids: Vec<Text>,
+}
+
+/// `retry:` as written: yes or no, or how often.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum RawRetry {
+    /// `retry: true`.
+    Plain(bool),
+    /// `retry: {max: 1}`.
+    Most(RawMost),
+}
+
+/// What stands in `retry:`.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawMost {
+    pub(super) max: u32,
 }
 
 /// `scope:` as written.
@@ -128,6 +146,10 @@ fn explain(file: &str, text: &str, error: &Error) -> Diagnostic {
         }
         Error::NullIntoString { .. } => ("wrong-type", "expected text, found nothing".into(), None),
         Error::Eof { .. } => ("empty-file", "the file holds no fingerprint".into(), None),
+        other if other.to_string().contains("RawRetry") => {
+            let message = "`retry` is `true`, `false` or `{max: 2}`";
+            ("wrong-type", message.to_owned(), None)
+        }
         other => ("yaml-syntax", one_line(&other.to_string()), None),
     };
     let found = Diagnostic::at(file, text, place, code, message);

@@ -5,10 +5,13 @@
 //! stands in `wording.rs`; nothing is said of builds that passed; a note keeps its number over all
 //! tries, so that a receiver can tell a repetition; no target waits for another.
 
+mod answers;
 pub mod chat;
+mod command;
 pub mod mail;
 mod outbox;
 mod pace;
+pub mod redact;
 pub mod review;
 pub mod route;
 mod speak;
@@ -16,8 +19,12 @@ mod target;
 pub mod webhook;
 mod wording;
 
+pub use answers::{ANSWERS, Answer};
+pub use command::{
+    Asked, Command, What, WhatKind, heard_in_chat, heard_in_review, heard_recheck, period,
+};
 pub use outbox::{Bell, DRY_RUN, Lane, Outbox, Patience, marker};
 pub use pace::Restraint;
 pub use speak::{Hears, Speaker, Voice};
 pub use target::{Refusal, Said, Saying, Target, Then};
-pub use wording::{Markup, TEMPLATES, Wording, WordingError};
+pub use wording::{Bug, Markup, Place, TEMPLATES, Wording, WordingError};

@@ -1,10 +1,14 @@
 //! What should be said about a build, and to whom.
 
+use super::redact::Redactor;
 use super::route::{Facts, Happening, Route};
 use super::wording::{Bug, Job, Markup, Place, Spoken, Wording, one_line};
 use crate::event::{Build, Evidence, Match, Verdict};
-use crate::state::{Manner, NewNote, PatchsetBuild, Surroundings, patchset_topic};
+use crate::state::{
+    Hush, Manner, NewNote, PatchsetBuild, Surroundings, patchset_topic, recheck_topic,
+};
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Longest quotation of a log, in characters.
@@ -46,6 +50,7 @@ pub struct Speaker {
     base_url: String,
     /// Whether our pages show the logs; else the CI does.
     own_logs: bool,
+    redactor: Redactor,
 }
 
 impl Voice {
@@ -102,12 +107,20 @@ impl Speaker {
             voices,
             base_url: base_url.trim_end_matches('/').to_owned(),
             own_logs,
+            redactor: Redactor::default(),
         }
     }
 
+    /// Takes these secrets out of what logs say, instead of only those that everybody has.
+    #[must_use]
+    pub fn redacting(mut self, redactor: Redactor) -> Self {
+        self.redactor = redactor;
+        self
+    }
+
     /// The notes that are due when a build has a verdict. Nothing is said of a build that did not
-    /// fail, of quiet matches, of a non-voting build that nobody can explain, and where too little
-    /// was read to say anything.
+    /// fail, of quiet matches, of a non-voting build that nobody can explain, where too little was
+    /// read to say anything, and where a silence is on.
     pub fn notes(
         &self,
         build: &Build,
@@ -115,13 +128,14 @@ impl Speaker {
         matches: &[Match],
         around: &Surroundings,
     ) -> Vec<NewNote> {
-        if !build.failed() {
+        if !build.failed() || around.hush.silent {
             return Vec::new();
         }
+        let (matches, around) = (quieted(matches, &around.hush), &quieted_around(around));
         let one = Looked {
             build,
             verdict,
-            matches,
+            matches: &matches,
         };
         let mut notes = Vec::new();
         for voice in &self.voices {
@@ -160,8 +174,10 @@ impl Speaker {
             return Vec::new();
         }
         let looked: Vec<Looked<'_>> = around.builds.iter().map(of_patchset).collect();
-        let spoken = self.spoken(build, &looked, &around.week);
+        let spoken = self.spoken(build, &looked, around);
         let kind = match (spoken.known, spoken.unknown) {
+            // What was said was right, and stays; nobody wants to hear more of it.
+            (0, 0) if silenced(&looked, &around.hush) => return Vec::new(),
             (0, 0) => "withdrawn",
             (_, 0) => "known",
             (0, _) => "unexplained",
@@ -203,7 +219,7 @@ impl Speaker {
         one: Looked<'_>,
         around: &Surroundings,
     ) -> Option<NewNote> {
-        let spoken = self.spoken(one.build, &[one], &around.week);
+        let spoken = self.spoken(one.build, &[one], around);
         let kind = match (spoken.known, spoken.unknown) {
             (0, 0) => return None,
             (0, _) => "unexplained",
@@ -224,8 +240,42 @@ impl Speaker {
         })
     }
 
-    fn spoken(&self, build: &Build, looked: &[Looked<'_>], week: &BTreeMap<String, u64>) -> Spoken {
+    /// Asks the CI for another run of a patchset, as its people do; `bugs` by name say why.
+    pub fn recheck(
+        &self,
+        project: &str,
+        change: &str,
+        patchset: &str,
+        bugs: &[String],
+    ) -> Vec<NewNote> {
+        let spoken = Spoken {
+            project: Some(one_line(project)),
+            change: Some(one_line(change)),
+            patchset: Some(one_line(patchset)),
+            reasons: bugs.iter().map(|name| one_line(name)).collect(),
+            ..Spoken::default()
+        };
+        let topic = recheck_topic(project, change, patchset);
+        let voices = self.voices.iter();
+        let reviews = voices.filter(|voice| voice.hears == Hears::Patchsets);
+        let note = |voice: &Voice| NewNote {
+            target: voice.target.clone(),
+            topic: topic.clone(),
+            manner: Manner::Once,
+            kind: "recheck".into(),
+            text: self.wording.say("recheck", Markup::Plain, &spoken),
+            json: json!({
+                "topic": topic, "project": project, "change": change, "patchset": patchset,
+                "bugs": bugs,
+            }),
+        };
+        reviews.map(note).collect()
+    }
+
+    fn spoken(&self, build: &Build, looked: &[Looked<'_>], around: &Surroundings) -> Spoken {
+        let week = &around.week;
         let mut spoken = Spoken {
+            outage: around.hush.outage.as_deref().map(one_line),
             project: build.project.as_deref().map(one_line),
             change: build.change.as_deref().map(one_line),
             patchset: build.patchset.as_deref().map(one_line),
@@ -294,14 +344,14 @@ impl Speaker {
             let (page, line) = (self.page(build), place.line);
             Some(format!("{page}/logs/{path}?line={line}#L{line}"))
         } else {
-            let root = build.log_url.as_deref().map(one_line);
+            let root = self.log_url(build);
             let web = root.filter(|url| url.starts_with("http://") || url.starts_with("https://"));
             web.map(|root| format!("{}/{path}", root.trim_end_matches('/')))
         };
         Place {
             file,
             line: place.line,
-            quote: quote(place),
+            quote: self.quote(place),
             link,
         }
     }
@@ -316,7 +366,7 @@ impl Speaker {
                     .evidence
                     .iter()
                     .take(QUOTES)
-                    .map(|p| json!({"file": p.file, "line": p.line, "excerpt": quote(p)}))
+                    .map(|p| json!({"file": p.file, "line": p.line, "excerpt": self.quote(p)}))
                     .collect();
                 json!({
                     "fingerprint": m.fingerprint, "title": m.title, "bug": m.bug,
@@ -329,9 +379,54 @@ impl Speaker {
             "project": build.project, "pipeline": build.pipeline, "branch": build.branch,
             "change": build.change, "patchset": build.patchset, "commit": build.commit,
             "result": build.result, "voting": build.votes(), "page": self.page(build),
-            "log_url": build.log_url, "bugs": bugs,
+            "log_url": self.log_url(build), "bugs": bugs,
         })
     }
+
+    /// Where the CI shows the logs; an address can hold a secret too.
+    fn log_url(&self, build: &Build) -> Option<String> {
+        let url = build.log_url.as_deref()?;
+        Some(one_line(&self.redactor.text(url)))
+    }
+
+    /// The line that shows the match, without secrets.
+    fn quote(&self, place: &Evidence) -> String {
+        let line = one_line(&self.redactor.line(place));
+        if line.chars().count() <= QUOTE {
+            return line;
+        }
+        let cut: String = line.chars().take(QUOTE - 1).collect();
+        format!("{cut}…")
+    }
+}
+
+/// Matches of which nobody is to be told are quiet ones.
+fn quieted<'m>(matches: &'m [Match], hush: &Hush) -> Cow<'m, [Match]> {
+    if hush.fingerprints.is_empty() {
+        return Cow::Borrowed(matches);
+    }
+    let quiet = |found: &Match| Match {
+        quiet: found.quiet || hush.fingerprints.contains(&found.fingerprint),
+        ..found.clone()
+    };
+    Cow::Owned(matches.iter().map(quiet).collect())
+}
+
+fn quieted_around(around: &Surroundings) -> Cow<'_, Surroundings> {
+    if around.hush.fingerprints.is_empty() {
+        return Cow::Borrowed(around);
+    }
+    let mut around = around.clone();
+    for one in &mut around.builds {
+        one.matches = quieted(&one.matches, &around.hush).into_owned();
+    }
+    Cow::Owned(around)
+}
+
+/// True when something was found of which nobody is to be told now.
+fn silenced(looked: &[Looked<'_>], hush: &Hush) -> bool {
+    let mut all = looked.iter().flat_map(|one| one.matches);
+    all.any(|found| hush.fingerprints.contains(&found.fingerprint))
 }
 
 fn of_patchset(one: &PatchsetBuild) -> Looked<'_> {
@@ -367,19 +462,4 @@ fn path_of(file: &str) -> String {
         }
     }
     out
-}
-
-/// The line that shows the match.
-fn quote(place: &Evidence) -> String {
-    let from = place.spans.first().map_or(0, |span| span.0);
-    let before = place.excerpt.get(..from).unwrap_or("");
-    let start = before.rfind('\n').map_or(0, |at| at + 1);
-    let line = place.excerpt.get(start..).unwrap_or(&place.excerpt);
-    let line = line.lines().find(|line| !line.trim().is_empty());
-    let line = one_line(line.unwrap_or(""));
-    if line.chars().count() <= QUOTE {
-        return line;
-    }
-    let cut: String = line.chars().take(QUOTE - 1).collect();
-    format!("{cut}…")
 }

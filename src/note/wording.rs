@@ -1,6 +1,7 @@
 //! Every sentence that notes are made of, in one place: templates, each of which an operator can
 //! replace by a file of its name.
 
+use super::answers::{self, ANSWERS, Answer};
 use crate::event::is_deceptive;
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value};
 use serde::Serialize;
@@ -46,7 +47,7 @@ Please look at the log before a recheck; if the change is not the cause, help to
 const OUTDATED: &str = "A newer patchset has come; what was said of this one no longer matters.";
 
 /// Code review: nothing is left of what was said.
-const WITHDRAWN: &str = "The earlier note on this patchset is withdrawn: the known bug that it named \
+const WITHDRAWN: &str = "{% if outage %}{{ outage|esc }}\n\n{% endif %}The earlier note on this patchset is withdrawn: the known bug that it named \
      does not explain the failure after all. Please look at the log.";
 
 /// Chat: one build in one line.
@@ -56,12 +57,16 @@ const CHAT: &str = r"{% if outage %}{{ outage|esc }} {% endif -%}
 {% set bug = jobs[0].bugs[0] %}{% if bug.returned %}returned{% else %}known{% endif %} bug {{ bug.name|esc }} ({{ bug.title|esc }}){% if bugs > 1 %} and {{ bugs - 1 }} more{% endif -%}
 {% else %}unexplained, please triage{% endif %} {{ jobs[0].page }}";
 
-/// All templates with their names.
-pub const TEMPLATES: [(&str, &str); 4] = [
+/// Code review: another run is asked for, in the words that a CI listens to.
+const RECHECK: &str = "recheck {{ reasons|join(', ') }}";
+
+/// All templates of notes with their names; those of answers are in `answers.rs`.
+pub const TEMPLATES: [(&str, &str); 5] = [
     ("review", REVIEW),
     ("outdated", OUTDATED),
     ("withdrawn", WITHDRAWN),
     ("chat", CHAT),
+    ("recheck", RECHECK),
 ];
 
 /// How a target writes.
@@ -97,6 +102,8 @@ pub struct Spoken {
     pub bugs: usize,
     /// The jobs of `total`.
     pub jobs: Vec<Job>,
+    /// Bugs for which another run is asked for, by name.
+    pub reasons: Vec<String>,
 }
 
 /// A failed job.
@@ -182,10 +189,11 @@ pub enum WordingError {
 
 impl Wording {
     /// The templates, in place of which those of `folder` are used that are there: `review.txt`,
-    /// `outdated.txt`, `withdrawn.txt`, `chat.txt`. Each is tried on an example.
+    /// `outdated.txt`, `withdrawn.txt`, `chat.txt`, `recheck.txt`, and `answer-*.txt`. Each is tried on
+    /// examples.
     pub fn new(folder: Option<&Path>) -> Result<Self, WordingError> {
         let mut texts = Vec::new();
-        for (name, text) in TEMPLATES {
+        for (name, text) in TEMPLATES.into_iter().chain(ANSWERS) {
             let file = folder.map(|folder| folder.join(format!("{name}.txt")));
             let own = file.filter(|file| file.exists());
             let (place, text) = match own {
@@ -207,11 +215,9 @@ impl Wording {
             markdown: environment(Markup::Markdown, &texts)?,
         };
         for (name, place, _) in &texts {
-            for about in examples() {
-                wording
-                    .render(name, Markup::Markdown, &about)
-                    .map_err(|error| wrong(place, &error))?;
-            }
+            wording
+                .try_out(name)
+                .map_err(|error| wrong(place, &error))?;
         }
         Ok(wording)
     }
@@ -227,7 +233,28 @@ impl Wording {
         })
     }
 
-    fn render(&self, name: &str, markup: Markup, about: &Spoken) -> Result<String, Error> {
+    /// The text of an answer to a command.
+    pub fn answer(&self, name: &str, markup: Markup, about: &Answer) -> String {
+        self.render(name, markup, about).unwrap_or_else(|error| {
+            tracing::error!(name, %error, "a template of answers cannot be used");
+            "This answer cannot be worded: please tell who runs this.".to_owned()
+        })
+    }
+
+    fn try_out(&self, name: &str) -> Result<(), Error> {
+        if name.starts_with("answer-") {
+            for about in answers::examples() {
+                self.render(name, Markup::Markdown, &about)?;
+            }
+            return Ok(());
+        }
+        for about in examples() {
+            self.render(name, Markup::Markdown, &about)?;
+        }
+        Ok(())
+    }
+
+    fn render(&self, name: &str, markup: Markup, about: &impl Serialize) -> Result<String, Error> {
         let environment = match markup {
             Markup::Plain => &self.plain,
             Markup::Markdown => &self.markdown,
@@ -359,6 +386,7 @@ fn examples() -> [Spoken; 2] {
         open: 1,
         bugs: 1,
         jobs,
+        reasons: vec!["launchpad:1".into()],
     };
     [
         about(vec![job(vec![bug.clone()]), job(Vec::new())], 1),

@@ -2,7 +2,9 @@
 //! a patchset at once.
 
 use super::sql::{Tx, values};
-use super::{Age, NewNote, State, StateError, builds, micros, outbox, signed, unsigned};
+use super::{
+    Age, Hush, NewNote, State, StateError, builds, hush, micros, outbox, signed, unsigned,
+};
 use crate::event::{Build, Match, Verdict};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeMap;
@@ -35,6 +37,8 @@ pub struct Surroundings {
     pub older: Vec<(String, String)>,
     /// In how many failed builds of the last seven days each fingerprint was found.
     pub week: BTreeMap<String, u64>,
+    /// What nobody wants to hear of now, and what stands before every note.
+    pub hush: Hush,
 }
 
 /// Where notes about a patchset stand.
@@ -93,16 +97,15 @@ fn seen(
 
 /// What is known around a build.
 pub(super) fn of(tx: Tx<'_>, build: &Build, now: Timestamp) -> Result<Surroundings, StateError> {
+    let hush = hush::of(tx, build, now)?;
     let (Some(change), Some(patchset)) = (&build.change, &build.patchset) else {
-        return Ok(Surroundings::default());
+        return Ok(Surroundings {
+            hush,
+            ..Surroundings::default()
+        });
     };
     let project = build.project.as_deref().unwrap_or_default();
-    let newest: Option<String> = tx.maybe(
-        "SELECT patchset FROM patchsets WHERE change = ?1 AND project = ?2
-         ORDER BY number DESC, seen_at DESC LIMIT 1",
-        values![change, project],
-        |row| row.get(0),
-    )?;
+    let newest = newest(tx, project, change)?;
     let outdated = newest.is_some_and(|newest| newest != *patchset);
     let builds = failed_builds(tx, project, change, patchset)?;
     Ok(Surroundings {
@@ -110,11 +113,26 @@ pub(super) fn of(tx: Tx<'_>, build: &Build, now: Timestamp) -> Result<Surroundin
         builds,
         outdated,
         older: heard_of_others(tx, project, change, patchset)?,
+        hush,
     })
 }
 
+/// The newest patchset of a change that is known.
+pub(super) fn newest(
+    tx: Tx<'_>,
+    project: &str,
+    change: &str,
+) -> Result<Option<String>, StateError> {
+    tx.maybe(
+        "SELECT patchset FROM patchsets WHERE change = ?1 AND project = ?2
+         ORDER BY number DESC, seen_at DESC LIMIT 1",
+        values![change, project],
+        |row| row.get(0),
+    )
+}
+
 /// The latest failed build of each pipeline and job.
-fn failed_builds(
+pub(super) fn failed_builds(
     tx: Tx<'_>,
     project: &str,
     change: &str,

@@ -1,18 +1,12 @@
 //! The audit log: who did what.
 
-use super::sql::values;
+use super::sql::{Tx, values};
 use super::{AuditRow, State, StateError, micros, signed, time};
 
 impl State {
     /// Adds an entry.
     pub fn audit(&self, row: &AuditRow) -> Result<(), StateError> {
-        self.write(|tx| {
-            tx.run(
-                "INSERT INTO audit (at, actor, action, subject, detail) VALUES (?1, ?2, ?3, ?4, ?5)",
-                values![micros(row.at), &row.actor, &row.action, &row.subject, &row.detail],
-            )?;
-            Ok(())
-        })
+        self.write(|tx| add(tx, row))
     }
 
     /// The latest entries, newest first.
@@ -33,4 +27,19 @@ impl State {
             )
         })
     }
+}
+
+/// Adds an entry to what is written together with it.
+pub(super) fn add(tx: Tx<'_>, row: &AuditRow) -> Result<(), StateError> {
+    tx.run(
+        "INSERT INTO audit (at, actor, action, subject, detail) VALUES (?1, ?2, ?3, ?4, ?5)",
+        values![
+            micros(row.at),
+            &row.actor,
+            &row.action,
+            &row.subject,
+            &row.detail
+        ],
+    )?;
+    Ok(())
 }

@@ -12,12 +12,14 @@ mod audit;
 mod bugs;
 mod builds;
 mod fetches;
+mod hush;
 mod lease;
 mod list;
 mod lock;
 mod notes;
 mod outbox;
 mod postgres;
+mod rechecks;
 mod reports;
 mod sql;
 mod sqlite;
@@ -29,9 +31,11 @@ mod verdicts;
 pub use around::{PatchsetBuild, Surroundings, patchset_topic};
 pub use bugs::{BugHits, BugRow, ReturnedBug};
 pub use fetches::{Fetch, Fetched};
+pub use hush::{Hush, NewOutage, NewSilence, Outage, Silence, SilenceKind};
 pub use lease::Role;
 pub use lock::FolderLock;
 pub use postgres::ServerError;
+pub use rechecks::{Recheck, RecheckCount, RecheckFacts, RecheckKind, recheck_topic};
 pub use survey::{ClusterBuild, ClusterCounts, ClusterRow, Mark, Surveyed};
 pub use types::{
     Age, AuditRow, BuildFilter, BuildRow, FingerprintStats, Job, LogRow, Manner, NewNote, Note,

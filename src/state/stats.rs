@@ -41,6 +41,21 @@ impl State {
         })
     }
 
+    /// Number of failed builds that ended since a moment, by verdict.
+    pub fn failed_since(&self, since: Timestamp) -> Result<Vec<(Verdict, u64)>, StateError> {
+        self.read(|tx| {
+            tx.rows(
+                "SELECT verdict, count(*) FROM builds WHERE failed = 1 AND at >= ?1
+                 GROUP BY verdict",
+                values![micros(since)],
+                |row| {
+                    let verdict: String = row.get(0)?;
+                    Ok((builds::word(&verdict)?, unsigned(row.get(1)?)))
+                },
+            )
+        })
+    }
+
     /// Number of builds by verdict, of all that are stored.
     pub fn verdict_counts(&self) -> Result<Vec<(Verdict, u64)>, StateError> {
         self.read(|tx| {

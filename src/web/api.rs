@@ -66,6 +66,7 @@ pub(super) async fn build(
 ) -> Result<Json<StoredBuild>, ApiError> {
     let found = blocking(&app, move |app| {
         let found = app.state.build(&uuid).map_err(ApiError::internal)?;
+        let found = found.map(|stored| app.redacted(stored));
         found.ok_or_else(|| ApiError::missing(format!("no build {uuid}")))
     });
     Ok(Json(found.await?))

@@ -438,6 +438,7 @@ fn rule(found: &Fingerprint) -> Rule {
         category: found.category.clone(),
         owner: found.owner.clone(),
         advice: found.advice.clone(),
+        retry: found.retry,
         resolved_at: found.resolved_at,
         hidden: found.suppress_graph,
         source: std::fs::read_to_string(&found.file).unwrap_or_default(),

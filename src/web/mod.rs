@@ -7,11 +7,13 @@
 mod api;
 mod arrivals;
 pub mod channels;
+pub mod commands;
 mod elsewhere;
 mod error;
 pub mod forges;
 mod guard;
 mod health;
+mod hush;
 mod intake;
 pub mod irc;
 mod local;
@@ -35,8 +37,9 @@ use crate::classify::pipeline::Pipeline;
 use crate::classify::reclassify::Progress;
 use crate::classify::spool::Spool;
 use crate::config::Config;
+use crate::note::redact::Redactor;
 use crate::source::Desk;
-use crate::state::State;
+use crate::state::{State, StoredBuild};
 use axum::Router;
 use axum::routing::{get, post, put};
 use error::ApiError;
@@ -71,6 +74,7 @@ pub(crate) struct App {
     /// Only where a cluster keeps the logs.
     cluster_meter: Option<ClusterMeter>,
     prometheus: PrometheusHandle,
+    redactor: Redactor,
     clock: Clock,
     /// Background tasks that ended though they should not.
     ended: Mutex<Vec<&'static str>>,
@@ -103,6 +107,14 @@ impl App {
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(uuid);
         let at = usize::try_from(hash % LOCKS as u64).unwrap_or(0);
         held(&self.locks[at])
+    }
+
+    /// The build without the secrets in its evidence.
+    fn redacted(&self, mut stored: StoredBuild) -> StoredBuild {
+        for place in stored.matches.iter_mut().flat_map(|m| &mut m.evidence) {
+            *place = self.redactor.evidence(place);
+        }
+        stored
     }
 
     fn report_dir(&self) -> PathBuf {
@@ -139,6 +151,7 @@ fn router(app: Arc<App>) -> Router {
         .route("/search", get(search::page))
         .route("/notes", get(pages::notes))
         .route("/notes/{id}/retry", post(pages::retry_note))
+        .merge(hush::routes())
         .route("/reports", get(reports::list).post(reports::make_page))
         .route("/reports/{file}", get(reports::file))
         .route("/style.css", get(pages::style))

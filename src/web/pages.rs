@@ -447,7 +447,7 @@ pub(super) async fn build(
     .await?;
     match found {
         Some(stored) => {
-            let mut view = build_view(&stored);
+            let mut view = build_view(&app.redacted(stored.clone()));
             if stored.verdict == Verdict::Pending && view.why.is_empty() {
                 view.why = cluster_problem(&app);
             }

@@ -170,6 +170,7 @@ impl Service {
             meter,
             cluster_meter,
             prometheus: recorder.handle(),
+            redactor: super::commands::redactor(&config).unwrap_or_default(),
             clock,
             ended: Mutex::default(),
             locks: std::array::from_fn(|_| Mutex::default()),

@@ -1,6 +1,7 @@
 //! The targets of the configuration: what each hears, and how it is served.
 
 use super::channels::{self, Told};
+use super::commands;
 use crate::config::{Config, GerritAt, GitHubAt, GitLabAt, Review, ReviewNotify, Webhook};
 use crate::note::review::{
     App, Gerrit, GerritSettings, GitHub, GitHubAuth, GitHubSettings, GitLab, GitLabSettings,
@@ -69,7 +70,9 @@ impl Targets {
 pub(super) fn speaker(config: &Config, voices: Vec<Voice>) -> Result<Speaker, WordingError> {
     let wording = Wording::new(config.notes.templates.as_deref())?;
     let own_logs = config.store.elsewhere().is_none();
-    Ok(Speaker::new(wording, voices, &base(config), own_logs))
+    // The configuration was refused where a rule cannot be used.
+    let redactor = commands::redactor(config).unwrap_or_default();
+    Ok(Speaker::new(wording, voices, &base(config), own_logs).redacting(redactor))
 }
 
 fn base(config: &Config) -> String {

@@ -122,6 +122,7 @@ impl Engine for Small {
             category: None,
             owner: None,
             advice: None,
+            retry: None,
             resolved_at: None,
             hidden: false,
             source: "query: boom".into(),

@@ -37,6 +37,7 @@ macro_rules! suite {
 }
 
 mod bugs;
+mod hush;
 
 suite!(
     everything_survives_a_restart_whole,

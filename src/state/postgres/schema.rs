@@ -11,6 +11,7 @@ const STEPS: &[&str] = &[
     include_str!("schema_3.sql"),
     include_str!("schema_4.sql"),
     include_str!("schema_5.sql"),
+    include_str!("schema_6.sql"),
 ];
 /// Whoever migrates holds this; any number that nobody else uses.
 const LOCK: i64 = 0x77_68_6f_72_6c;

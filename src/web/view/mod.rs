@@ -251,6 +251,36 @@ pub(super) struct Notes {
     pub(super) notes: Vec<NoteRow>,
 }
 
+/// A silence that is on.
+#[derive(Debug)]
+pub(super) struct SilenceRow {
+    pub(super) id: i64,
+    pub(super) kind: &'static str,
+    pub(super) what: String,
+    pub(super) until: String,
+    pub(super) by: String,
+    pub(super) reason: String,
+}
+
+/// The outage that is on.
+#[derive(Debug)]
+pub(super) struct OutageRow {
+    pub(super) text: String,
+    pub(super) from: String,
+    /// Empty where nobody knows.
+    pub(super) until: String,
+    pub(super) by: String,
+}
+
+/// Silences and outage.
+#[derive(Debug, Template)]
+#[template(path = "silences.html")]
+pub(super) struct Silences {
+    pub(super) page: &'static str,
+    pub(super) silences: Vec<SilenceRow>,
+    pub(super) outage: Option<OutageRow>,
+}
+
 /// One kept report.
 #[derive(Debug)]
 pub(super) struct ReportRow {

@@ -239,6 +239,7 @@ mod tests {
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "a table")]
     #[test]
     fn every_decision_has_its_reason() {
         use Verdict::{Error, Matched, NoLog, PartialLog, Pending, Unmatched};

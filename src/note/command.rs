@@ -222,10 +222,7 @@ fn silence(rest: &[&str]) -> Asked {
             "say of what and how long: `silence WHAT 2h [reason]`",
         );
     };
-    let rest = match rest {
-        ["for", rest @ ..] => rest,
-        rest => rest,
-    };
+    let rest = rest.strip_prefix(&["for"]).unwrap_or(rest);
     let Some(text) = rest.first() else {
         return wrong("silence", "say how long: 30m, 2h, 1d or 1w");
     };

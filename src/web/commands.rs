@@ -371,13 +371,11 @@ impl Commander {
         let names = |one: &&PatchsetBuild| one.build.job.as_deref() == Some(job);
         let part = |one: &&PatchsetBuild| one.build.job.as_deref().is_some_and(|j| j.contains(job));
         let one = failed.iter().find(names);
-        Ok(match one.or_else(|| failed.iter().find(part)) {
-            Some(one) => self.because(&one.build, one.verdict, &one.matches, about),
-            None => {
-                let why = format!("{job} has not failed on {change},{patchset}, as far as I know");
-                self.wrong(about, &why)
-            }
-        })
+        if let Some(one) = one.or_else(|| failed.iter().find(part)) {
+            return Ok(self.because(&one.build, one.verdict, &one.matches, about));
+        }
+        let why = format!("{job} has not failed on {change},{patchset}, as far as I know");
+        Ok(self.wrong(about, &why))
     }
 
     fn because(&self, build: &Build, verdict: Verdict, found: &[Match], about: Answer) -> String {

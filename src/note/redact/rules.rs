@@ -128,7 +128,7 @@ fn random(found: &str) -> bool {
     if found.len() < RANDOM || !value(found) {
         return false;
     }
-    let has = |is: fn(&u8) -> bool| found.as_bytes().iter().any(|byte| is(byte));
+    let has = |is: fn(&u8) -> bool| found.as_bytes().iter().any(is);
     let digit = has(u8::is_ascii_digit);
     let mixed = has(u8::is_ascii_lowercase) && has(u8::is_ascii_uppercase);
     let letter = has(u8::is_ascii_alphabetic);

@@ -108,7 +108,9 @@ pub(super) fn build(uuid: &str, minutes: Option<u32>, result: &str) -> Value {
 async fn answer(held: Arc<Mutex<Held>>, request: Request) -> Response<Body> {
     let query = request.uri().query().unwrap_or_default().to_owned();
     let path = request.uri().path().to_owned();
-    let header = |name: &str| Some(request.headers().get(name)?.to_str().ok()?.to_owned());
+    let headers = request.headers().clone();
+    drop(request);
+    let header = |name: &str| Some(headers.get(name)?.to_str().ok()?.to_owned());
     let (token, etag) = (header("authorization"), header("if-none-match"));
     let (body, trouble) = {
         let mut held = held.lock().unwrap();

@@ -135,7 +135,7 @@ impl Source for Gerrit {
         &self.source.name
     }
 
-    fn run<'a>(&'a self, desk: Arc<Desk>, stop: CancellationToken) -> Running<'a> {
+    fn run(&self, desk: Arc<Desk>, stop: CancellationToken) -> Running<'_> {
         Box::pin(self.listen(desk, stop))
     }
 }

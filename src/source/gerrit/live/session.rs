@@ -171,13 +171,13 @@ impl<'a> Session<'a> {
                         return Ok(Ended { why: why.into(), good: true });
                     }
                 }
-                told = stream.next() => match told {
-                    Some(told) => if self.take(told, &mut stream, &mut plan).await? {
-                        self.missed(&mut plan);
-                    },
-                    None => {
+                told = stream.next() => {
+                    let Some(told) = told else {
                         let good = plan.was_good();
                         return Ok(Ended { why: stream.why().await, good });
+                    };
+                    if self.take(told, &mut stream, &mut plan).await? {
+                        self.missed(&mut plan);
                     }
                 }
             }

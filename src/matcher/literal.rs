@@ -109,7 +109,9 @@ mod tests {
             let words: Vec<_> = analyse(text).map(|word| word.text.into_owned()).collect();
             let wanted = words_of_pattern(pattern).unwrap();
             assert!(
-                wanted.iter().any(|one| words.contains(one)),
+                wanted
+                    .iter()
+                    .any(|all| all.iter().all(|one| words.contains(one))),
                 "{wanted:?} {words:?}"
             );
         }

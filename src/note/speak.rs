@@ -139,7 +139,7 @@ impl Speaker {
         };
         let mut notes = Vec::new();
         for voice in &self.voices {
-            if !voice.wants(build, verdict, matches) {
+            if !voice.wants(build, verdict, &matches) {
                 continue;
             }
             match voice.hears {

@@ -92,7 +92,7 @@ impl Commander {
             state,
             rules,
             wording: Wording::new(config.notes.templates.as_deref())?,
-            speaker: tell::speaker(config)?,
+            speaker: tell::speaker(config, Vec::new())?,
             redactor: redactor(config)?,
             people: People::new(&config.commands)?,
             pace: Mutex::new(Pace::new(config.commands.per_minute)),

@@ -166,7 +166,9 @@ impl Desk {
             desk.state.announce(&news, mark, Timestamp::now())
         };
         let complete = run(work).await?;
-        complete.iter().for_each(|uuid| (self.complete)(uuid));
+        for uuid in &complete {
+            (self.complete)(uuid);
+        }
         self.fetch.notify_one();
         if count > 0 {
             self.update(source, |status| {

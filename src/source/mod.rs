@@ -40,7 +40,7 @@ pub trait Source: fmt::Debug + Send + Sync {
     fn name(&self) -> &str;
 
     /// Brings what it hears to the desk until it is stopped.
-    fn run<'a>(&'a self, desk: Arc<Desk>, stop: CancellationToken) -> Running<'a>;
+    fn run(&self, desk: Arc<Desk>, stop: CancellationToken) -> Running<'_>;
 
     /// What has to go along with a request for a log that this source announced.
     fn headers(&self) -> Headers<'_> {

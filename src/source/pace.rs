@@ -40,7 +40,7 @@ pub(crate) fn spread(pause: Duration) -> Duration {
     // The standard library draws the seed anew for each of its hash tables.
     let drawn = RandomState::new().build_hasher().finish() % 1000;
     let quarter = pause / 4;
-    pause - quarter * u32::try_from(drawn).unwrap_or(0) / 1000
+    pause.saturating_sub(quarter * u32::try_from(drawn).unwrap_or(0) / 1000)
 }
 
 #[cfg(test)]

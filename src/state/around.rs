@@ -41,6 +41,9 @@ pub struct Surroundings {
     pub hush: Hush,
 }
 
+/// Says what is to be said of notes on older patchsets (target and topic).
+pub type OutdatedBy<'s> = dyn Fn(&[(String, String)]) -> Vec<NewNote> + 's;
+
 /// Where notes about a patchset stand.
 pub fn patchset_topic(project: Option<&str>, change: &str, patchset: &str) -> String {
     format!(
@@ -58,7 +61,7 @@ impl State {
         change: &str,
         patchset: &str,
         at: Timestamp,
-        speak: &dyn Fn(&[(String, String)]) -> Vec<NewNote>,
+        speak: &OutdatedBy<'_>,
     ) -> Result<(), StateError> {
         self.write(|tx| {
             if !seen(tx, project, change, patchset, at)? {

@@ -28,7 +28,7 @@ mod survey;
 mod types;
 mod verdicts;
 
-pub use around::{PatchsetBuild, Surroundings, patchset_topic};
+pub use around::{OutdatedBy, PatchsetBuild, Surroundings, patchset_topic};
 pub use bugs::{BugHits, BugRow, ReturnedBug};
 pub use fetches::{Fetch, Fetched};
 pub use hush::{Hush, NewOutage, NewSilence, Outage, Silence, SilenceKind};

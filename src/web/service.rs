@@ -237,19 +237,9 @@ impl Service {
             "notes",
             outbox.run(app.state.clone(), stop.clone()),
         );
-        let arriving = self.arrivals.run(app.clone(), stop.clone());
-        background(&tasks, app, "log downloads", arriving);
-        for source in self.sources {
-            let (desk, stop) = (app.desk.clone(), stop.clone());
-            let hearing = async move { source.run(desk, stop).await };
-            background(&tasks, app, "source", hearing);
-        }
-        background(
-            &tasks,
-            app,
-            "bug trackers",
-            self.trackers.run(wanted(app), stop.clone()),
-        );
+        hear(&tasks, app, stop, self.arrivals, self.sources);
+        let asking = self.trackers.run(wanted(app), stop.clone());
+        background(&tasks, app, "bug trackers", asking);
         let drain = self.app.config.drain.0;
         let stopping = self.stop.clone().cancelled_owned();
         // Twice, so that a handler that waits for a body answers before the connection is cut.
@@ -340,6 +330,23 @@ fn background(
             held(&app.ended).push(name);
         }
     });
+}
+
+/// Hears of builds, and fetches their logs.
+fn hear(
+    tasks: &TaskTracker,
+    app: &Arc<App>,
+    stop: &CancellationToken,
+    arrivals: Arrivals,
+    sources: Vec<Arc<dyn Source>>,
+) {
+    let arriving = arrivals.run(app.clone(), stop.clone());
+    background(tasks, app, "log downloads", arriving);
+    for source in sources {
+        let (desk, stop) = (app.desk.clone(), stop.clone());
+        let hearing = async move { source.run(desk, stop).await };
+        background(tasks, app, "a source", hearing);
+    }
 }
 
 /// The bugs that trackers are asked for.

@@ -59,7 +59,9 @@ impl Targets {
             all.push(preview());
         }
         if notes.dry_run {
-            all.iter_mut().for_each(|(_, lane)| lane.target = None);
+            for (_, lane) in &mut all {
+                lane.target = None;
+            }
         }
         let (voices, lanes) = all.into_iter().unzip();
         Ok(Self { voices, lanes })

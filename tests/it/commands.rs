@@ -43,6 +43,7 @@ fn place(recheck: &str) -> Place {
         target: "gerrit".into(),
         hears: Hears::Patchsets,
         markup: Markup::Plain,
+        route: None,
     }];
     let speaker = Speaker::new(
         Wording::new(None).unwrap(),

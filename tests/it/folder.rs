@@ -14,7 +14,7 @@ const NAME: &str = "folder";
 
 struct Spool {
     home: TempDir,
-    spool: TempDir,
+    dropped: TempDir,
     config: FolderSource,
 }
 
@@ -24,13 +24,13 @@ impl Spool {
         let config = FolderSource::new(NAME, spool.path());
         Self {
             home,
-            spool,
+            dropped: spool,
             config,
         }
     }
 
     fn at(&self, name: &str) -> PathBuf {
-        self.spool.path().join(name)
+        self.dropped.path().join(name)
     }
 
     fn open(&self) -> Home {

@@ -26,9 +26,13 @@ async fn start(dir: &Path) -> Running {
     );
     let config = Config::parse("x", &text, &|_| None).unwrap();
     let now: Timestamp = "2026-11-21T12:00:00Z".parse().unwrap();
-    let service = Service::open_at(config, Arc::new(move || now), |config, spool, state| {
-        Ok(Arc::new(Local::open(config, spool, state.clone())?))
-    });
+    let service = Service::open_at(
+        config,
+        Arc::new(move || now),
+        |config, spool, state, voices| {
+            Ok(Arc::new(Local::open(config, spool, state.clone(), voices)?))
+        },
+    );
     let service = service.await.unwrap();
     Running {
         base: format!("http://{}", service.address().unwrap()),

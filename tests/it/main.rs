@@ -1,6 +1,10 @@
 //! The integration tests, one binary: each module drives the real program or a whole room.
 
 #![allow(
+    clippy::too_many_lines,
+    reason = "a test tells a story from its beginning to its end"
+)]
+#![allow(
     clippy::unwrap_used,
     clippy::print_stderr,
     clippy::print_stdout,

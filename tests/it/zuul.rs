@@ -30,7 +30,12 @@ impl Home {
         let complete = Arc::new(Mutex::new(Vec::new()));
         let kept = complete.clone();
         let told = move |uuid: &str| kept.lock().unwrap().push(uuid.to_owned());
-        let (desk, _) = Desk::new(state.clone(), Box::new(told), Box::new(|_| Vec::new()));
+        let (desk, _) = Desk::new(
+            state.clone(),
+            true,
+            Box::new(told),
+            Box::new(|_| Vec::new()),
+        );
         Self {
             state,
             desk: Arc::new(desk),

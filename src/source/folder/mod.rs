@@ -78,7 +78,7 @@ impl Folder {
         let marks = desk.mark(&self.name).await?;
         let marks = marks.and_then(|text| serde_json::from_str(&text).ok());
         let mut marks: Marks = marks.unwrap_or_default();
-        let found = self.blocking(|spool| scan::scan(spool)).await?;
+        let found = self.blocking(scan::scan).await?;
         self.tell(desk, &found.odd);
         let before = marks.clone();
         let is_there = |name: &str, known: &Known| {
@@ -121,10 +121,10 @@ impl Folder {
                 Taken::Gone => continue,
             };
             // The logs of a build that is dropped again wait until the first ones are taken.
-            if marks.values().any(|known| known.uuid == build.uuid) {
-                if self.spool.after != FolderAfter::Keep || self.waits(desk, &build.uuid).await? {
-                    continue;
-                }
+            if marks.values().any(|known| known.uuid == build.uuid)
+                && (self.spool.after != FolderAfter::Keep || self.waits(desk, &build.uuid).await?)
+            {
+                continue;
             }
             let before = desk.fetch_of(&build.uuid).await?;
             if before.is_some_and(|before| before.logs == self.logs(&seen.name)) {
@@ -213,7 +213,7 @@ impl Source for Folder {
         &self.name
     }
 
-    fn run<'a>(&'a self, desk: Arc<Desk>, stop: CancellationToken) -> Running<'a> {
+    fn run(&self, desk: Arc<Desk>, stop: CancellationToken) -> Running<'_> {
         Box::pin(async move {
             let mut notices = Notices::new(&self.spool.root);
             let mut backoff = Backoff::new(TAKEN.min(self.every), LONGEST.min(self.every));

@@ -17,7 +17,7 @@ const QUIET: Duration = Duration::from_millis(50);
 pub(super) struct Notices {
     root: PathBuf,
     watcher: Option<RecommendedWatcher>,
-    notices: Receiver<()>,
+    changed: Receiver<()>,
     /// The folder that is watched.
     watched: Option<u64>,
     warned: bool,
@@ -25,7 +25,7 @@ pub(super) struct Notices {
 
 impl Notices {
     pub(super) fn new(root: &Path) -> Self {
-        let (sender, notices) = channel(1);
+        let (sender, changed) = channel(1);
         let handler = move |event: notify::Result<notify::Event>| {
             // Our own reading is an event too.
             if !event.is_ok_and(|event| matches!(event.kind, EventKind::Access(_))) {
@@ -37,7 +37,7 @@ impl Notices {
         Self {
             root: root.to_owned(),
             watcher: RecommendedWatcher::new(handler, config).ok(),
-            notices,
+            changed,
             watched: None,
             warned: false,
         }
@@ -79,10 +79,10 @@ impl Notices {
         }
         tokio::select! {
             () = stop.cancelled() => {}
-            notice = timeout(pause, self.notices.recv()) => if notice.is_ok() {
+            notice = timeout(pause, self.changed.recv()) => if notice.is_ok() {
                 sleep(QUIET).await;
                 // What came meanwhile is seen by the same look.
-                let _ = self.notices.try_recv();
+                let _ = self.changed.try_recv();
             }
         }
     }

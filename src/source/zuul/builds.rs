@@ -204,8 +204,8 @@ fn finished(value: &Value, around: &Around) -> Option<Finished> {
     let logs = text(&value["log_url"]).or_else(|| Some(folder(manifest_url.as_deref()?)));
     Some(Finished {
         build,
-        logs,
         manifest_url,
+        logs,
         retried,
     })
 }

@@ -43,10 +43,10 @@ fn logs(asked: &Asked, out: &mut TcpStream) -> std::io::Result<()> {
 }
 
 fn announce(program: &Program, uuid: &str, url: &str) {
-    announce_as(program, uuid, json!({"url": url, "result": "FAILURE"}));
+    announce_as(program, uuid, &json!({"url": url, "result": "FAILURE"}));
 }
 
-fn announce_as(program: &Program, uuid: &str, said: Value) {
+fn announce_as(program: &Program, uuid: &str, said: &Value) {
     let meta = r#"{"job": "unit", "project": "shop/api"}"#;
     let at = format!("/api/v1/builds/{uuid}");
     assert_eq!(program.send("PUT", &at, meta).0, 200);
@@ -81,7 +81,7 @@ fn logs_are_fetched_and_classified() {
     let one = json!({
         "url": server.url("/b/logs/service.log"), "name": "console.log", "result": "FAILURE",
     });
-    announce_as(&program, "u3", one);
+    announce_as(&program, "u3", &one);
     let build = program.verdict("u3", "matched");
     assert_eq!(build["matches"][0]["evidence"][0]["file"], "console.log");
     assert_eq!(program.json("/api/v1/status")["logs_to_fetch"], 0);

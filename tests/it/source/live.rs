@@ -63,7 +63,7 @@ async fn what_happens_between_two_connections_is_caught_up_once() {
     let run = lab.start(|_| ());
     let mut stream = lab.stream().await;
     let first = message("zuul", &failed("a1"), 0);
-    lab.rest.change(1, &[first.clone()]);
+    lab.rest.change(1, std::slice::from_ref(&first));
     stream.say(&event(1, 1, "zuul", &failed("a1")));
     lab.build("a1").await;
     // It ends within a line; meanwhile more is written.

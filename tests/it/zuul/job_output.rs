@@ -13,7 +13,7 @@ fn read(folder: &Path) -> (Vec<Event>, BuildSummary) {
     let inputs = open_path(folder, &limits).unwrap();
     let mut events = Vec::new();
     let summary = read_all(&inputs, &Fields::default(), &limits, &mut |event| {
-        events.push(event)
+        events.push(event);
     });
     (events, summary)
 }
@@ -64,7 +64,7 @@ fn each_failed_task_is_an_event_that_stands_where_it_is_named() {
     let length = usize::try_from(failed.at.length).unwrap();
     let line = std::str::from_utf8(&own[at..at + length]).unwrap();
     assert_eq!(line.trim(), "\"name\": \"Run the tests\",");
-    let before = own[..at].iter().filter(|byte| **byte == b'\n').count() as u64;
+    let before = own[..at].split(|byte| *byte == b'\n').count() as u64 - 1;
     assert_eq!(failed.at.line, before + 1);
 }
 

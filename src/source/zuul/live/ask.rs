@@ -85,7 +85,9 @@ impl Ask {
             value.map_err(|_| Unusable("the token cannot be sent".into()))
         });
         let mut token = token.transpose()?;
-        token.iter_mut().for_each(|token| token.set_sensitive(true));
+        if let Some(token) = &mut token {
+            token.set_sensitive(true);
+        }
         Ok(Self {
             client,
             base: base.clone(),

@@ -26,7 +26,7 @@ pub(super) struct Mark {
 #[derive(Debug)]
 pub(super) struct Look {
     mark: Mark,
-    look_back: SignedDuration,
+    reach: SignedDuration,
     first: SignedDuration,
     now: Timestamp,
     /// What ended before this is not new.
@@ -52,7 +52,7 @@ impl Look {
         Self {
             newest: mark.until,
             mark,
-            look_back,
+            reach: look_back,
             first,
             now,
             horizon,
@@ -71,9 +71,7 @@ impl Look {
         let horizon = *self
             .horizon
             .get_or_insert_with(|| newest.map_or(Timestamp::MIN, |newest| back(newest, first)));
-        let bottom = *self
-            .bottom
-            .get_or_insert_with(|| back(horizon, self.look_back));
+        let bottom = *self.bottom.get_or_insert_with(|| back(horizon, self.reach));
         // A server may give fewer builds than were asked for, but then it does so each time.
         let whole = *self.first_page.get_or_insert(count);
         let latest = builds.iter().filter_map(latest).max();
@@ -103,7 +101,7 @@ impl Look {
             return self.mark;
         };
         self.mark.until = Some(until);
-        let horizon = Some(back(until, self.look_back)).max(self.horizon);
+        let horizon = Some(back(until, self.reach)).max(self.horizon);
         self.mark.from = self.mark.from.or(self.horizon);
         // What is older is not new in any look to come.
         self.mark.known.retain(|_, end| Some(*end) >= horizon);

@@ -46,7 +46,7 @@ impl Source for Zuul {
         &self.name
     }
 
-    fn run<'a>(&'a self, desk: Arc<Desk>, stop: CancellationToken) -> Running<'a> {
+    fn run(&self, desk: Arc<Desk>, stop: CancellationToken) -> Running<'_> {
         Box::pin(async move {
             let look = async {
                 if let Some(poll) = &self.poll {

@@ -29,7 +29,7 @@ fn is_right(asked: &Asked, token: &str) -> bool {
 
 /// A source at work.
 struct Hub {
-    hub: Arc<GitHub>,
+    source: Arc<GitHub>,
     routes: Router,
     stop: CancellationToken,
     task: JoinHandle<()>,
@@ -43,7 +43,7 @@ impl Hub {
         let task = tokio::spawn(async move { running.run(desk, halt).await });
         let routes = hub.clone().routes(place.desk.clone());
         Self {
-            hub,
+            source: hub,
             routes,
             stop,
             task,
@@ -262,7 +262,7 @@ async fn the_token_of_an_installation_is_asked_for_once_and_again_when_it_ends()
         },
     );
     for _ in 0..3 {
-        let headers = hub.hub.headers().await.unwrap();
+        let headers = hub.source.headers().await.unwrap();
         assert_eq!(headers[0].1.to_str().unwrap(), "Bearer ghs_0");
     }
     assert_eq!(given.load(Ordering::SeqCst), 1);

@@ -50,6 +50,7 @@ impl Place {
         let told = complete.clone();
         let (desk, said) = Desk::new(
             state.clone(),
+            true,
             Box::new(move |uuid: &str| told.lock().unwrap().push(uuid.to_owned())),
             Box::new(|_: &[(String, String)]| Vec::new()),
         );

@@ -82,6 +82,7 @@ impl Lab {
         let (seen, complete) = (patchsets.clone(), completed.clone());
         let (desk, said) = Desk::new(
             state.clone(),
+            true,
             Box::new(move |uuid| complete.lock().unwrap().push(uuid.to_owned())),
             Box::new(move |_| {
                 seen.fetch_add(1, Ordering::SeqCst);

@@ -353,7 +353,8 @@ mod tests {
                 None => shown.extend([line, "\n"]),
             }
         }
-        let config = Config::parse("x", &shown, &|_| Some("a value of a variable".into())).unwrap();
+        let config =
+            Config::parse("x", &shown, &|_| Some("a-value-of-some-length".into())).unwrap();
         assert_eq!(config.notes.webhooks.len(), 1);
         assert!(config.intake.token.is_some());
     }

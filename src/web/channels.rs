@@ -5,7 +5,7 @@ use crate::config::mail::{Mail as MailConfig, MailSecurity};
 use crate::config::{Irc, IrcChannel};
 use crate::note::Target;
 use crate::note::chat::hook::{Hook, Kind};
-use crate::note::chat::irc::{IrcClient, IrcTarget};
+use crate::note::chat::irc::{IrcClient, IrcHandle, IrcTarget};
 use crate::note::chat::matrix::{Login, Matrix, Settings};
 use crate::note::chat::slack::{Slack, Webhook};
 use crate::note::mail::{self, Mail, Security};
@@ -89,9 +89,12 @@ pub fn chat(config: &Chat) -> Result<(Vec<Told>, Vec<Ear>), String> {
     }
 }
 
-/// All channels of IRC; the connections end with `stop`. The error is for people.
-pub fn irc(servers: &[Irc], stop: &CancellationToken) -> Result<Vec<Told>, String> {
-    let mut told = Vec::new();
+/// All channels of IRC, and the servers where people can speak to us; the connections end with `stop`. The error is for people.
+pub fn irc(
+    servers: &[Irc],
+    stop: &CancellationToken,
+) -> Result<(Vec<Told>, Vec<IrcHandle>), String> {
+    let (mut told, mut ears) = (Vec::new(), Vec::new());
     for server in servers {
         let settings = super::irc::settings(server);
         let client = IrcClient::start(settings, stop.clone()).map_err(|e| e.to_string())?;
@@ -99,8 +102,9 @@ pub fn irc(servers: &[Irc], stop: &CancellationToken) -> Result<Vec<Told>, Strin
             let target = Arc::new(IrcTarget::new(client.clone(), &one.name));
             told.push(channel("irc", &of_irc(one), target)?);
         }
+        ears.push(client);
     }
-    Ok(told)
+    Ok((told, ears))
 }
 
 fn of_irc(one: &IrcChannel) -> Channel {

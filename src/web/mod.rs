@@ -8,6 +8,7 @@ mod api;
 mod arrivals;
 pub mod channels;
 pub mod commands;
+mod ears;
 mod elsewhere;
 mod error;
 pub mod forges;

@@ -1,10 +1,11 @@
 //! The running service: opening, background tasks, stopping.
 
 use super::arrivals::{Arrivals, ArrivalsError};
+use super::commands::CommandsError;
 use super::patient::Patient;
 use super::sources::{SourceError, Sources};
 use super::tell::{TargetError, Targets};
-use super::{App, elsewhere, held, reports, router};
+use super::{App, ears, elsewhere, held, reports, router};
 use crate::classify::engine::Engine;
 use crate::classify::ledger::StateLedger;
 use crate::classify::meter::{ClusterMeter, Meter};
@@ -12,6 +13,7 @@ use crate::classify::pipeline::Pipeline;
 use crate::classify::reclassify;
 use crate::classify::spool::Spool;
 use crate::config::Config;
+use crate::note::chat::irc::IrcHandle;
 use crate::note::{Bell, Lane, Outbox, Voice};
 use crate::report::Schedule;
 use crate::source::{Desk, Said, Source};
@@ -64,6 +66,9 @@ pub enum ServiceError {
     /// A target of notes.
     #[error(transparent)]
     Target(#[from] TargetError),
+    /// Commands cannot be taken.
+    #[error(transparent)]
+    Commands(#[from] CommandsError),
     /// Logs cannot be fetched.
     #[error(transparent)]
     Arrivals(#[from] ArrivalsError),
@@ -90,6 +95,7 @@ pub struct Service {
     listener: TcpListener,
     stop: CancellationToken,
     lanes: Vec<Lane>,
+    irc: Vec<IrcHandle>,
     bell: Bell,
     sources: Vec<Arc<dyn Source>>,
     hooks: Router,
@@ -131,7 +137,7 @@ impl Service {
         config.notes.base_url = Some(base.unwrap_or_else(|| own_url(config.listen)));
         let (state, spool) = open_state(&config).await?;
         let stop = CancellationToken::new();
-        let Targets { voices, lanes } = Targets::open(&config, &stop)?;
+        let Targets { voices, lanes, irc } = Targets::open(&config, &stop)?;
         let engine: Arc<dyn Engine> = engine(&config, &spool, &state, voices)?;
         let recorder = PrometheusBuilder::new().build_recorder();
         let bell = Bell::default();
@@ -147,13 +153,7 @@ impl Service {
             config.intake.queue,
             config.intake.workers,
         ));
-        let (nudged, words) = (pipeline.clone(), engine.clone());
-        let (desk, said) = Desk::new(
-            state.clone(),
-            config.store.elsewhere().is_none(),
-            Box::new(move |uuid| nudged.nudge(uuid)),
-            Box::new(move |older| words.outdated(older)),
-        );
+        let (desk, said) = desk(&config, &state, &pipeline, &engine);
         let desk = Arc::new(desk);
         let Sources { all, hooks } = Sources::open(&config, &desk)?;
         let trackers = Refresher::new(&config.trackers, state.clone());
@@ -181,6 +181,7 @@ impl Service {
             listener,
             stop,
             lanes,
+            irc,
             bell,
             sources: all,
             hooks,
@@ -238,6 +239,7 @@ impl Service {
             outbox.run(app.state.clone(), stop.clone()),
         );
         hear(&tasks, app, stop, self.arrivals, self.sources);
+        answer(&tasks, app, stop, self.irc)?;
         let asking = self.trackers.run(wanted(app), stop.clone());
         background(&tasks, app, "bug trackers", asking);
         let drain = self.app.config.drain.0;
@@ -332,6 +334,22 @@ fn background(
     });
 }
 
+/// Where sources bring what they hear.
+fn desk(
+    config: &Config,
+    state: &Arc<State>,
+    pipeline: &Arc<Pipeline>,
+    engine: &Arc<dyn Engine>,
+) -> (Desk, mpsc::Receiver<Said>) {
+    let (pipeline, engine) = (pipeline.clone(), engine.clone());
+    Desk::new(
+        state.clone(),
+        config.store.elsewhere().is_none(),
+        Box::new(move |uuid| pipeline.nudge(uuid)),
+        Box::new(move |older| engine.outdated(older)),
+    )
+}
+
 /// Hears of builds, and fetches their logs.
 fn hear(
     tasks: &TaskTracker,
@@ -347,6 +365,24 @@ fn hear(
         let hearing = async move { source.run(desk, stop).await };
         background(tasks, app, "a source", hearing);
     }
+}
+
+/// Answers people where they can speak to us.
+fn answer(
+    tasks: &TaskTracker,
+    app: &Arc<App>,
+    stop: &CancellationToken,
+    irc: Vec<IrcHandle>,
+) -> Result<(), ServiceError> {
+    if irc.is_empty() {
+        return Ok(());
+    }
+    let commander = ears::commander(app)?;
+    for handle in irc {
+        let listening = ears::irc(handle, commander.clone(), stop.clone());
+        background(tasks, app, "commands", listening);
+    }
+    Ok(())
 }
 
 /// The bugs that trackers are asked for.

@@ -3,6 +3,7 @@
 use super::channels::{self, Told};
 use super::commands;
 use crate::config::{Config, GerritAt, GitHubAt, GitLabAt, Review, ReviewNotify, Webhook};
+use crate::note::chat::irc::IrcHandle;
 use crate::note::review::{
     App, Gerrit, GerritSettings, GitHub, GitHubAuth, GitHubSettings, GitLab, GitLabSettings,
     Notify, Vote,
@@ -36,6 +37,8 @@ pub(super) struct Targets {
     pub(super) voices: Vec<Voice>,
     /// How each is served.
     pub(super) lanes: Vec<Lane>,
+    /// Where people can speak to us.
+    pub(super) irc: Vec<IrcHandle>,
 }
 
 impl Targets {
@@ -50,9 +53,11 @@ impl Targets {
         let wrong = |key: &'static str| move |why| TargetError(format!("notes.{key}: {why}"));
         let (told, _ears) = channels::chat(&notes.chat).map_err(wrong("chat"))?;
         all.extend(told.into_iter().map(|one| channel(one, &link)));
+        let mut irc = Vec::new();
         // A dry run connects nowhere.
         if !notes.dry_run {
-            let told = channels::irc(&notes.irc, stop).map_err(wrong("irc"))?;
+            let (told, ears) = channels::irc(&notes.irc, stop).map_err(wrong("irc"))?;
+            irc = ears;
             all.extend(told.into_iter().map(|one| channel(one, &link)));
         }
         if all.is_empty() {
@@ -64,7 +69,7 @@ impl Targets {
             }
         }
         let (voices, lanes) = all.into_iter().unzip();
-        Ok(Self { voices, lanes })
+        Ok(Self { voices, lanes, irc })
     }
 }
 

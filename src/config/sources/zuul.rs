@@ -250,7 +250,7 @@ mod tests {
             (&format!("{url}, look-back: 0s"), "look-back: "),
             (&format!("{url}, token: 'a b'"), "token: "),
             (&format!("{url}, name: '${{TOKEN}}'"), "only secrets"),
-            (&format!("{url}, name: ' '"), "name: must not be empty"),
+            (&format!("{url}, name: ' '"), "name: use 1 to 40"),
             ("mqtt: {host: 'mqtt://m'}", "mqtt.host: "),
             ("mqtt: {host: m, topic: 'a/#/b'}", "mqtt.topic: "),
             ("mqtt: {host: m, topic: 'a/b+'}", "mqtt.topic: "),

@@ -336,7 +336,7 @@ async fn what_a_channel_should_not_hear_now_is_said_later_as_one() {
     let heard = target.texts();
     assert_eq!(heard.len(), 3, "{heard:?}");
     assert!(heard[0].contains("unit failed on 1234,1"), "{heard:?}");
-    insta::assert_snapshot!(heard[2], @"");
+    insta::assert_snapshot!(heard[2], @"4 notes were held back: 4 failed builds, known bugs: launchpad:One ×2, launchpad:Two ×2 https://whorl.example/notes");
     assert!(notes.iter().all(|note| note.attempts == 0));
 }
 

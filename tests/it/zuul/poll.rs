@@ -184,7 +184,8 @@ async fn one_tenant_alone_an_older_version_and_a_token() {
     until("it is there", || home.has("b1")).await;
     assert!(!home.has("good") && !home.has("runs"));
     work.stop().await;
-    let home = Home::open(tempdir().unwrap().path());
+    let other = tempdir().unwrap();
+    let home = Home::open(other.path());
     let work = start(&fake, "", &home);
     until("it is said", || home.error(NAME).is_some()).await;
     assert_eq!(

@@ -336,11 +336,11 @@ async fn the_store_of_a_log_gets_no_credentials() {
     let Logs::File { url, account, .. } = &logs[0].1 else {
         panic!("a file")
     };
-    assert_eq!(account.as_deref(), Some(hub.hub.name()));
+    assert_eq!(account.as_deref(), Some(hub.source.name()));
     let hosts = Hosts::listed(vec!["127.0.0.1:*".parse().unwrap()], Vec::new());
     let downloader = Downloader::new(Limits::new(hosts)).unwrap();
     let mut request = Request::new(url.parse().unwrap());
-    for (name, value) in hub.hub.headers().await.unwrap() {
+    for (name, value) in hub.source.headers().await.unwrap() {
         request = request.header(name, value);
     }
     let target = place.dir.path().join("log");

@@ -8,6 +8,7 @@ mod notes;
 mod password;
 pub(crate) mod program;
 mod remote;
+mod road;
 mod rules;
 mod stop;
 mod telling;

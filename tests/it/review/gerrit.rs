@@ -142,7 +142,7 @@ impl Change {
     }
 
     /// What whorl said here, oldest first.
-    pub(super) async fn messages(&self) -> Vec<Value> {
+    pub(crate) async fn messages(&self) -> Vec<Value> {
         let path = format!("changes/{}/messages", self.number);
         let all = self.ask("admin", "GET", &path, &json!(null)).await;
         let ours = |one: &Value| one["author"]["name"] == "whorl";

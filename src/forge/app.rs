@@ -41,7 +41,9 @@ pub struct App {
     token: Mutex<Option<Token>>,
 }
 
-struct Token {
+/// A token of an installation.
+#[derive(Clone)]
+pub struct Token {
     text: String,
     until: Timestamp,
 }
@@ -176,14 +178,21 @@ impl App {
 }
 
 impl Token {
-    fn read(json: &Value) -> Option<Self> {
+    /// Reads what GitHub answers when it is asked for one.
+    pub fn read(json: &Value) -> Option<Self> {
         Some(Self {
             text: json["token"].as_str()?.to_owned(),
             until: json["expires_at"].as_str()?.parse().ok()?,
         })
     }
 
-    fn lasts(&self, now: Timestamp) -> bool {
+    /// The token itself.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// True while it can still be used.
+    pub fn lasts(&self, now: Timestamp) -> bool {
         self.until.duration_since(now) > TOO_SHORT
     }
 }

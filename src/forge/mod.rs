@@ -7,5 +7,5 @@
 mod app;
 mod http;
 
-pub use app::{App, AppKey, KeyError};
+pub use app::{App, AppKey, KeyError, Token};
 pub use http::{Answer, Api, ForgeError, SetUpError};

@@ -45,24 +45,11 @@ fn once(
     if told || (age == Age::OldHat && !known(tx, note)?) {
         return Ok(());
     }
-    tx.run(
-        "INSERT INTO notes (build, target, topic, follows, kind, text, json, created_at, next_try)
-         VALUES (?1, ?2, ?3, 0, ?4, ?5, ?6, ?7, ?7)
-         ON CONFLICT (target, topic) DO UPDATE SET
+    let conflict = "ON CONFLICT (target, topic) DO UPDATE SET
          text = CASE notes.state WHEN 'delivered' THEN notes.text ELSE excluded.text END,
          json = CASE notes.state WHEN 'delivered' THEN notes.json ELSE excluded.json END,
-         state = CASE notes.state WHEN 'superseded' THEN 'due' ELSE notes.state END",
-        values![
-            build,
-            &note.target,
-            &note.topic,
-            &note.kind,
-            &note.text,
-            serde_json::to_string(&note.json)?,
-            micros(now)
-        ],
-    )?;
-    Ok(())
+         state = CASE notes.state WHEN 'superseded' THEN 'due' ELSE notes.state END";
+    insert(tx, build, note, conflict, now)
 }
 
 /// What is there already of a note that follows.
@@ -99,7 +86,7 @@ fn follow(
     let takes_back = matches!(note.kind.as_str(), "outdated" | "withdrawn");
     match there {
         None if takes_back || age == Age::OldHat => Ok(()),
-        None => insert(tx, build, note, now),
+        None => insert(tx, build, note, "", now),
         // What nobody has heard need not be taken back.
         Some(there) if takes_back && !there.said => {
             let sql = "UPDATE notes SET state = 'superseded' WHERE id = ?1";
@@ -115,19 +102,25 @@ fn follow(
     }
 }
 
+/// Makes a note; `conflict` says what follows where there is one already.
 fn insert(
     tx: Tx<'_>,
     build: Option<i64>,
     note: &NewNote,
+    conflict: &str,
     now: Timestamp,
 ) -> Result<(), StateError> {
-    tx.run(
+    let sql = format!(
         "INSERT INTO notes (build, target, topic, follows, kind, text, json, created_at, next_try)
-         VALUES (?1, ?2, ?3, 1, ?4, ?5, ?6, ?7, ?7)",
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?8) {conflict}"
+    );
+    tx.run(
+        &sql,
         values![
             build,
             &note.target,
             &note.topic,
+            note.manner == Manner::Follow,
             &note.kind,
             &note.text,
             serde_json::to_string(&note.json)?,

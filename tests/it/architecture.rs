@@ -19,7 +19,7 @@ fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
             "source",
             &["forge", "intake", "state", "config", "event"][..],
         ),
-        ("note", &["state", "event"][..]),
+        ("note", &["forge", "state", "event"][..]),
         ("report", &["store", "state", "event"][..]),
         ("tracker", &["state", "config", "event"][..]),
         ("config", &[][..]),

@@ -21,7 +21,7 @@ mod plain;
 mod wanted;
 mod words;
 
-pub use app::{App, AppError};
+pub use app::App;
 pub use gerrit::{Gerrit, GerritSettings, Notify, Vote};
 pub use github::{GitHub, GitHubAuth, GitHubSettings};
 pub use gitlab::{GitLab, GitLabSettings};

@@ -360,7 +360,12 @@ impl Leaf<'_> {
     }
 
     /// The fields that a name stands for: itself, what its `*` stands for, or the parts of an object.
+    /// A field that has a kind of its own is no object: `tags.keyword` is then `tags` indexed once
+    /// more, and no event has it.
     fn expand(&self, name: &str) -> Vec<(String, FieldKind)> {
+        if self.schema.lists(name) {
+            return vec![(name.to_owned(), self.schema.kind(name))];
+        }
         if !name.contains('*') {
             let inside = format!("{name}.");
             let parts = self
@@ -477,4 +482,36 @@ pub(super) fn unescape(raw: &str, offset: usize) -> Result<String, QueryError> {
         units.push(unit);
     }
     Ok(String::from_utf16_lossy(&units))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::event::{Event, FieldValue};
+    use crate::query::{Document, FieldKind, Query, Schema};
+    use jiff::Timestamp;
+
+    /// Somebody else's index: `tags` is text and is indexed once more as `tags.keyword`.
+    #[test]
+    fn a_field_that_is_indexed_twice_exists() {
+        let mut schema = Schema::default();
+        schema.set("tags", FieldKind::Text);
+        schema.set("tags.keyword", FieldKind::Keyword);
+        schema.set("node.name", FieldKind::Keyword);
+        schema.close();
+        let mut event = Event::from_message("x");
+        event.own.set("tags", FieldValue::text("console"));
+        event.own.set("node.name", FieldValue::text("n1"));
+        for (text, matches) in [
+            ("_exists_:tags", true),
+            ("tags:*", true),
+            ("NOT _exists_:tags", false),
+            ("_exists_:node", true),
+            ("_exists_:nod", false),
+        ] {
+            let query = Query::parse(text, &schema).unwrap();
+            let document = Document::new(&event);
+            let found = query.matches(&document, Timestamp::UNIX_EPOCH);
+            assert_eq!(found, matches, "{text}");
+        }
+    }
 }

@@ -67,6 +67,11 @@ impl Schema {
         self.kinds.get(name).copied().unwrap_or(default)
     }
 
+    /// True when the field has a kind of its own, set or inferred.
+    pub fn lists(&self, name: &str) -> bool {
+        self.kinds.contains_key(name)
+    }
+
     /// Every listed field with its kind.
     pub fn fields(&self) -> impl Iterator<Item = (&str, FieldKind)> {
         self.kinds.iter().map(|(name, kind)| (name.as_str(), *kind))

@@ -222,7 +222,6 @@ fn random_fingerprints_find_the_same_in_our_indexes() {
 /// Somebody else's daily indexes: with the usual mapping, and with another analyser, where words say
 /// nothing of ours and all is counted.
 #[test]
-#[ignore = "open: some random queries over tags are counted otherwise in other indexes"]
 fn random_fingerprints_find_the_same_in_other_indexes() {
     let mut runner = TestRunner::default();
     for (name, url) in clusters() {

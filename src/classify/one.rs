@@ -1,7 +1,7 @@
 //! One build: from its logs to its verdict.
 
 use crate::event::{Build, Event, Match, Verdict};
-use crate::intake::BuildSummary;
+use crate::intake::{BuildSummary, Limits, LogInput, take_all};
 use crate::matcher::{Matcher, Run};
 use jiff::Timestamp;
 
@@ -28,6 +28,22 @@ pub fn classify(
     let mut run = matcher.start(build, now);
     let looked_for = run.applicable();
     let summary = read(&mut |event| run.event(&event));
+    finish(run, looked_for, summary)
+}
+
+/// Classifies a build by its logs: only what may matter of them is made to events. `helpers` threads help
+/// with large logs.
+pub fn sweep(
+    matcher: &Matcher,
+    build: &Build,
+    now: Timestamp,
+    logs: &[LogInput],
+    limits: &Limits,
+    helpers: usize,
+) -> Outcome {
+    let mut run = matcher.start(build, now);
+    let looked_for = run.applicable();
+    let summary = take_all(logs, &build.fields(), limits, &mut run.sweep(helpers));
     finish(run, looked_for, summary)
 }
 

@@ -9,10 +9,10 @@ mod show;
 mod text;
 
 use super::say::{say, unless_closed};
-use crate::classify::one::{Outcome, classify};
+use crate::classify::one::{Outcome, sweep};
 use crate::event::{Build, Verdict};
 use crate::fingerprint::FingerprintSet;
-use crate::intake::{Limits, read_all};
+use crate::intake::Limits;
 use crate::matcher::Matcher;
 use crate::query::Schema;
 use anyhow::{Context, bail};
@@ -103,6 +103,8 @@ fn parse_field(text: &str) -> Result<(String, String), String> {
     }
 }
 
+/// Threads that help with large logs: with more, reading is what takes longest.
+const HELPERS: usize = 7;
 /// Nothing of the logs was lost and something matched.
 const FOUND: u8 = 0;
 /// A usage error.
@@ -126,13 +128,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let limits = Limits::default();
     let inputs = logs::open(&args.logs, &limits)?;
     let build = build(args);
-    let fields = build.fields();
     let known = set.fingerprints.len();
     let matcher = Matcher::new(set);
     let start = Instant::now();
-    let outcome = classify(&matcher, &build, Timestamp::now(), |sink| {
-        read_all(&inputs, &fields, &limits, sink)
-    });
+    let helpers = std::thread::available_parallelism().map_or(0, |cores| cores.get() - 1);
+    let now = Timestamp::now();
+    let outcome = sweep(&matcher, &build, now, &inputs, &limits, helpers.min(HELPERS));
     let seconds = start.elapsed().as_secs_f64();
     print(&build, &outcome, known, seconds, args.format)?;
     for problem in outcome.summary.all_problems() {

@@ -5,7 +5,7 @@ use super::limits::Limits;
 use super::name::clean_name;
 use super::problem::Problem;
 use super::read::{BuildSummary, FileContext, read_decoded};
-use crate::event::Event;
+use super::taker::Taker;
 use std::cell::Cell;
 use std::io::{self, ErrorKind, Read, Seek};
 use tar::{Archive, Entry, EntryType};
@@ -26,7 +26,7 @@ pub(crate) fn read_archive(
     root: Option<&str>,
     context: &FileContext,
     limits: &Limits,
-    sink: &mut dyn FnMut(Event),
+    taker: &mut dyn Taker,
     summary: &mut BuildSummary,
 ) {
     let meter = decoded.meter;
@@ -36,7 +36,7 @@ pub(crate) fn read_archive(
         context,
         limits,
         summary,
-        sink,
+        taker,
         meter: &meter,
         held: None,
         broken: false,
@@ -62,7 +62,7 @@ struct Members<'a> {
     context: &'a FileContext,
     limits: &'a Limits,
     summary: &'a mut BuildSummary,
-    sink: &'a mut dyn FnMut(Event),
+    taker: &'a mut dyn Taker,
     meter: &'a Meter,
     held: Option<(FileContext, Held)>,
     /// True when the end of the archive was met inside a log, and told.
@@ -131,7 +131,7 @@ impl Members<'_> {
             });
             return;
         }
-        let mut file = read_decoded(decoded, &context, self.limits, self.sink);
+        let mut file = read_decoded(decoded, &context, self.limits, self.taker);
         if let Some(error) = failure.take() {
             // The log's own reader has only seen that the archive failed, and not why.
             file.problems.retain(|problem| !problem.loses_data());

@@ -138,6 +138,17 @@ fn is_detail(rest: &str) -> bool {
         .any(|start| rest.starts_with(start))
 }
 
+/// False when no event goes on with this line, unless a block of [`Block::start`] does, or the line before
+/// is a bare `Caused by:`.
+pub(crate) fn may_go_on(body: &str) -> bool {
+    body.starts_with(TRACEBACK)
+        || body.starts_with("  ")
+        || body.starts_with('}')
+        || is_frame(body)
+        || body.trim() == "Caused by:"
+        || is_cause(body)
+}
+
 /// A frame of a Java or JavaScript stack trace.
 pub(crate) fn is_frame(body: &str) -> bool {
     let body = body.strip_prefix("[ERROR]").unwrap_or(body);

@@ -20,12 +20,16 @@ pub(crate) struct Joiner<'a> {
     limits: &'a Limits,
     file: Arc<str>,
     shared: Arc<Fields>,
-    sink: &'a mut dyn FnMut(Event),
     pending: Option<Pending>,
     block: Block,
     blanks: Vec<(String, u64)>,
     events: u64,
+    /// True when the pending event goes on with a block that became too large for one.
+    continued: bool,
 }
+
+/// Takes events.
+type Sink<'s> = &'s mut dyn FnMut(Event);
 
 struct Pending {
     message: String,
@@ -38,61 +42,62 @@ struct Pending {
 }
 
 impl<'a> Joiner<'a> {
-    pub(crate) fn new(
-        format: Format,
-        limits: &'a Limits,
-        file: &str,
-        shared: Fields,
-        sink: &'a mut dyn FnMut(Event),
-    ) -> Self {
+    pub(crate) fn new(format: Format, limits: &'a Limits, file: &str, shared: Arc<Fields>) -> Self {
         Self {
             format,
             limits,
             file: Arc::from(file),
-            shared: Arc::new(shared),
-            sink,
+            shared,
             pending: None,
             block: Block::None,
             blanks: Vec::new(),
             events: 0,
+            continued: false,
         }
     }
 
-    /// Takes one line; `text` is its cleaned text.
-    pub(crate) fn push(&mut self, line: &RawLine<'_>, text: &str) {
+    /// Takes one line; `text` is its cleaned text. Hands out what is whole by now.
+    pub(crate) fn push(&mut self, line: &RawLine<'_>, text: &str, sink: Sink<'_>) {
         let prefix = self.format.prefix(text);
         if line.piece {
-            self.flush();
+            self.flush(sink);
             self.begin(line, text, &prefix);
-            self.flush();
+            self.flush(sink);
             return;
         }
         if is_blank(text, &prefix) {
-            self.hold_blank(line, &text[prefix.cut..]);
+            self.hold_blank(line, &text[prefix.cut..], sink);
             return;
         }
         let body = &text[prefix.body..];
         if self.belongs(&prefix, body) {
-            self.append(line, text, &prefix);
+            self.append(line, text, &prefix, sink);
             return;
         }
-        self.flush();
+        self.flush(sink);
         self.block = Block::start(body);
         self.begin(line, text, &prefix);
     }
 
     /// Hands out what is pending; the number of events so far.
-    pub(crate) fn finish(mut self) -> u64 {
-        self.flush();
+    pub(crate) fn finish(mut self, sink: Sink<'_>) -> u64 {
+        self.flush(sink);
         self.events
     }
 
-    fn hold_blank(&mut self, line: &RawLine<'_>, text: &str) {
+    /// Where the pending event begins (`next` when there is none, which is where the next line does), if
+    /// that is behind `wanted` and nothing but its own lines has to be known to go on.
+    pub(crate) fn begun_after(&self, wanted: u64, next: u64) -> Option<u64> {
+        let start = self.pending.as_ref().map_or(next, |p| p.at.offset);
+        (start > wanted && !self.continued).then_some(start)
+    }
+
+    fn hold_blank(&mut self, line: &RawLine<'_>, text: &str, sink: Sink<'_>) {
         if self.pending.is_none() {
             return;
         }
         if self.blanks.len() >= MAX_BLANKS {
-            self.flush();
+            self.flush(sink);
             return;
         }
         self.blanks.push((text.to_owned(), line.length));
@@ -148,12 +153,13 @@ impl<'a> Joiner<'a> {
         });
     }
 
-    fn append(&mut self, line: &RawLine<'_>, text: &str, prefix: &Prefix<'_>) {
+    fn append(&mut self, line: &RawLine<'_>, text: &str, prefix: &Prefix<'_>, sink: Sink<'_>) {
         let message = &text[prefix.cut..];
         if self.is_full(message.len()) {
             let block = std::mem::take(&mut self.block);
-            self.flush();
+            self.flush(sink);
             self.block = block;
+            self.continued = true;
             self.begin(line, text, prefix);
             return;
         }
@@ -175,14 +181,15 @@ impl<'a> Joiner<'a> {
         })
     }
 
-    fn flush(&mut self) {
+    fn flush(&mut self, sink: Sink<'_>) {
         self.blanks.clear();
         self.block = Block::None;
+        self.continued = false;
         let Some(pending) = self.pending.take() else {
             return;
         };
         self.events += 1;
-        (self.sink)(Event {
+        sink(Event {
             message: pending.message,
             own: pending.own,
             shared: Arc::clone(&self.shared),

@@ -73,16 +73,6 @@ impl<'r> Lines<'r> {
         self.error.take()
     }
 
-    /// Bytes handed out so far.
-    pub(crate) fn bytes(&self) -> u64 {
-        self.offset
-    }
-
-    /// Lines begun so far.
-    pub(crate) fn count(&self) -> u64 {
-        self.number - 1 + u64::from(self.inside_line)
-    }
-
     /// The next line; `None` at the end or after an error.
     pub(crate) fn next(&mut self) -> Option<RawLine<'_>> {
         let (len, full, whole) = match self.cut()? {
@@ -151,7 +141,7 @@ impl<'r> Lines<'r> {
 }
 
 /// The last place at or before `at` that is not inside a UTF-8 character.
-fn char_end(bytes: &[u8], at: usize) -> usize {
+pub(super) fn char_end(bytes: &[u8], at: usize) -> usize {
     (at - 3..=at)
         .rev()
         .find(|i| bytes[*i] & 0xC0 != 0x80)

@@ -6,7 +6,9 @@
 //! be mapped back ([`locate`]); how a reader splits the bytes changes nothing.
 
 mod archive;
+mod around;
 mod block;
+mod chunks;
 mod decode;
 pub mod download;
 mod format;
@@ -19,10 +21,13 @@ mod name;
 mod problem;
 mod read;
 mod strip;
+mod taker;
 mod time;
 mod window;
 mod zipped;
 
+pub(crate) use around::{Around, Place};
+pub(crate) use chunks::{Chunk, Chunks};
 pub use format::Format;
 pub use format::job_output::{Failure, Failures, failures};
 pub use input::{LogInput, LogReader, open_path, open_path_as};
@@ -30,7 +35,10 @@ pub use limits::Limits;
 pub use name::clean_name;
 pub use problem::{IntakeError, NameError, Problem};
 pub use read::{BuildSummary, FileContext, Summary, read_all, read_log, read_stream};
+pub(crate) use read::{shared_fields, take_all};
+pub(crate) use strip::Uncoloured;
 pub use strip::{Stripped, byte_map};
+pub(crate) use taker::{Log, Odd, Taken, Taker, all_events};
 pub use window::{Part, Window, window};
 
 use crate::event::Event;

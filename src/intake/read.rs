@@ -4,12 +4,10 @@ use super::archive;
 use super::decode::{Archive, Decoded, decode};
 use super::format::{Format, job_output};
 use super::input::LogInput;
-use super::join::Joiner;
 use super::limits::Limits;
-use super::lines::{Lines, RawLine};
 use super::name::{base_name, is_main, without_compression};
 use super::problem::Problem;
-use super::strip::clean_into;
+use super::taker::{Events, Log, Taker};
 use super::zipped;
 use crate::event::{Event, FieldValue, Fields};
 use std::io::{self, Read};
@@ -38,7 +36,7 @@ pub struct Summary {
     pub bytes: u64,
     /// Lines that were read.
     pub lines: u64,
-    /// Events that were made of them.
+    /// Events that were made of them: of all lines, or of those that are worth an exact look.
     pub events: u64,
     /// What was not as it should be.
     pub problems: Vec<Problem>,
@@ -102,48 +100,39 @@ pub fn read_log(
     limits: &Limits,
     sink: &mut dyn FnMut(Event),
 ) -> Summary {
-    read_decoded(decode(Box::new(reader), limits), context, limits, sink)
+    let decoded = decode(Box::new(reader), limits);
+    read_decoded(decoded, context, limits, &mut Events(sink))
 }
 
 pub(crate) fn read_decoded(
     mut decoded: Decoded<'_>,
     context: &FileContext,
     limits: &Limits,
-    sink: &mut dyn FnMut(Event),
+    taker: &mut dyn Taker,
 ) -> Summary {
     let mut head = Head::default();
     if job_output::is_named(base_name(&context.name)) {
         head = Head::read(&mut decoded.reader);
-        if let Some(summary) = head.failures(context, sink) {
+        if let Some(summary) = head.failures(context, taker) {
             return summary;
         }
     }
     let mut reader = head.chain(&mut decoded.reader);
-    let mut lines = Lines::new(&mut reader, limits);
-    let format = Format::detect(lines.head());
-    let shared = shared_fields(context, format);
-    let mut joiner = Joiner::new(format, limits, &context.name, shared, sink);
-    let mut odd = Odd::default();
-    let mut text = String::new();
-    while let Some(line) = lines.next() {
-        let is_utf8 = clean_into(
-            line.bytes.strip_suffix(b"\r").unwrap_or(line.bytes),
-            &mut text,
-        );
-        odd.see(&line, is_utf8);
-        joiner.push(&line, &text);
-    }
-    let events = joiner.finish();
-    let (bytes, count) = (lines.bytes(), lines.count());
-    let mut problems = odd.problems(&context.name, limits);
-    if let Some(error) = lines.error() {
-        problems.push(decoded.meter.problem(&error, &context.name, bytes, limits));
+    let taken = taker.log(Log {
+        reader: &mut reader,
+        context,
+        limits,
+    });
+    let mut problems = taken.problems;
+    if let Some(error) = taken.error {
+        let name = &context.name;
+        problems.push(decoded.meter.problem(&error, name, taken.bytes, limits));
     }
     Summary {
-        format,
-        bytes,
-        lines: count,
-        events,
+        format: taken.format,
+        bytes: taken.bytes,
+        lines: taken.lines,
+        events: taken.events,
         problems,
     }
 }
@@ -172,14 +161,14 @@ impl Head {
     }
 
     /// The tasks that failed, if it is a whole `job-output.json`.
-    fn failures(&self, context: &FileContext, sink: &mut dyn FnMut(Event)) -> Option<Summary> {
+    fn failures(&self, context: &FileContext, taker: &mut dyn Taker) -> Option<Summary> {
         let text = Some(&self.bytes).filter(|_| self.whole)?;
         let all = job_output::events(text, &context.name)?;
         let shared = Arc::new(shared_fields(context, Format::ZuulJson));
         let events = all.len() as u64;
         for mut event in all {
             event.shared = Arc::clone(&shared);
-            sink(event);
+            taker.event(event);
         }
         let ends = memchr::memchr_iter(b'\n', text).count() as u64;
         let open = text.last().is_some_and(|byte| *byte != b'\n');
@@ -208,76 +197,8 @@ impl Read for Head {
     }
 }
 
-/// Lines that are no clean text, of which the first and the number are told.
-#[derive(Default)]
-struct Odd {
-    long: Lot,
-    not_utf8: Lot,
-    nul: Lot,
-}
-
-/// Lines of one kind.
-#[derive(Default)]
-struct Lot {
-    first: u64,
-    last: u64,
-    count: u64,
-}
-
-impl Odd {
-    fn see(&mut self, line: &RawLine<'_>, is_utf8: bool) {
-        if line.piece {
-            self.long.add(line.number);
-        }
-        if !is_utf8 {
-            self.not_utf8.add(line.number);
-        }
-        if memchr::memchr(0, line.bytes).is_some() {
-            self.nul.add(line.number);
-        }
-    }
-
-    fn problems(&self, file: &str, limits: &Limits) -> Vec<Problem> {
-        let long = self.long.told(|line, count| Problem::LongLine {
-            file: file.to_owned(),
-            line,
-            count,
-            limit: limits.max_line,
-        });
-        let not_utf8 = self.not_utf8.told(|line, count| Problem::NotUtf8 {
-            file: file.to_owned(),
-            line,
-            count,
-        });
-        let nul = self.nul.told(|line, count| Problem::Nul {
-            file: file.to_owned(),
-            line,
-            count,
-        });
-        [long, not_utf8, nul].into_iter().flatten().collect()
-    }
-}
-
-impl Lot {
-    /// The pieces of one line count once.
-    fn add(&mut self, line: u64) {
-        if self.last == line {
-            return;
-        }
-        self.count += 1;
-        self.last = line;
-        if self.first == 0 {
-            self.first = line;
-        }
-    }
-
-    fn told(&self, problem: impl Fn(u64, u64) -> Problem) -> Option<Problem> {
-        (self.count > 0).then(|| problem(self.first, self.count))
-    }
-}
-
 /// The build's fields with `filename` and `tags` of this file.
-fn shared_fields(context: &FileContext, format: Format) -> Fields {
+pub(crate) fn shared_fields(context: &FileContext, format: Format) -> Fields {
     let mut fields = context.shared.clone();
     let name = without_compression(&context.name);
     fields.set("filename", FieldValue::text(name));
@@ -298,6 +219,16 @@ pub fn read_all(
     limits: &Limits,
     sink: &mut dyn FnMut(Event),
 ) -> BuildSummary {
+    take_all(inputs, shared, limits, &mut Events(sink))
+}
+
+/// Has all logs of one build taken, as [`read_all`] reads them.
+pub(crate) fn take_all(
+    inputs: &[LogInput],
+    shared: &Fields,
+    limits: &Limits,
+    taker: &mut dyn Taker,
+) -> BuildSummary {
     let mut summary = BuildSummary::default();
     let only = inputs
         .iter()
@@ -309,7 +240,7 @@ pub fn read_all(
             summary.problems.push(problem.clone());
             continue;
         }
-        read_input(input, only, shared, limits, sink, &mut summary);
+        read_input(input, only, shared, limits, taker, &mut summary);
     }
     summary
 }
@@ -319,7 +250,7 @@ fn read_input(
     only: bool,
     shared: &Fields,
     limits: &Limits,
-    sink: &mut dyn FnMut(Event),
+    taker: &mut dyn Taker,
     summary: &mut BuildSummary,
 ) {
     let reader = match input.raw() {
@@ -340,7 +271,14 @@ fn read_input(
         extra_tags: Vec::new(),
     };
     let root = if only { None } else { Some(input.name()) };
-    read_source(decode(reader, limits), root, context, limits, sink, summary);
+    read_source(
+        decode(reader, limits),
+        root,
+        context,
+        limits,
+        taker,
+        summary,
+    );
 }
 
 /// Reads a log, or all logs of an archive, with `root` before their names.
@@ -349,17 +287,17 @@ fn read_source(
     root: Option<&str>,
     context: FileContext,
     limits: &Limits,
-    sink: &mut dyn FnMut(Event),
+    taker: &mut dyn Taker,
     summary: &mut BuildSummary,
 ) {
     let artefact = zipped::is_artefact(&context.name);
     match decoded.archive {
         Some(Archive::Tar) => {
-            archive::read_archive(decoded, root, &context, limits, sink, summary);
+            archive::read_archive(decoded, root, &context, limits, taker, summary);
             return;
         }
         Some(Archive::Zip) if !artefact => {
-            zipped::read_zip(decoded, root, &context, limits, sink, summary);
+            zipped::read_zip(decoded, root, &context, limits, taker, summary);
             return;
         }
         _ => {}
@@ -370,7 +308,7 @@ fn read_source(
         summary.problems.push(Problem::Packed { file, kind, main });
         return;
     }
-    let file = read_decoded(decoded, &context, limits, sink);
+    let file = read_decoded(decoded, &context, limits, taker);
     summary.files.push((context.name, file));
 }
 
@@ -391,6 +329,7 @@ pub fn read_stream(
         extra_tags: Vec::new(),
     };
     let decoded = decode(Box::new(reader), limits);
-    read_source(decoded, None, context, limits, sink, &mut summary);
+    let taker = &mut Events(sink);
+    read_source(decoded, None, context, limits, taker, &mut summary);
     summary
 }

@@ -250,6 +250,62 @@ fn count_in(bytes: &[u8], range: std::ops::RangeInclusive<u8>) -> usize {
     bytes.iter().take_while(|b| range.contains(b)).count()
 }
 
+/// A stretch of whole lines without terminal control sequences, for looking at all of it at once; what
+/// else [`clean_into`] takes out stands between separators and is left in.
+#[derive(Debug, Default)]
+pub(crate) struct Uncoloured {
+    text: Vec<u8>,
+    /// Where a piece begins in the text, and where it stood.
+    pieces: Vec<(usize, usize)>,
+}
+
+impl Uncoloured {
+    /// Copies the stretch without its control sequences; false, and nothing is copied, when it has none.
+    pub(crate) fn take_out(&mut self, stretch: &[u8]) -> bool {
+        let Some(first) = memchr::memchr(ESC, stretch) else {
+            return false;
+        };
+        self.text.clear();
+        self.pieces.clear();
+        self.push(stretch, 0, first);
+        let mut at = first;
+        while at < stretch.len() {
+            // A sequence ends with its line at the latest.
+            let line = memchr::memchr(b'\n', &stretch[at..]).unwrap_or(stretch.len() - at);
+            let end = at + line;
+            while at < end {
+                at += escape_len(&stretch[at..end]);
+                let run = memchr::memchr(ESC, &stretch[at..end]).unwrap_or(end - at);
+                self.push(stretch, at, at + run);
+                at += run;
+            }
+            let next = memchr::memchr(ESC, &stretch[at..]).unwrap_or(stretch.len() - at);
+            self.push(stretch, at, at + next);
+            at += next;
+        }
+        true
+    }
+
+    /// What is left.
+    pub(crate) fn text(&self) -> &[u8] {
+        &self.text
+    }
+
+    /// Where the byte `at` of the text stood.
+    pub(crate) fn original(&self, at: usize) -> usize {
+        let next = self.pieces.partition_point(|piece| piece.0 <= at);
+        let piece = next.checked_sub(1).and_then(|n| self.pieces.get(n));
+        piece.map_or(at, |(text, from)| from + (at - text))
+    }
+
+    fn push(&mut self, stretch: &[u8], from: usize, to: usize) {
+        if from < to {
+            self.pieces.push((self.text.len(), from));
+            self.text.extend_from_slice(&stretch[from..to]);
+        }
+    }
+}
+
 /// True when the format's prefix leaves nothing but blanks.
 pub(crate) fn is_blank(text: &str, prefix: &Prefix<'_>) -> bool {
     text[prefix.cut..].trim().is_empty()

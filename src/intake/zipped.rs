@@ -7,7 +7,7 @@ use super::limits::Limits;
 use super::name::clean_name;
 use super::problem::Problem;
 use super::read::{BuildSummary, FileContext, read_decoded};
-use crate::event::Event;
+use super::taker::Taker;
 use std::cell::Cell;
 use std::io::{self, Read, Seek};
 use tempfile::SpooledTempFile;
@@ -40,7 +40,7 @@ pub(crate) fn read_zip(
     root: Option<&str>,
     context: &FileContext,
     limits: &Limits,
-    sink: &mut dyn FnMut(Event),
+    taker: &mut dyn Taker,
     summary: &mut BuildSummary,
 ) {
     let mut kept = SpooledTempFile::new(IN_MEMORY);
@@ -57,7 +57,7 @@ pub(crate) fn read_zip(
         root,
         context,
         limits,
-        sink,
+        taker,
         summary,
         meter: &meter,
         given: Cell::new(0),
@@ -79,7 +79,7 @@ struct Entries<'a> {
     root: Option<&'a str>,
     context: &'a FileContext,
     limits: &'a Limits,
-    sink: &'a mut dyn FnMut(Event),
+    taker: &'a mut dyn Taker,
     summary: &'a mut BuildSummary,
     meter: &'a Meter,
     /// Bytes that all entries together have given. Entries may share their compressed bytes, so
@@ -190,7 +190,7 @@ impl Entries<'_> {
             });
             return;
         }
-        let mut file = read_decoded(decoded, &context, self.limits, self.sink);
+        let mut file = read_decoded(decoded, &context, self.limits, self.taker);
         if let Some(error) = failure.take() {
             // The log's own reader has only seen that the archive failed, and not why.
             file.problems.retain(|problem| !problem.loses_data());

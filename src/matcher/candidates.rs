@@ -44,6 +44,22 @@ pub fn words_of(fingerprint: &Fingerprint) -> Option<BTreeSet<Needed>> {
 }
 
 impl Candidates {
+    /// Every condition with its number.
+    pub(super) fn wanted<'f>(
+        &'f self,
+        fingerprints: &'f [Arc<Fingerprint>],
+    ) -> impl Iterator<Item = (u32, Wanted<'f>)> {
+        (0..).zip(&self.slots).filter_map(|(number, slot)| {
+            let found = fingerprints.get(slot.fingerprint)?;
+            Some((number, condition(found, slot.role)?))
+        })
+    }
+
+    /// The condition with a number.
+    pub(super) fn slot(&self, number: u32) -> Slot {
+        self.slots[number as usize]
+    }
+
     pub(super) fn new(fingerprints: &[Arc<Fingerprint>]) -> Self {
         let mut slots = Vec::new();
         let mut by_word: HashMap<Box<str>, Vec<u32>> = HashMap::new();

@@ -23,6 +23,8 @@ mod candidates;
 mod evidence;
 mod literal;
 mod progress;
+mod scan;
+mod sweep;
 
 use crate::event::{Build, Event, Match};
 use crate::fingerprint::{Fingerprint, FingerprintSet};
@@ -33,7 +35,8 @@ pub use candidates::words_of;
 pub use evidence::evidence;
 use jiff::Timestamp;
 use progress::{Progress, Role};
-use std::sync::Arc;
+use scan::Filter;
+use std::sync::{Arc, OnceLock};
 
 pub use progress::MAX_EVIDENCE;
 
@@ -45,6 +48,8 @@ const MAX_SPANS: usize = 32;
 pub struct Matcher {
     set: Arc<FingerprintSet>,
     candidates: Candidates,
+    /// Made when the first log is swept: who looks at a cluster needs none.
+    filter: OnceLock<Filter>,
 }
 
 /// One condition of one fingerprint.
@@ -58,7 +63,18 @@ impl Matcher {
     /// Makes a set ready.
     pub fn new(set: Arc<FingerprintSet>) -> Self {
         let candidates = Candidates::new(&set.fingerprints);
-        Self { set, candidates }
+        Self {
+            set,
+            candidates,
+            filter: OnceLock::new(),
+        }
+    }
+
+    fn filter(&self) -> &Filter {
+        self.filter.get_or_init(|| {
+            let wanted = self.candidates.wanted(&self.set.fingerprints);
+            Filter::new(wanted)
+        })
     }
 
     /// The set it was made from.
@@ -106,18 +122,34 @@ impl Run<'_> {
     /// Takes the next event. Events of one file must come in the file's order, files one after the
     /// other.
     pub fn event(&mut self, event: &Event) {
-        self.events += 1;
         let document = Document::new(event);
         let found = self.matcher.candidates.of(&document);
+        self.look(&document, found);
+    }
+
+    /// Takes the next event of those that are worth an exact look, with the numbers of the conditions
+    /// that may hold.
+    fn candidate(&mut self, event: &Event, mut numbers: Vec<u32>) {
+        numbers.sort_unstable();
+        numbers.dedup();
+        let slots = numbers.into_iter();
+        let slots = slots.map(|number| self.matcher.candidates.slot(number));
+        let slots = slots.collect();
+        self.look(&Document::new(event), slots);
+    }
+
+    fn look(&mut self, document: &Document<'_>, slots: Vec<Slot>) {
+        self.events += 1;
         // Later conditions first, so that one event is not two steps of a sequence.
-        for slot in found.into_iter().rev() {
+        for slot in slots.into_iter().rev() {
             if !self.applies[slot.fingerprint] {
                 continue;
             }
             let fingerprint = &self.matcher.set.fingerprints[slot.fingerprint];
-            let Some(spans) = exact(fingerprint, slot.role, &document, self.now) else {
+            let Some(spans) = exact(fingerprint, slot.role, document, self.now) else {
                 continue;
             };
+            let event = document.event();
             self.progress[slot.fingerprint].hit(slot.role, self.events, event, &spans);
         }
     }

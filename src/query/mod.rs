@@ -19,6 +19,7 @@ mod parser;
 mod pattern;
 mod phrase;
 mod portable;
+mod possible;
 mod regexp;
 mod rename;
 mod schema;

@@ -1,0 +1,335 @@
+//! Events round places of a log, without making those of the rest.
+//!
+//! In: stretches of a log in order, and places in them. Out: each event that has one of the places (and
+//! some that have none), as [`super::join`] makes them of the whole log. The way: from a place's line back
+//! to the nearest line that begins an event whatever stands before it, and from there through the joiner
+//! until the event is whole.
+//!
+//! Whether a line goes on with a block depends on what was read before only for tracebacks and the like,
+//! whose first lines the caller names as places too ([`Place::block`]): they are read through to their
+//! end when they come, so that at any other line there is no such block. What is left can be told from
+//! the line and the one before it.
+
+use super::block::{Block, may_go_on};
+use super::chunks::Chunk;
+use super::format::Format;
+use super::join::Joiner;
+use super::limits::Limits;
+use super::lines::RawLine;
+use super::strip::{clean_into, is_blank};
+use crate::event::{Event, Fields};
+use std::sync::Arc;
+
+/// Bytes that are kept of a stretch for the next one; where more would have to be, the joiner goes on
+/// from there.
+const MAX_CARRY: u64 = 64 * 1024;
+
+/// A place in a stretch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// Byte of the stretch.
+    pub(crate) at: usize,
+    /// True when it only matters if a block of several lines begins there.
+    pub(crate) block: bool,
+}
+
+/// Makes the events round places of one log.
+pub(crate) struct Around<'a> {
+    format: Format,
+    limits: &'a Limits,
+    file: &'a str,
+    shared: Arc<Fields>,
+    /// An event begins here whatever stands before, or what stands before was handed out.
+    floor: u64,
+    /// Whole lines before the next stretch, from such a place on.
+    carry: Vec<u8>,
+    /// Number of the first line of the next stretch.
+    next_line: u64,
+    live: Option<Live<'a>>,
+    text: String,
+}
+
+/// A joiner on its way.
+struct Live<'a> {
+    joiner: Joiner<'a>,
+    /// Where the next line begins, and its number.
+    next: u64,
+    number: u64,
+    /// The event with this byte is wanted.
+    wanted: u64,
+}
+
+/// What is in memory: the carry and the stretch behind it.
+#[derive(Clone, Copy)]
+struct Text<'t> {
+    carry: &'t [u8],
+    stretch: &'t [u8],
+    /// Where the stretch begins in the log.
+    offset: u64,
+    /// Number of its first line.
+    number: u64,
+}
+
+impl<'t> Text<'t> {
+    fn start(&self) -> u64 {
+        self.offset - self.carry.len() as u64
+    }
+
+    fn end(&self) -> u64 {
+        self.offset + self.stretch.len() as u64
+    }
+
+    /// The part in which a byte lies, and where in it.
+    fn part(&self, at: u64) -> (&'t [u8], usize) {
+        match at.checked_sub(self.offset) {
+            Some(inside) => (self.stretch, inside as usize),
+            None => (self.carry, (at - self.start()) as usize),
+        }
+    }
+
+    /// Where the line with a byte begins.
+    fn line_start(&self, at: u64) -> u64 {
+        let (part, inside) = self.part(at);
+        let back = memchr::memrchr(b'\n', &part[..inside]).map_or(inside, |end| inside - end - 1);
+        at - back as u64
+    }
+
+    /// The line that begins at a place, with its end.
+    fn line(&self, start: u64) -> &'t [u8] {
+        let (part, inside) = self.part(start);
+        let rest = &part[inside..];
+        let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
+        &rest[..end]
+    }
+
+    /// The number of the line that begins at a place.
+    fn number(&self, start: u64) -> u64 {
+        let ends = |bytes: &[u8]| memchr::memchr_iter(b'\n', bytes).count() as u64;
+        let (part, inside) = self.part(start);
+        if start < self.offset {
+            self.number - ends(&part[inside..])
+        } else {
+            self.number + ends(&part[..inside])
+        }
+    }
+}
+
+fn without_end(line: &[u8]) -> &[u8] {
+    line.strip_suffix(b"\n").unwrap_or(line)
+}
+
+fn cleaned(line: &[u8], text: &mut String) -> bool {
+    clean_into(line.strip_suffix(b"\r").unwrap_or(line), text)
+}
+
+impl<'a> Around<'a> {
+    pub(crate) fn new(
+        format: Format,
+        limits: &'a Limits,
+        file: &'a str,
+        shared: Arc<Fields>,
+    ) -> Self {
+        Self {
+            format,
+            limits,
+            file,
+            shared,
+            floor: 0,
+            carry: Vec::new(),
+            next_line: 1,
+            live: None,
+            text: String::new(),
+        }
+    }
+
+    /// Takes the next stretch, which has so many line ends, with its places in order.
+    pub(crate) fn take(
+        &mut self,
+        chunk: &Chunk,
+        lines: u64,
+        places: impl Iterator<Item = Place>,
+        sink: &mut dyn FnMut(Event),
+    ) {
+        let carry = std::mem::take(&mut self.carry);
+        let text = Text {
+            carry: &carry,
+            stretch: chunk.bytes(),
+            offset: chunk.offset,
+            number: self.next_line,
+        };
+        if chunk.piece {
+            self.piece(text, places, sink);
+        } else {
+            self.lines(text, places, sink);
+        }
+        self.next_line += lines;
+    }
+
+    /// Hands out what is not yet handed out.
+    pub(crate) fn finish(&mut self, sink: &mut dyn FnMut(Event)) {
+        if let Some(live) = self.live.take() {
+            live.joiner.finish(sink);
+        }
+    }
+
+    /// True while an event is not whole.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.live.is_some()
+    }
+
+    /// One piece of a line that was cut is an event of its own.
+    fn piece(
+        &mut self,
+        text: Text<'_>,
+        mut places: impl Iterator<Item = Place>,
+        sink: &mut dyn FnMut(Event),
+    ) {
+        self.floor = text.end();
+        let live = self.live.take();
+        let Some(mut joiner) = live
+            .map(|live| live.joiner)
+            .or_else(|| places.next().map(|_| self.joiner()))
+        else {
+            return;
+        };
+        let line = RawLine {
+            bytes: without_end(text.stretch),
+            number: text.number,
+            offset: text.offset,
+            length: text.stretch.len() as u64,
+            piece: true,
+        };
+        cleaned(line.bytes, &mut self.text);
+        joiner.push(&line, &self.text, sink);
+        joiner.finish(sink);
+    }
+
+    fn lines(
+        &mut self,
+        text: Text<'_>,
+        places: impl Iterator<Item = Place>,
+        sink: &mut dyn FnMut(Event),
+    ) {
+        self.go_on(text, sink);
+        for place in places {
+            let at = text.offset + place.at as u64;
+            if let Some(live) = &mut self.live {
+                // All of the stretch has been through the joiner.
+                live.wanted = live.wanted.max(at);
+                continue;
+            }
+            if at < self.floor {
+                continue;
+            }
+            let line = text.line_start(at);
+            if place.block && !self.begins_block(text.line(line)) {
+                continue;
+            }
+            let start = self.back(text, line);
+            self.begin(text, start, at);
+            self.go_on(text, sink);
+        }
+        self.keep(text, sink);
+    }
+
+    fn joiner(&self) -> Joiner<'a> {
+        Joiner::new(
+            self.format,
+            self.limits,
+            self.file,
+            Arc::clone(&self.shared),
+        )
+    }
+
+    fn begin(&mut self, text: Text<'_>, start: u64, wanted: u64) {
+        self.live = Some(Live {
+            joiner: self.joiner(),
+            next: start,
+            number: text.number(start),
+            wanted,
+        });
+    }
+
+    /// Has the joiner take lines until the wanted event is handed out, or the stretch ends.
+    fn go_on(&mut self, text: Text<'_>, sink: &mut dyn FnMut(Event)) {
+        let Some(live) = &mut self.live else { return };
+        while live.next < text.end() {
+            let line = text.line(live.next);
+            let raw = RawLine {
+                bytes: without_end(line),
+                number: live.number,
+                offset: live.next,
+                length: line.len() as u64,
+                piece: false,
+            };
+            cleaned(raw.bytes, &mut self.text);
+            live.joiner.push(&raw, &self.text, sink);
+            live.next += raw.length;
+            live.number += 1;
+            if let Some(start) = live.joiner.begun_after(live.wanted, live.next) {
+                self.floor = start;
+                self.live = None;
+                return;
+            }
+        }
+    }
+
+    /// Keeps what the next stretch needs of this one.
+    fn keep(&mut self, text: Text<'_>, sink: &mut dyn FnMut(Event)) {
+        if self.live.is_some() || text.stretch.is_empty() {
+            return;
+        }
+        let last = text.line_start(text.end() - 1).max(self.floor);
+        // The line behind the floor may not be there yet.
+        let start = if last < text.end() {
+            self.back(text, last)
+        } else {
+            last
+        };
+        if text.end() - start > MAX_CARRY {
+            self.begin(text, start, text.end() - 1);
+            self.go_on(text, sink);
+            return;
+        }
+        let (part, inside) = text.part(start);
+        self.carry.clear();
+        self.carry.extend_from_slice(&part[inside..]);
+        if start < text.offset {
+            self.carry.extend_from_slice(text.stretch);
+        }
+        self.floor = start;
+    }
+
+    /// The nearest line at or before this one that begins an event for certain.
+    fn back(&mut self, text: Text<'_>, line: u64) -> u64 {
+        let floor = self.floor.max(text.start());
+        let mut at = line;
+        while at > floor {
+            let before = text.line_start(at - 1);
+            if !self.may_go_on(text.line(at), text.line(before)) {
+                break;
+            }
+            at = before;
+        }
+        at
+    }
+
+    /// False when a line begins an event whatever the event before it is, as long as that is no
+    /// block that a place began.
+    fn may_go_on(&mut self, line: &[u8], before: &[u8]) -> bool {
+        cleaned(without_end(line), &mut self.text);
+        let text = self.text.as_str();
+        let prefix = self.format.prefix(text);
+        is_blank(text, &prefix)
+            || (self.format == Format::Oslo && !prefix.known)
+            || prefix.level == Some("TRACE")
+            || may_go_on(&text[prefix.body..])
+            || memchr::memmem::find(before, b"Caused by:").is_some()
+    }
+
+    fn begins_block(&mut self, line: &[u8]) -> bool {
+        cleaned(without_end(line), &mut self.text);
+        let prefix = self.format.prefix(&self.text);
+        Block::start(&self.text[prefix.body..]) != Block::None
+    }
+}

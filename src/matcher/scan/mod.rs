@@ -1,0 +1,317 @@
+//! Which lines of a log are worth an exact look, over its bytes as they are.
+//!
+//! In: a set's conditions; a stretch of a log, whole lines of it. Out: places with the conditions that
+//! may hold there. The way: `rows` says which rows of sub-tokens a condition needs, `frequency` which
+//! sub-token of a row is the rarest in real logs, `kernel` finds where those begin, and here the whole
+//! row is compared.
+//!
+//! Invariant: no event that meets a condition is missed; what is found need not meet it. Where the
+//! bytes say less than the text does, the line is given out as worth everything: letters whose lower
+//! case is ASCII and they are not, words so long that the analyser cuts them. Colours are taken out
+//! first, as intake does it.
+
+mod frequency;
+mod kernel;
+mod rows;
+
+use super::progress::Wanted;
+use crate::intake::Uncoloured;
+use frequency::Frequency;
+use kernel::{Keys, Level, fold, key_of};
+use memchr::memmem;
+use rows::{Row, rows_of, tokens};
+use std::collections::HashMap;
+
+/// Rows with which blocks of several lines begin, besides those that a line shows by itself.
+const BLOCKS: [&str; 6] = [
+    "most recent call last",
+    "goroutine",
+    "panic",
+    "fatal error",
+    "warning data race",
+    "panicked at",
+];
+
+/// Letters that are not ASCII and whose lower case, or a pattern's other case, is.
+const HIDDEN: [&str; 3] = ["\u{212a}", "\u{130}", "\u{17f}"];
+
+/// What may be at a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    /// A block of several lines may begin here.
+    Block,
+    /// Any condition may hold.
+    Anything,
+    /// The conditions of this row may hold; see [`Filter::conditions`].
+    Row(u32),
+}
+
+/// A place in a stretch, and what may be there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Hit {
+    pub(super) at: usize,
+    pub(super) found: Found,
+}
+
+/// What was seen of a stretch.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Scanned {
+    /// In the order of the stretch.
+    pub(super) hits: Vec<Hit>,
+    /// Line ends.
+    pub(super) lines: u64,
+    /// True when every byte is ASCII and none is 0.
+    pub(super) plain: bool,
+}
+
+/// A row's sub-token that is looked for.
+#[derive(Debug, Clone, Copy)]
+struct Entry {
+    row: u32,
+    token: u32,
+}
+
+/// Room that is used again for every stretch of a thread.
+#[derive(Debug, Default)]
+pub(super) struct Scratch {
+    kernel: kernel::Scratch,
+    uncoloured: Uncoloured,
+}
+
+/// The conditions of a set, ready to be looked for.
+#[derive(Debug)]
+pub(super) struct Filter {
+    keys: Keys,
+    /// For each key the entries with it.
+    of_key: Vec<std::ops::Range<u32>>,
+    entries: Vec<Entry>,
+    rows: Vec<Row>,
+    conditions: Vec<Vec<u32>>,
+    /// Conditions that may hold for any event.
+    always: Vec<u32>,
+}
+
+impl Filter {
+    /// Makes conditions ready; each has its number.
+    pub(super) fn new<'w>(conditions: impl Iterator<Item = (u32, Wanted<'w>)>) -> Self {
+        Self::with(conditions, Level::best())
+    }
+
+    fn with<'w>(conditions: impl Iterator<Item = (u32, Wanted<'w>)>, level: Level) -> Self {
+        let frequency = Frequency::shipped();
+        let mut known: HashMap<Row, usize> = HashMap::new();
+        let mut filter = Rows::default();
+        for text in BLOCKS {
+            filter.add(&mut known, tokens(text.as_bytes()), None);
+        }
+        let mut always = Vec::new();
+        for (number, wanted) in conditions {
+            let Some(rows) = rows_of(&wanted, &frequency) else {
+                always.push(number);
+                continue;
+            };
+            for row in rows {
+                filter.add(&mut known, row, Some(number));
+            }
+        }
+        filter.ready(always, &frequency, level)
+    }
+
+    /// The conditions that may hold where a row was found.
+    pub(super) fn conditions(&self, row: u32) -> &[u32] {
+        &self.conditions[row as usize]
+    }
+
+    /// Number of rows.
+    pub(super) fn rows(&self) -> u32 {
+        u32::try_from(self.rows.len()).unwrap_or(u32::MAX)
+    }
+
+    /// True when blocks begin with this row.
+    pub(super) fn is_block(&self, row: u32) -> bool {
+        (row as usize) < BLOCKS.len()
+    }
+
+    /// Conditions that may hold for any event, whatever its words.
+    pub(super) fn always(&self) -> &[u32] {
+        &self.always
+    }
+
+    /// Looks at a stretch of whole lines. Rows that `wanted` does not want are left out.
+    pub(super) fn scan(
+        &self,
+        stretch: &[u8],
+        scratch: &mut Scratch,
+        wanted: impl Fn(u32) -> bool,
+    ) -> Scanned {
+        let Scratch { kernel, uncoloured } = scratch;
+        let coloured = uncoloured.take_out(stretch);
+        let text = if coloured { uncoloured.text() } else { stretch };
+        let mut hits = Vec::new();
+        let seen = self.keys.scan(text, kernel, |at, key| {
+            let range = self.of_key[key as usize].clone();
+            for entry in &self.entries[range.start as usize..range.end as usize] {
+                let row = &self.rows[entry.row as usize];
+                if wanted(entry.row) && stands(text, at, row, entry.token as usize) {
+                    let found = self.found(entry.row);
+                    hits.push(Hit { at, found });
+                }
+            }
+        });
+        let anything = |at| Hit {
+            at,
+            found: Found::Anything,
+        };
+        hits.extend(seen.long.iter().map(|at| anything(*at as usize)));
+        if seen.beyond_ascii {
+            for letter in HIDDEN {
+                hits.extend(memmem::find_iter(text, letter.as_bytes()).map(anything));
+            }
+        }
+        if coloured {
+            for hit in &mut hits {
+                hit.at = uncoloured.original(hit.at);
+            }
+        }
+        hits.sort_by_key(|hit| hit.at);
+        Scanned {
+            hits,
+            lines: seen.lines,
+            plain: !seen.beyond_ascii && !seen.nul,
+        }
+    }
+
+    fn found(&self, row: u32) -> Found {
+        if self.is_block(row) {
+            Found::Block
+        } else {
+            Found::Row(row)
+        }
+    }
+}
+
+/// Rows that are being gathered.
+#[derive(Default)]
+struct Rows {
+    rows: Vec<Row>,
+    conditions: Vec<Vec<u32>>,
+}
+
+impl Rows {
+    fn add(&mut self, known: &mut HashMap<Row, usize>, row: Row, condition: Option<u32>) {
+        // A row that begins a block and is a condition too is looked for twice.
+        let at = match condition.and_then(|_| known.get(&row).copied()) {
+            Some(at) => at,
+            None => {
+                let at = self.rows.len();
+                if condition.is_some() {
+                    known.insert(row.clone(), at);
+                }
+                self.rows.push(row);
+                self.conditions.push(Vec::new());
+                at
+            }
+        };
+        let conditions = &mut self.conditions[at];
+        if let Some(condition) = condition.filter(|c| conditions.last() != Some(c)) {
+            conditions.push(condition);
+        }
+    }
+
+    fn ready(self, always: Vec<u32>, frequency: &Frequency, level: Level) -> Filter {
+        let mut anchors: Vec<(u64, Entry)> = Vec::new();
+        let mut shortest = 4;
+        for (number, row) in (0..).zip(&self.rows) {
+            let at = frequency.rarest(row);
+            shortest = shortest.min(row[at].len());
+            let token = u32::try_from(at).unwrap_or(0);
+            anchors.push((key_of(&row[at]), Entry { row: number, token }));
+        }
+        anchors.sort_by_key(|(key, entry)| (*key, entry.row));
+        let (mut keys, mut of_key): (Vec<u64>, Vec<std::ops::Range<u32>>) =
+            (Vec::new(), Vec::new());
+        for (at, (key, _)) in (0..).zip(&anchors) {
+            match of_key.last_mut().filter(|_| keys.last() == Some(key)) {
+                Some(range) => range.end = at + 1,
+                None => {
+                    keys.push(*key);
+                    of_key.push(at..at + 1);
+                }
+            }
+        }
+        Filter {
+            keys: Keys::new(&keys, shortest, &frequency.common, level),
+            of_key,
+            entries: anchors.into_iter().map(|(_, entry)| entry).collect(),
+            rows: self.rows,
+            conditions: self.conditions,
+            always,
+        }
+    }
+}
+
+/// True when the row stands round the place `at`, where its sub-token `token` may begin. Over a line's
+/// end nothing is compared: what stands there may go on in another line of the event.
+fn stands(text: &[u8], at: usize, row: &Row, token: usize) -> bool {
+    forwards(text, at, &row[token..]) && backwards(text, at, &row[..token])
+}
+
+fn is_end(byte: u8) -> bool {
+    matches!(byte, b'\n' | b'\r')
+}
+
+fn forwards(text: &[u8], from: usize, row: &[Box<[u8]>]) -> bool {
+    let mut at = from;
+    for token in row {
+        loop {
+            while at < text.len() && fold(text[at]) == 0 {
+                if is_end(text[at]) {
+                    return true;
+                }
+                at += 1;
+            }
+            if at >= text.len() {
+                return true;
+            }
+            let length = text[at..].iter().take_while(|b| fold(**b) != 0).count();
+            let found = &text[at..at + length];
+            at += length;
+            if found.eq_ignore_ascii_case(token) {
+                break;
+            }
+            // A run of `_` is no word.
+            if found.iter().any(|b| *b != b'_') {
+                return false;
+            }
+        }
+    }
+    true
+}
+
+fn backwards(text: &[u8], to: usize, row: &[Box<[u8]>]) -> bool {
+    let mut end = to;
+    for token in row.iter().rev() {
+        loop {
+            while end > 0 && fold(text[end - 1]) == 0 {
+                if is_end(text[end - 1]) {
+                    return true;
+                }
+                end -= 1;
+            }
+            if end == 0 {
+                return true;
+            }
+            let before = text[..end].iter().rev();
+            let length = before.take_while(|b| fold(**b) != 0).count();
+            let found = &text[end - length..end];
+            end -= length;
+            if found.eq_ignore_ascii_case(token) {
+                break;
+            }
+            if found.iter().any(|b| *b != b'_') {
+                return false;
+            }
+        }
+    }
+    true
+}

@@ -1,0 +1,247 @@
+//! What a sweep finds is what all events give.
+
+use super::*;
+use crate::classify::one;
+use crate::event::Build;
+use crate::fingerprint::FingerprintSet;
+use crate::intake::{Limits, LogInput, read_all};
+use crate::matcher::Matcher;
+use crate::query::Schema;
+use proptest::prelude::*;
+use std::sync::Arc;
+
+/// Conditions of all kinds over few words, so that they meet often.
+const RULES: [&str; 16] = [
+    "query: 'message:\"alpha beta\"'",
+    "query: 'gamma AND tags:console'",
+    "query: 'gamma AND loglevel:ERROR'",
+    "query: 'alpha OR kappa'",
+    "query: '\"delta alpha\" AND NOT beta'",
+    "query: '\"alpha gamma\"~2'",
+    "query: 'ValueError'",
+    "query: '\"node.alpha\" OR \"x:beta\"'",
+    "query: 'café'",
+    "query: '__beta__ AND _exists_:module'",
+    "query: '\"last beta\"'",
+    "pattern: 'alpha: \\w+ beta'",
+    "pattern: '(?i) KAPPA '",
+    "pattern: '\\A.*\\n.*gamma is'",
+    "sequence: [alpha, beta]\nwithin: 3",
+    "all: [alpha, delta]\nany: [beta, gamma]\nnone: ['\"kappa kappa\"']",
+];
+
+/// Those that any event may meet: the log is then read as a whole.
+const OPEN: [&str; 3] = [
+    "query: 'alph* AND NOT beta'",
+    "query: 'tags:syslog AND NOT alpha'",
+    "pattern: 'eta'",
+];
+
+fn matcher(rules: &[&str]) -> Matcher {
+    let folder = tempfile::tempdir().unwrap();
+    for (number, rule) in rules.iter().enumerate() {
+        std::fs::write(folder.path().join(format!("{number}.yaml")), rule).unwrap();
+    }
+    let set = FingerprintSet::load_for(&[folder.path().to_owned()], &Schema::default());
+    assert_eq!(set.diagnostics, [], "{rules:?}");
+    assert_eq!(set.fingerprints.len(), rules.len());
+    Matcher::new(Arc::new(set))
+}
+
+/// Both ways over the same bytes; the names of the logs that are given are their formats'.
+fn both(
+    matcher: &Matcher,
+    log: &[u8],
+    limits: &Limits,
+    helpers: usize,
+) -> (one::Outcome, one::Outcome) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("a.log");
+    std::fs::write(&path, log).unwrap();
+    let logs = [LogInput::new("a.log", &path)];
+    let build = Build::new("b");
+    let now = jiff::Timestamp::UNIX_EPOCH;
+    let all = one::classify(matcher, &build, now, |sink| {
+        read_all(&logs, &build.fields(), limits, sink)
+    });
+    (
+        one::sweep(matcher, &build, now, &logs, limits, helpers),
+        all,
+    )
+}
+
+fn assert_same(swept: &one::Outcome, all: &one::Outcome, log: &[u8]) {
+    let text = String::from_utf8_lossy(log);
+    assert_eq!(swept.matches, all.matches, "{text}");
+    assert_eq!(swept.verdict, all.verdict);
+    for ((_, one), (_, other)) in swept.summary.files.iter().zip(&all.summary.files) {
+        assert_eq!((one.bytes, one.lines), (other.bytes, other.lines));
+        assert_eq!(one.problems, other.problems, "{text}");
+        assert!(one.events <= other.events);
+    }
+}
+
+/// What formats put before a line.
+fn prefix(format: usize, n: usize) -> String {
+    let second = n % 60;
+    match format {
+        0 => String::new(),
+        1 => format!("2022-05-20 13:15:{second:02}.453441 | node{} | ", n % 2),
+        2 => format!("2014-05-07 12:13:{second:02}.123 | "),
+        3 => {
+            let level = ["ERROR", "TRACE", "INFO", "ERROR"][n % 4];
+            format!("2014-05-07 12:13:{second:02}.123 77 {level} nova.api [req-1] ")
+        }
+        4 => format!("May  7 12:13:{second:02} host prog[{}]: ", n % 2),
+        5 => format!("12:13:{second:02} "),
+        6 => format!("2022-05-20T13:15:{second:02}.4534411Z "),
+        7 => format!("2024-05-07T12:13:{second:02}.123456Z 00O "),
+        _ => format!("ERROR [x{}] ", n % 2),
+    }
+}
+
+const PIECES: [&str; 52] = [
+    "alpha",
+    "beta",
+    "gamma",
+    "delta",
+    "kappa",
+    "alpha beta",
+    "ALPHA  Beta",
+    "alpha: new beta",
+    " Kappa ",
+    "alpha, gamma",
+    "delta\talpha",
+    "node.alpha",
+    "x:beta",
+    "café",
+    "__beta__",
+    "alpha _ beta",
+    " ",
+    "  ",
+    "\t",
+    "Traceback (most recent call last):",
+    "  File \"x.py\", line 1, in alpha",
+    "ValueError: gamma is bad",
+    "ValueError",
+    "xTraceback (most recent call last): beta",
+    "last beta",
+    "During handling of the above exception, another exception occurred:",
+    "goroutine 1 [running]:",
+    "main.f(0x1)",
+    "\t/x.go:1 beta",
+    "panic: alpha",
+    "fatal error: kappa",
+    "WARNING: DATA RACE",
+    "  Read at 0x1 by beta",
+    "thread 'main' panicked at src/x.rs:1:",
+    "thread 'alpha' panicked at 'x'",
+    "note: run with gamma",
+    "    at f.g(h.java:1)",
+    "    at Object.x (x.js:1:2) {",
+    "  code: 'beta'",
+    "}",
+    "Caused by:",
+    "Caused by: alpha",
+    "... 12 more",
+    "java.lang.Error: gamma",
+    "\u{1b}[31malpha\u{1b}[0m",
+    "al\u{1b}[1mpha",
+    "\r",
+    "\u{130}",
+    "\u{212a}appa",
+    "kap\u{17f}",
+    "\u{1b}]0;title\u{7}beta",
+    "section_start:123:x\ralpha",
+];
+
+/// A line, its prefix or none, and how often it comes.
+fn line() -> impl Strategy<Value = (Vec<usize>, bool, usize)> {
+    let pieces = prop::collection::vec(0..PIECES.len(), 0..4);
+    (
+        pieces,
+        prop::bool::weighted(0.85),
+        prop_oneof![9 => Just(1_usize), 1 => 2_usize..6],
+    )
+}
+
+fn log() -> impl Strategy<Value = Vec<u8>> {
+    let lines = prop::collection::vec(line(), 0..60);
+    let extra = prop_oneof![
+        8 => Just(Vec::new()),
+        1 => Just(b"\xff\xfe beta".to_vec()),
+        1 => Just(b"a\0beta".to_vec()),
+        1 => (250_usize..300).prop_map(|n| [vec![b'y'; n], b"alpha beta".to_vec()].concat()),
+    ];
+    (0_usize..9, lines, extra, any::<bool>()).prop_map(|(format, lines, extra, ended)| {
+        let mut all = Vec::new();
+        let mut number = 0;
+        for (at, (pieces, prefixed, times)) in lines.into_iter().enumerate() {
+            for _ in 0..times {
+                if prefixed {
+                    all.extend(prefix(format, number).into_bytes());
+                }
+                for piece in &pieces {
+                    all.extend(PIECES[*piece].as_bytes());
+                    all.push(b' ');
+                }
+                if at % 7 == 3 {
+                    all.extend(&extra);
+                }
+                all.push(b'\n');
+                number += 1;
+            }
+        }
+        if !ended {
+            all.pop();
+        }
+        all
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #[test]
+    fn a_sweep_finds_what_all_events_give(log in log(), small in 0_usize..4) {
+        thread_local!(static RULED: Matcher = matcher(&RULES));
+        let limits = match small {
+            0 => Limits { max_line: 64, ..Limits::default() },
+            1 => Limits { max_event_lines: 3, max_line: 700, ..Limits::default() },
+            2 => Limits { max_event_bytes: 60, max_line: 300, ..Limits::default() },
+            _ => Limits::default(),
+        };
+        RULED.with(|matcher| {
+            let (swept, all) = both(matcher, &log, &limits, 0);
+            assert_same(&swept, &all, &log);
+        });
+    }
+}
+
+#[test]
+fn conditions_that_any_event_may_meet_are_not_lost() {
+    let rules: Vec<&str> = RULES.iter().chain(&OPEN).copied().collect();
+    let log = b"zeta\nalphabet\nalpha\n".as_slice();
+    let (swept, all) = both(&matcher(&rules), log, &Limits::default(), 0);
+    assert_same(&swept, &all, log);
+    assert_eq!(swept.matches.len(), 3, "{:?}", swept.matches);
+}
+
+#[test]
+fn helpers_change_nothing() {
+    let mut log = Vec::new();
+    for number in 0..120_000_u32 {
+        let line: &[u8] = match number % 1000 {
+            0 => b"Traceback (most recent call last):\n  File \"x\"\n",
+            1 => b"ValueError: alpha beta\n",
+            2 if number % 3000 == 2 => b"\x1b[1mgam\x1b[0mma delta \xff\n",
+            _ => b"all is well in this line of a log that is long enough\n",
+        };
+        log.extend(line);
+    }
+    let matcher = matcher(&RULES);
+    let alone = both(&matcher, &log, &Limits::default(), 0);
+    assert_same(&alone.0, &alone.1, b"alone");
+    assert!(alone.0.matches.len() > 3);
+    let helped = both(&matcher, &log, &Limits::default(), 3);
+    assert_same(&helped.0, &alone.1, b"helped");
+}

@@ -11,7 +11,7 @@ mod page;
 pub mod schedule;
 mod wilson;
 
-pub use build::{
+pub use build::{Rechecks, 
     Counts, FingerprintInfo, FingerprintRow, Group, Rate, Report, Windows, build_report,
 };
 pub use chart::Chart;

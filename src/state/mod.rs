@@ -11,6 +11,7 @@ mod around;
 mod audit;
 mod bugs;
 mod builds;
+mod decisions;
 mod fetches;
 mod hush;
 mod lease;
@@ -35,6 +36,7 @@ pub use hush::{Hush, NewOutage, NewSilence, Outage, Silence, SilenceKind};
 pub use lease::Role;
 pub use lock::FolderLock;
 pub use postgres::ServerError;
+pub use decisions::{Decided, DecideBy, DueRecheck, RecheckAnswer, RecheckDecision};
 pub use rechecks::{Recheck, RecheckCount, RecheckFacts, RecheckKind, recheck_topic};
 pub use survey::{ClusterBuild, ClusterCounts, ClusterRow, Mark, Surveyed};
 pub use types::{

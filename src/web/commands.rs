@@ -438,17 +438,22 @@ impl Commander {
             Ok(found) => found,
             Err(why) => return Ok(self.wrong(about, &why)),
         };
-        let dry = self.config.recheck.dry_run;
+        let dry = self.config.recheck.dry_run || tell::only_shown(&self.config, &project);
         let reasons: Vec<String> = Some(plain(reason))
             .filter(|r| !r.is_empty())
             .into_iter()
             .collect();
-        let notes = self.speaker.recheck(&project, &change, &patchset, &reasons);
+        let mut notes = self
+            .speaker
+            .recheck(&project, &change, &patchset, &reasons);
         about.change = Some(plain(&change));
         about.patchset = Some(plain(&patchset));
         if notes.is_empty() && !dry {
             about.state = "nowhere".into();
             return Ok(self.say("answer-recheck", &about));
+        }
+        if self.config.recheck.dry_run {
+            notes.clear();
         }
         let asked = Recheck {
             at: now,

@@ -1,11 +1,12 @@
 //! The running service: opening, background tasks, stopping.
 
 use super::arrivals::{Arrivals, ArrivalsError};
+use super::channels::Ear;
 use super::commands::CommandsError;
 use super::patient::Patient;
 use super::sources::{SourceError, Sources};
 use super::tell::{TargetError, Targets};
-use super::{App, ears, elsewhere, held, reports, router};
+use super::{App, comments, ears, elsewhere, held, rechecks, reports, router, tell};
 use crate::classify::engine::Engine;
 use crate::classify::ledger::StateLedger;
 use crate::classify::meter::{ClusterMeter, Meter};
@@ -88,6 +89,15 @@ fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> ServiceError {
 /// What the time is.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
+/// Where people speak to us, and in whose name another run is asked for.
+#[derive(Debug)]
+struct People {
+    irc: Vec<IrcHandle>,
+    matrix: Vec<Ear>,
+    said: mpsc::Receiver<Said>,
+    voices: Vec<Voice>,
+}
+
 /// A service that listens.
 #[derive(Debug)]
 pub struct Service {
@@ -95,13 +105,12 @@ pub struct Service {
     listener: TcpListener,
     stop: CancellationToken,
     lanes: Vec<Lane>,
-    irc: Vec<IrcHandle>,
+    people: People,
     bell: Bell,
     sources: Vec<Arc<dyn Source>>,
     hooks: Router,
     arrivals: Arrivals,
     trackers: Refresher,
-    _said: mpsc::Receiver<Said>,
     _lock: FolderLock,
 }
 
@@ -137,8 +146,13 @@ impl Service {
         config.notes.base_url = Some(base.unwrap_or_else(|| own_url(config.listen)));
         let (state, spool) = open_state(&config).await?;
         let stop = CancellationToken::new();
-        let Targets { voices, lanes, irc } = Targets::open(&config, &stop)?;
-        let engine: Arc<dyn Engine> = engine(&config, &spool, &state, voices)?;
+        let Targets {
+            voices,
+            lanes,
+            irc,
+            matrix,
+        } = Targets::open(&config, &stop)?;
+        let engine: Arc<dyn Engine> = engine(&config, &spool, &state, voices.clone())?;
         let recorder = PrometheusBuilder::new().build_recorder();
         let bell = Bell::default();
         let meter = Arc::new(Meter::new(&recorder));
@@ -171,6 +185,7 @@ impl Service {
             cluster_meter,
             prometheus: recorder.handle(),
             redactor: super::commands::redactor(&config).unwrap_or_default(),
+            told: tell::told(&lanes),
             clock,
             ended: Mutex::default(),
             locks: std::array::from_fn(|_| Mutex::default()),
@@ -181,13 +196,17 @@ impl Service {
             listener,
             stop,
             lanes,
-            irc,
+            people: People {
+                irc,
+                matrix,
+                said,
+                voices,
+            },
             bell,
             sources: all,
             hooks,
             arrivals,
             trackers,
-            _said: said,
             _lock: lock,
         })
     }
@@ -239,7 +258,7 @@ impl Service {
             outbox.run(app.state.clone(), stop.clone()),
         );
         hear(&tasks, app, stop, self.arrivals, self.sources);
-        answer(&tasks, app, stop, self.irc)?;
+        answer(&tasks, app, stop, self.people, &self.bell)?;
         let asking = self.trackers.run(wanted(app), stop.clone());
         background(&tasks, app, "bug trackers", asking);
         let drain = self.app.config.drain.0;
@@ -367,21 +386,33 @@ fn hear(
     }
 }
 
-/// Answers people where they can speak to us.
+/// Answers people where they can speak to us, and decides about rechecks.
 fn answer(
     tasks: &TaskTracker,
     app: &Arc<App>,
     stop: &CancellationToken,
-    irc: Vec<IrcHandle>,
+    people: People,
+    bell: &Bell,
 ) -> Result<(), ServiceError> {
-    if irc.is_empty() {
-        return Ok(());
-    }
-    let commander = ears::commander(app)?;
-    for handle in irc {
-        let listening = ears::irc(handle, commander.clone(), stop.clone());
+    let commander = ears::commander(app, people.voices.clone())?;
+    let all = || (app.clone(), commander.clone(), bell.clone(), stop.clone());
+    for handle in people.irc {
+        let (work, commander, bell, stop) = all();
+        let listening = ears::irc(work, handle, commander, bell, stop);
         background(tasks, app, "commands", listening);
     }
+    for ear in people.matrix {
+        let (work, commander, bell, stop) = all();
+        let listening = ears::matrix(work, ear, commander, bell, stop);
+        background(tasks, app, "commands", listening);
+    }
+    let speaker = tell::speaker(&app.config, people.voices.clone());
+    let speaker = Arc::new(speaker.map_err(CommandsError::from)?);
+    let deciding = rechecks::watch(app.clone(), speaker, bell.clone(), stop.clone());
+    background(tasks, app, "rechecks", deciding);
+    let (work, commander, bell, stop) = all();
+    let listening = comments::answer(work, people.said, commander, people.voices, bell, stop);
+    background(tasks, app, "comments", listening);
     Ok(())
 }
 

@@ -118,7 +118,9 @@ impl Gerrit {
         if wanted.purpose == Purpose::Withdraw && before.is_none() {
             return Ok(said(None));
         }
-        change.is_open_for(&wanted)?;
+        if wanted.purpose != Purpose::Answer {
+            change.is_open_for(&wanted)?;
+        }
         self.review(note, &wanted, &change).await?;
         Ok(said(None))
     }
@@ -180,11 +182,11 @@ impl Gerrit {
 
     /// The vote that goes with the note; merged changes take none that is lower than what they have.
     fn vote(&self, wanted: &Wanted, change: &Change) -> Option<(&str, i32)> {
-        let vote = self.settings.vote.as_ref()?;
+        let vote = self.settings.vote.as_ref().filter(|_| wanted.judges())?;
         let value = match wanted.purpose {
             Purpose::Known => vote.known,
             Purpose::Unexplained => vote.unexplained,
-            Purpose::Fold | Purpose::Withdraw => 0,
+            _ => 0,
         };
         (change.status != "MERGED").then_some((vote.label.as_str(), value))
     }

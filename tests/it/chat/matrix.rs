@@ -108,6 +108,7 @@ fn account(base: &Url, login: Login) -> Arc<Matrix> {
         homeserver: base.clone(),
         login,
         device: format!("TEST{}", std::process::id()),
+        called: "whorl".into(),
         timeout: Duration::from_secs(10),
         ca: None,
     };

@@ -130,7 +130,9 @@ fn explained(
         });
         let (quiet, told): (Vec<_>, Vec<_>) = ruled.partition(|(id, _)| silenced.contains(id));
         if let (true, Some((id, _))) = (told.is_empty(), quiet.first()) {
-            return Err(Decision::No(format!("{id}, which explains {job}, is silenced")));
+            return Err(Decision::No(format!(
+                "{id}, which explains {job}, is silenced"
+            )));
         }
         if told.is_empty() {
             let why = format!("no fingerprint that explains {job} has `retry`");
@@ -189,7 +191,13 @@ pub fn consider(
 }
 
 impl Judge<'_> {
-    fn decided(&self, due: &DueRecheck, facts: &RecheckFacts, dry: bool, now: Timestamp) -> Decided {
+    fn decided(
+        &self,
+        due: &DueRecheck,
+        facts: &RecheckFacts,
+        dry: bool,
+        now: Timestamp,
+    ) -> Decided {
         let (decision, reason) = match decide(facts, self.settings, self.retry, now) {
             Decision::Ask { fingerprints, bugs } => {
                 return self.asked(due, &fingerprints, &bugs, dry, now);
@@ -252,10 +260,14 @@ impl Judge<'_> {
     /// When the patchset may have come to rest.
     fn again(&self, facts: &RecheckFacts, now: Timestamp) -> Timestamp {
         let quiet = SignedDuration::try_from(self.settings.quiet.0).unwrap_or(SignedDuration::MAX);
-        let rest = facts.last_news.and_then(|news| news.checked_add(quiet).ok());
+        let rest = facts
+            .last_news
+            .and_then(|news| news.checked_add(quiet).ok());
         let soonest = now.checked_add(SHORTEST).unwrap_or(Timestamp::MAX);
         let later = now.checked_add(quiet).unwrap_or(Timestamp::MAX);
-        rest.filter(|rest| *rest > now).unwrap_or(later).max(soonest)
+        rest.filter(|rest| *rest > now)
+            .unwrap_or(later)
+            .max(soonest)
     }
 }
 

@@ -11,8 +11,8 @@ mod page;
 pub mod schedule;
 mod wilson;
 
-pub use build::{Rechecks, 
-    Counts, FingerprintInfo, FingerprintRow, Group, Rate, Report, Windows, build_report,
+pub use build::{
+    Counts, FingerprintInfo, FingerprintRow, Group, Rate, Rechecks, Report, Windows, build_report,
 };
 pub use chart::Chart;
 pub use cluster::{ClusterBug, ClusterPart, Cost, cluster_part};

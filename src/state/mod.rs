@@ -31,12 +31,12 @@ mod verdicts;
 
 pub use around::{OutdatedBy, PatchsetBuild, Surroundings, patchset_topic};
 pub use bugs::{BugHits, BugRow, ReturnedBug};
+pub use decisions::{DecideBy, Decided, DueRecheck, RecheckAnswer, RecheckDecision};
 pub use fetches::{Fetch, Fetched};
 pub use hush::{Hush, NewOutage, NewSilence, Outage, Silence, SilenceKind};
 pub use lease::Role;
 pub use lock::FolderLock;
 pub use postgres::ServerError;
-pub use decisions::{Decided, DecideBy, DueRecheck, RecheckAnswer, RecheckDecision};
 pub use rechecks::{Recheck, RecheckCount, RecheckFacts, RecheckKind, recheck_topic};
 pub use survey::{ClusterBuild, ClusterCounts, ClusterRow, Mark, Surveyed};
 pub use types::{

@@ -3,9 +3,8 @@
 use super::sql::{Tx, Value, values};
 use super::types::ids;
 use super::{
-    Age, NewNote, State, StateError, Surroundings, VerdictRecord, around, builds, decisions, micros,
-    outbox,
-    signed,
+    Age, NewNote, State, StateError, Surroundings, VerdictRecord, around, builds, decisions,
+    micros, outbox, signed,
 };
 use crate::event::{Match, Verdict};
 

@@ -332,7 +332,10 @@ hooks:
     #[test]
     fn a_channel_is_configured_once() {
         let config: Chat = serde_saphyr::from_str(&TEXT.replace("C2", "C1")).unwrap();
-        assert_eq!(chat(&config, "whorl").unwrap_err(), "slack:C1 is configured twice");
+        assert_eq!(
+            chat(&config, "whorl").unwrap_err(),
+            "slack:C1 is configured twice"
+        );
     }
 
     #[test]

@@ -324,7 +324,7 @@ impl Commander {
         }
         about.page = format!("{}/builds", self.base_url);
         about.change = Some(plain(&change));
-        about.patchset = Some(plain(&patchset));
+        about.patchset = Some(short(&patchset));
         Ok(self.say("answer-change", &about))
     }
 
@@ -374,6 +374,7 @@ impl Commander {
         if let Some(one) = one.or_else(|| failed.iter().find(part)) {
             return Ok(self.because(&one.build, one.verdict, &one.matches, about));
         }
+        let patchset = short(&patchset);
         let why = format!("{job} has not failed on {change},{patchset}, as far as I know");
         Ok(self.wrong(about, &why))
     }
@@ -443,11 +444,9 @@ impl Commander {
             .filter(|r| !r.is_empty())
             .into_iter()
             .collect();
-        let mut notes = self
-            .speaker
-            .recheck(&project, &change, &patchset, &reasons);
+        let mut notes = self.speaker.recheck(&project, &change, &patchset, &reasons);
         about.change = Some(plain(&change));
-        about.patchset = Some(plain(&patchset));
+        about.patchset = Some(short(&patchset));
         if notes.is_empty() && !dry {
             about.state = "nowhere".into();
             return Ok(self.say("answer-recheck", &about));
@@ -495,6 +494,13 @@ fn plain(text: &str) -> String {
             }
         })
         .collect()
+}
+
+/// A patchset for people: of a commit, the first digits.
+fn short(patchset: &str) -> String {
+    let commit = patchset.len() >= 40 && patchset.bytes().all(|b| b.is_ascii_hexdigit());
+    let most = if commit { 10 } else { usize::MAX };
+    plain(patchset).chars().take(most).collect()
 }
 
 /// True when a person means this fingerprint.

@@ -40,7 +40,10 @@ pub(super) async fn answer(
             match (target, answers.is_empty()) {
                 (_, true) => Ok(()),
                 (None, false) => {
-                    tracing::info!(source = one.source, "a comment is not answered: no review target");
+                    tracing::info!(
+                        source = one.source,
+                        "a comment is not answered: no review target"
+                    );
                     Ok(())
                 }
                 (Some(target), false) => {

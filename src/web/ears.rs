@@ -109,7 +109,14 @@ async fn hear_rooms(
     let mine = stop.child_token();
     let _end = mine.clone().drop_guard();
     let (matrix, rooms) = (ear.matrix.clone(), ear.rooms.clone());
-    tokio::spawn(listen(matrix, MATRIX.into(), rooms, since.clone(), out, mine));
+    tokio::spawn(listen(
+        matrix,
+        MATRIX.into(),
+        rooms,
+        since.clone(),
+        out,
+        mine,
+    ));
     while let Some(one) = heard.recv().await {
         if !app.state.holds(Role::Sender) {
             return;
@@ -137,9 +144,7 @@ async fn hear_rooms(
 async fn heard_up_to(app: &Arc<App>, ear: &Ear) -> Result<Option<String>, String> {
     let (state, name) = (app.state.clone(), ear.name.clone());
     let found = tokio::task::spawn_blocking(move || state.mark(&name)).await;
-    found
-        .map_err(|e| e.to_string())?
-        .map_err(|e| e.to_string())
+    found.map_err(|e| e.to_string())?.map_err(|e| e.to_string())
 }
 
 async fn keep_heard(app: &Arc<App>, ear: &Ear, since: String) -> Result<(), String> {

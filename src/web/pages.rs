@@ -550,7 +550,10 @@ pub(super) async fn notes(State(app): State<Arc<App>>) -> Result<Response, ApiEr
         app.state.notes(&filter).map_err(ApiError::internal)
     })
     .await?;
-    let (all, dry) = (app.told.len(), app.told.values().filter(|sent| !**sent).count());
+    let (all, dry) = (
+        app.told.len(),
+        app.told.values().filter(|sent| !**sent).count(),
+    );
     let row = |note: crate::state::Note| NoteRow {
         id: note.id,
         short: note.build.as_deref().map(view::short).unwrap_or_default(),
@@ -575,7 +578,10 @@ pub(super) async fn notes(State(app): State<Arc<App>>) -> Result<Response, ApiEr
             (1, 0) => "One target hears them.".into(),
             (1, _) => "A dry run: the one target is told nothing.".into(),
             (_, 0) => format!("{all} targets hear them."),
-            _ => format!("{} of {all} targets hear them; the others are a dry run.", all - dry),
+            _ => format!(
+                "{} of {all} targets hear them; the others are a dry run.",
+                all - dry
+            ),
         },
         notes: found.items.into_iter().map(row).collect(),
     })

@@ -123,7 +123,11 @@ pub(super) async fn page(State(app): State<Arc<App>>) -> Result<Response, ApiErr
     html(&Rechecks {
         page: "/notes",
         dry_run: app.config.recheck.dry_run,
-        rules: rules.fingerprints.iter().filter(|rule| rule.retry.is_some()).count(),
+        rules: rules
+            .fingerprints
+            .iter()
+            .filter(|rule| rule.retry.is_some())
+            .count(),
         open,
         decisions: decisions.into_iter().map(decision_row).collect(),
         rechecks: rechecks.into_iter().map(recheck_row).collect(),

@@ -6,6 +6,7 @@ mod cluster;
 mod index;
 mod notes;
 mod orders;
+mod orders_gerrit;
 mod password;
 pub(crate) mod program;
 mod rechecks;

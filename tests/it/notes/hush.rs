@@ -170,7 +170,11 @@ fn a_rule_asks_for_another_run_once() {
     let asks = |notes: &[whorl::state::Note]| notes.iter().filter(|n| n.kind == "recheck").count();
     let dry = Settings::default();
     assert_eq!(consider(&dry, 0), [RecheckAnswer::Later]);
-    assert_eq!(consider(&dry, 1), [], "it is not due before the time is over");
+    assert_eq!(
+        consider(&dry, 1),
+        [],
+        "it is not due before the time is over"
+    );
     assert_eq!(consider(&dry, 5), [RecheckAnswer::Ask]);
     assert_eq!(consider(&dry, 9), [], "it is decided for good");
     assert_eq!(asks(&place.notes()), 0, "a dry run is the default");
@@ -179,9 +183,17 @@ fn a_rule_asks_for_another_run_once() {
         ..dry
     };
     // More of the same patchset.
-    place.verdict(&build("u2", "docs", "2"), Verdict::Matched, &[found("9", "Other")]);
+    place.verdict(
+        &build("u2", "docs", "2"),
+        Verdict::Matched,
+        &[found("9", "Other")],
+    );
     assert_eq!(consider(&real, 5), [RecheckAnswer::Ask]);
-    place.verdict(&build("u3", "unit", "2"), Verdict::Matched, &[found("9", "Other")]);
+    place.verdict(
+        &build("u3", "unit", "2"),
+        Verdict::Matched,
+        &[found("9", "Other")],
+    );
     assert_eq!(consider(&real, 6), [RecheckAnswer::No]);
     let notes = place.notes();
     assert_eq!(asks(&notes), 1);

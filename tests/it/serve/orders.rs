@@ -98,18 +98,40 @@ notes: {{review: {{github: {{url: '{url}', token: {token}}}}}}}
 
     assert_eq!(comment(&program, "d1", "eve", "whorl: why unit"), 200);
     let all = answers(2);
-    assert!(all[1].contains("boom") && all[1].contains("whorl-note"), "{}", all[1]);
+    assert!(
+        all[1].contains("boom") && all[1].contains("whorl-note"),
+        "{}",
+        all[1]
+    );
     assert!(all[1].contains("eve"), "it says to whom: {}", all[1]);
     // Our own words come back as any comment does, also with a command in them; then a person speaks.
     for (n, text) in all.iter().enumerate() {
         let text = format!("whorl: status\n{text}");
-        assert_eq!(comment(&program, &format!("own{n}"), "whorl-bot", &text), 200);
+        assert_eq!(
+            comment(&program, &format!("own{n}"), "whorl-bot", &text),
+            200
+        );
     }
-    assert_eq!(comment(&program, "d2", "eve", "whorl: silence this 2h"), 200);
+    assert_eq!(
+        comment(&program, "d2", "eve", "whorl: silence this 2h"),
+        200
+    );
     let all = answers(3);
-    assert!(all[2].contains("not allowed") || all[2].contains("may not"), "{}", all[2]);
+    assert!(
+        all[2].contains("not allowed") || all[2].contains("may not"),
+        "{}",
+        all[2]
+    );
     assert_eq!(program.json("/api/v1/silences"), json!([]));
-    assert_eq!(comment(&program, "d3", "ann", "whorl: silence this 2h being worked on"), 200);
+    assert_eq!(
+        comment(
+            &program,
+            "d3",
+            "ann",
+            "whorl: silence this 2h being worked on"
+        ),
+        200
+    );
     let all = answers(4);
     assert!(all[3].contains("silen"), "{}", all[3]);
     let silences = program.json("/api/v1/silences");
@@ -118,7 +140,10 @@ notes: {{review: {{github: {{url: '{url}', token: {token}}}}}}}
         (&json!("acme/shop.api#7"), &json!("hub:ann"))
     );
     // A silence is of notes, not of answers; and a recheck is only written down by default.
-    assert_eq!(comment(&program, "d4", "ann", "whorl: recheck the mirror was down"), 200);
+    assert_eq!(
+        comment(&program, "d4", "ann", "whorl: recheck the mirror was down"),
+        200
+    );
     let all = answers(5);
     assert!(all[4].contains("dry run"), "{}", all[4]);
 
@@ -133,14 +158,22 @@ notes: {{review: {{github: {{url: '{url}', token: {token}}}}}}}
     let made: Value = serde_json::from_str(&made).unwrap();
     let report = program.json(made["json"].as_str().unwrap());
     let day = &report["rechecks"]["24h"];
-    assert_eq!((&day["with_reason"], &day["without_reason"]), (&json!(1), &json!(1)));
+    assert_eq!(
+        (&day["with_reason"], &day["without_reason"]),
+        (&json!(1), &json!(1))
+    );
     let page = program.get(made["html"].as_str().unwrap());
     assert!(
-        page.contains("People asked 2 times for another run in the last 24 hours, 1 of them without a reason"),
+        page.contains(
+            "People asked 2 times for another run in the last 24 hours, 1 of them without a reason"
+        ),
         "{page}"
     );
     let page = program.get("/rechecks");
-    assert!(page.contains("hub:bob") && page.contains("none given"), "{page}");
+    assert!(
+        page.contains("hub:bob") && page.contains("none given"),
+        "{page}"
+    );
     // Nothing was said beside the answers, also not for the silenced change after the next failure.
     assert_eq!(program.stop(), Some(0));
     assert_eq!(said().len(), 5);
@@ -181,7 +214,10 @@ notes: {{review: {{gitlab: {{url: '{url}', token: {token}}}}}}}
     until("an answer", || (said().len() == 2).then_some(()));
     let answer = said()[1].clone();
     assert!(answer.starts_with("eve: 7,"), "{answer}");
-    assert!(answer.contains("known bugs explain the failed job"), "{answer}");
+    assert!(
+        answer.contains("known bugs explain the failed job"),
+        "{answer}"
+    );
     note("whorl", &format!("whorl: status\n{answer}"));
     note("eve", "whorl: why unit");
     until("another", || (said().len() == 3).then_some(()));

@@ -56,7 +56,11 @@ fn what_is_due_is_decided_after_a_kill_and_only_written_down() {
         (decisions(&program, "8").len() == 1).then_some(())
     });
     let (first, why, _) = decisions(&program, "8").remove(0);
-    assert_eq!((first.as_str(), why.contains("less than 3 s ago")), ("later", true), "{why}");
+    assert_eq!(
+        (first.as_str(), why.contains("less than 3 s ago")),
+        ("later", true),
+        "{why}"
+    );
     program.signal(Signal::SIGKILL);
     drop(program);
     let program = home.start();
@@ -77,7 +81,10 @@ fn what_is_due_is_decided_after_a_kill_and_only_written_down() {
     assert_eq!(ledger["open"], 0);
     assert_eq!(ledger["rechecks"].as_array().unwrap().len(), 1);
     assert_eq!(
-        (&ledger["rechecks"][0]["dry"], &ledger["rechecks"][0]["sent"]),
+        (
+            &ledger["rechecks"][0]["dry"],
+            &ledger["rechecks"][0]["sent"]
+        ),
         (&json!(true), &json!(false))
     );
     let page = program.get("/rechecks");
@@ -94,7 +101,11 @@ fn what_is_due_is_decided_after_a_kill_and_only_written_down() {
         (all.len() == 3).then_some(all)
     });
     assert_eq!(all[2].0, "no");
-    assert!(all[2].1.starts_with("not the first attempt"), "{}", all[2].1);
+    assert!(
+        all[2].1.starts_with("not the first attempt"),
+        "{}",
+        all[2].1
+    );
 }
 
 #[test]
@@ -148,14 +159,25 @@ notes:
     // The CI would be asked by a review service that is a dry run: so is that.
     until("the decision", || {
         let all = decisions(&program, "8");
-        all.iter().any(|(what, _, dry)| what == "ask" && *dry).then_some(())
+        all.iter()
+            .any(|(what, _, dry)| what == "ask" && *dry)
+            .then_some(())
     });
     let page = until("all are done", || {
         let page = program.get("/notes");
         (page.matches("dry run: shown only here").count() == 6).then_some(page)
     });
-    assert!(page.contains("1 of 6 targets hear them; the others are a dry run."), "{page}");
-    for name in ["irc:#ci", "matrix:!a:b", "mattermost:ci", "gerrit", "recheck boom"] {
+    assert!(
+        page.contains("1 of 6 targets hear them; the others are a dry run."),
+        "{page}"
+    );
+    for name in [
+        "irc:#ci",
+        "matrix:!a:b",
+        "mattermost:ci",
+        "gerrit",
+        "recheck boom",
+    ] {
         assert!(page.contains(name), "{name}: {page}");
     }
     assert_eq!(program.stop(), Some(0));

@@ -139,13 +139,7 @@ fn filter(rooms: &[String], own: &str, listening: bool) -> String {
 }
 
 /// A message that is meant for us. Notices are not: bots must not talk to each other for ever.
-fn incoming(
-    event: &Value,
-    target: &str,
-    room: &str,
-    own: &str,
-    called: &str,
-) -> Option<Incoming> {
+fn incoming(event: &Value, target: &str, room: &str, own: &str, called: &str) -> Option<Incoming> {
     let content = &event["content"];
     let is_edit = content["m.relates_to"]["rel_type"] == "m.replace";
     if content["msgtype"] != "m.text" || is_edit {
@@ -237,7 +231,8 @@ mod tests {
     #[test]
     fn notices_edits_and_quotes_are_no_commands() {
         let event = |content| json!({"sender": "@a:b", "event_id": "$1", "content": content});
-        let heard = |content: Value| incoming(&event(content), "t", "!r", OWN, "whorl").map(|one| one.text);
+        let heard =
+            |content: Value| incoming(&event(content), "t", "!r", OWN, "whorl").map(|one| one.text);
         let quoted = "> <@c:d> whorl: recheck\n\nwhorl: status\u{1b}";
         assert_eq!(
             heard(json!({"msgtype": "m.text", "body": quoted})).as_deref(),

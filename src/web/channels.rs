@@ -106,9 +106,10 @@ pub fn irc(
 ) -> Result<(Vec<Told>, Vec<IrcHandle>), String> {
     let (mut told, mut ears) = (Vec::new(), Vec::new());
     for server in servers {
-        let client = match dry_run || server.dry_run {
-            true => None,
-            false => Some(connect(server, name, stop)?),
+        let client = if dry_run || server.dry_run {
+            None
+        } else {
+            Some(connect(server, name, stop)?)
         };
         for one in &server.channels {
             let target = client.clone().map(|client| {

@@ -24,6 +24,8 @@ use std::sync::{Arc, Mutex};
 
 /// What "the last 10 days" are.
 const WINDOW: SignedDuration = SignedDuration::from_hours(240);
+/// A command in a comment that is heard later than this is not done; rechecks are still counted.
+const LATE: SignedDuration = SignedDuration::from_hours(1);
 /// Longest quotation in an answer, in characters.
 const QUOTE: usize = 120;
 
@@ -135,6 +137,10 @@ impl Commander {
         }
         if let Some(reason) = heard_recheck(&said.text) {
             self.heard(said, &who, reason)?;
+        }
+        // Heard after an outage, or sent once more: nobody waits for it any more.
+        if now.duration_since(said.at) > LATE {
+            return Ok(Vec::new());
         }
         let place = Where::Change {
             project: said.project.clone(),

@@ -106,7 +106,7 @@ struct Rechecks {
     rules: usize,
     open: u64,
     decisions: Vec<DecisionRow>,
-    rechecks: Vec<RecheckRow>,
+    ledger: Vec<RecheckRow>,
 }
 
 /// `GET /rechecks`.
@@ -130,7 +130,7 @@ pub(super) async fn page(State(app): State<Arc<App>>) -> Result<Response, ApiErr
             .count(),
         open,
         decisions: decisions.into_iter().map(decision_row).collect(),
-        rechecks: rechecks.into_iter().map(recheck_row).collect(),
+        ledger: rechecks.into_iter().map(recheck_row).collect(),
     })
 }
 

@@ -1,7 +1,6 @@
 //! The running service: opening, background tasks, stopping.
 
 use super::arrivals::{Arrivals, ArrivalsError};
-use super::channels::Ear;
 use super::commands::CommandsError;
 use super::patient::Patient;
 use super::sources::{SourceError, Sources};
@@ -14,8 +13,7 @@ use crate::classify::pipeline::Pipeline;
 use crate::classify::reclassify;
 use crate::classify::spool::Spool;
 use crate::config::Config;
-use crate::note::chat::irc::IrcHandle;
-use crate::note::{Bell, Lane, Outbox, Voice};
+use crate::note::{Bell, Outbox, Voice};
 use crate::report::Schedule;
 use crate::source::{Desk, Said, Source};
 use crate::state::{FolderLock, Role, State, StateError};
@@ -89,23 +87,14 @@ fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> ServiceError {
 /// What the time is.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
-/// Where people speak to us, and in whose name another run is asked for.
-#[derive(Debug)]
-struct People {
-    irc: Vec<IrcHandle>,
-    matrix: Vec<Ear>,
-    said: mpsc::Receiver<Said>,
-    voices: Vec<Voice>,
-}
-
 /// A service that listens.
 #[derive(Debug)]
 pub struct Service {
     app: Arc<App>,
     listener: TcpListener,
     stop: CancellationToken,
-    lanes: Vec<Lane>,
-    people: People,
+    targets: Targets,
+    said: mpsc::Receiver<Said>,
     bell: Bell,
     sources: Vec<Arc<dyn Source>>,
     hooks: Router,
@@ -146,13 +135,9 @@ impl Service {
         config.notes.base_url = Some(base.unwrap_or_else(|| own_url(config.listen)));
         let (state, spool) = open_state(&config).await?;
         let stop = CancellationToken::new();
-        let Targets {
-            voices,
-            lanes,
-            irc,
-            matrix,
-        } = Targets::open(&config, &stop)?;
-        let engine: Arc<dyn Engine> = engine(&config, &spool, &state, voices.clone())?;
+        let targets = Targets::open(&config, &stop)?;
+        let voices = targets.voices.clone();
+        let engine: Arc<dyn Engine> = engine(&config, &spool, &state, voices)?;
         let recorder = PrometheusBuilder::new().build_recorder();
         let bell = Bell::default();
         let meter = Arc::new(Meter::new(&recorder));
@@ -185,7 +170,7 @@ impl Service {
             cluster_meter,
             prometheus: recorder.handle(),
             redactor: super::commands::redactor(&config).unwrap_or_default(),
-            told: tell::told(&lanes),
+            told: tell::told(&targets.lanes),
             clock,
             ended: Mutex::default(),
             locks: std::array::from_fn(|_| Mutex::default()),
@@ -195,13 +180,8 @@ impl Service {
             app,
             listener,
             stop,
-            lanes,
-            people: People {
-                irc,
-                matrix,
-                said,
-                voices,
-            },
+            targets,
+            said,
             bell,
             sources: all,
             hooks,
@@ -226,7 +206,9 @@ impl Service {
     pub async fn run(self) -> Result<bool, ServiceError> {
         let tasks = TaskTracker::new();
         let (app, stop) = (&self.app, &self.stop);
-        let outbox = Outbox::new(self.lanes, self.bell.clone());
+        let mut targets = self.targets;
+        let lanes = std::mem::take(&mut targets.lanes);
+        let outbox = Outbox::new(lanes, self.bell.clone());
         // Until the last build is done, which is later than `stop`.
         let done = CancellationToken::new();
         let leases = tokio::spawn(renew(app.state.clone(), done.clone()));
@@ -258,7 +240,7 @@ impl Service {
             outbox.run(app.state.clone(), stop.clone()),
         );
         hear(&tasks, app, stop, self.arrivals, self.sources);
-        answer(&tasks, app, stop, self.people, &self.bell)?;
+        answer(&tasks, app, stop, targets, self.said, &self.bell)?;
         let asking = self.trackers.run(wanted(app), stop.clone());
         background(&tasks, app, "bug trackers", asking);
         let drain = self.app.config.drain.0;
@@ -391,7 +373,8 @@ fn answer(
     tasks: &TaskTracker,
     app: &Arc<App>,
     stop: &CancellationToken,
-    people: People,
+    people: Targets,
+    said: mpsc::Receiver<Said>,
     bell: &Bell,
 ) -> Result<(), ServiceError> {
     let commander = ears::commander(app, people.voices.clone())?;
@@ -411,7 +394,7 @@ fn answer(
     let deciding = rechecks::watch(app.clone(), speaker, bell.clone(), stop.clone());
     background(tasks, app, "rechecks", deciding);
     let (work, commander, bell, stop) = all();
-    let listening = comments::answer(work, people.said, commander, people.voices, bell, stop);
+    let listening = comments::answer(work, said, commander, people.voices, bell, stop);
     background(tasks, app, "comments", listening);
     Ok(())
 }

@@ -151,10 +151,8 @@ fn hook_of(of: &Webhook) -> Result<Served, TargetError> {
     settings.timeout = of.timeout.0;
     let target = webhook::Webhook::new(settings).map_err(|e| wrong(e.to_string()))?;
     let name = target.name().to_owned();
-    let target: Option<Arc<dyn Target>> = match of.dry_run {
-        true => None,
-        false => Some(Arc::new(target)),
-    };
+    let target: Arc<dyn Target> = Arc::new(target);
+    let target = Some(target).filter(|_| !of.dry_run);
     let (voice, mut lane) = served(&name, Hears::Builds, None, target);
     lane.patience.max_attempts = of.max_tries;
     lane.patience.first_delay = of.retry.0;

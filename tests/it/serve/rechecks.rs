@@ -1,6 +1,7 @@
 //! Another run by the rules of fingerprints: decided, written down, asked for once, whatever is killed;
 //! and targets that are only shown their notes.
 
+use super::cluster::Cluster;
 use super::program::{Home, Program, until};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
@@ -106,6 +107,41 @@ fn what_is_due_is_decided_after_a_kill_and_only_written_down() {
         "{}",
         all[2].1
     );
+}
+
+#[test]
+fn one_of_two_processes_decides_also_when_the_other_is_killed() {
+    let Some(cluster) = Cluster::on("recheck: {quiet: 2s}\n".into(), None) else {
+        return;
+    };
+    let homes = [cluster.home(), cluster.home()];
+    let start = |home: &Home| {
+        let text = "title: It goes boom\nquery: 'message:boom'\nretry: true\n";
+        std::fs::write(home.rules().join("boom.yaml"), text).unwrap();
+        home.start()
+    };
+    let (first, second) = (start(&homes[0]), start(&homes[1]));
+    let asked = || cluster.count("SELECT count(*) FROM recheck_decisions WHERE decision = 'ask'");
+    failed(&first, "u1", "8");
+    failed(&second, "u2", "9");
+    until("both are decided", || (asked() == 2).then_some(()));
+    failed(&first, "u3", "10");
+    first.signal(Signal::SIGKILL);
+    drop(first);
+    // What it held is free after 15 seconds.
+    let begun = std::time::Instant::now();
+    while asked() < 3 {
+        assert!(
+            begun.elapsed().as_secs() < 60,
+            "the other one never decides"
+        );
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let ledger = second.json("/api/v1/rechecks");
+    assert_eq!(ledger["rechecks"].as_array().unwrap().len(), 3, "{ledger}");
+    assert_eq!(ledger["open"], 0);
+    assert_eq!(second.stop(), Some(0));
+    assert_eq!(cluster.count("SELECT count(*) FROM rechecks"), 3);
 }
 
 #[test]

@@ -503,7 +503,7 @@ fn plain(text: &str) -> String {
 }
 
 /// A patchset for people: of a commit, the first digits.
-fn short(patchset: &str) -> String {
+pub(super) fn short(patchset: &str) -> String {
     let commit = patchset.len() >= 40 && patchset.bytes().all(|b| b.is_ascii_hexdigit());
     let most = if commit { 10 } else { usize::MAX };
     plain(patchset).chars().take(most).collect()

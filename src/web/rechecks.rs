@@ -1,5 +1,6 @@
 //! Rechecks: decided about when verdicts come, and shown.
 
+use super::commands::short;
 use super::error::ApiError;
 use super::pages::{html, when};
 use super::{App, blocking, tell};
@@ -147,7 +148,7 @@ pub(super) async fn api(State(app): State<Arc<App>>) -> Result<Json<Value>, ApiE
 }
 
 fn named(project: &str, change: &str, patchset: &str) -> String {
-    format!("{project}#{change},{patchset}")
+    format!("{project}#{change},{}", short(patchset))
 }
 
 fn decision_row(one: RecheckDecision) -> DecisionRow {

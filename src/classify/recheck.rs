@@ -2,13 +2,23 @@
 //! why, also where the answer is no; what was decided stands in the ledger of `state`.
 
 use crate::config::Recheck as Settings;
-use crate::event::{Build, Verdict};
-use crate::state::{NewNote, PatchsetBuild, Recheck, RecheckFacts, RecheckKind, State, StateError};
+use crate::event::Verdict;
+use crate::state::{
+    Decided, DueRecheck, NewNote, PatchsetBuild, Recheck, RecheckAnswer, RecheckDecision,
+    RecheckFacts, RecheckKind, State, StateError,
+};
 use jiff::{SignedDuration, Timestamp};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 /// Who it was, in the ledger and the audit log.
 pub const BY: &str = "whorl";
+/// Patchsets that are decided about in one transaction.
+const AT_ONCE: u64 = 32;
+/// The shortest wait until it is decided again.
+const SHORTEST: SignedDuration = SignedDuration::from_secs(1);
+/// A patchset that has not come to rest for so long is given up.
+const GIVEN_UP: SignedDuration = SignedDuration::from_hours(24);
 
 /// What was decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,6 +44,9 @@ pub fn decide(
     retry: &dyn Fn(&str) -> Option<u32>,
     now: Timestamp,
 ) -> Decision {
+    if facts.hush.silent {
+        return Decision::No("its change or project is silenced".into());
+    }
     if let Some(why) = first_attempt(facts) {
         return Decision::No(why);
     }
@@ -45,7 +58,7 @@ pub fn decide(
         let (failed, most) = (voting.len(), settings.max_failed);
         return Decision::No(format!("{failed} voting jobs failed, more than {most}"));
     }
-    let explained = match explained(&voting, retry) {
+    let explained = match explained(&voting, &facts.hush.fingerprints, retry) {
         Ok(explained) => explained,
         Err(decision) => return decision,
     };
@@ -93,6 +106,7 @@ type Explained = BTreeMap<String, (u32, String)>;
 /// The fingerprints with a rule that explain the jobs, if each job has one.
 fn explained(
     voting: &[&PatchsetBuild],
+    silenced: &BTreeSet<String>,
     retry: &dyn Fn(&str) -> Option<u32>,
 ) -> Result<Explained, Decision> {
     let mut all = Explained::new();
@@ -110,17 +124,21 @@ fn explained(
         if let Some(why) = why {
             return Err(Decision::No(why));
         }
-        let mut with_rule = false;
-        for found in &one.matches {
-            if let Some(most) = retry(&found.fingerprint) {
-                with_rule = true;
-                all.insert(found.fingerprint.clone(), (most, found.bug.name.clone()));
-            }
+        let ruled = one.matches.iter().filter_map(|found| {
+            let most = retry(&found.fingerprint)?;
+            Some((found.fingerprint.clone(), (most, found.bug.name.clone())))
+        });
+        let (quiet, told): (Vec<_>, Vec<_>) = ruled.partition(|(id, _)| silenced.contains(id));
+        if let (true, Some((id, _))) = (told.is_empty(), quiet.first()) {
+            return Err(Decision::No(format!(
+                "{id}, which explains {job}, is silenced"
+            )));
         }
-        if !with_rule {
+        if told.is_empty() {
             let why = format!("no fingerprint that explains {job} has `retry`");
             return Err(Decision::No(why));
         }
+        all.extend(told);
     }
     Ok(all)
 }
@@ -136,54 +154,128 @@ fn unsettled(facts: &RecheckFacts, settings: &Settings, now: Timestamp) -> Optio
 /// Words what is said to the CI: project, change, patchset, names of bugs.
 pub type Ask<'a> = dyn Fn(&str, &str, &str, &[String]) -> Vec<NewNote> + 'a;
 
-/// Decides about the patchset of a build and does it: where another run is to be asked for, that goes
-/// into the ledger, and, unless it is a dry run, into the outbox in the same transaction. Asking twice
-/// is not possible, also not from two processes.
+/// What decisions go by.
+pub struct Judge<'a> {
+    /// The settings.
+    pub settings: &'a Settings,
+    /// As in [`decide`].
+    pub retry: &'a dyn Fn(&str) -> Option<u32>,
+    /// The words.
+    pub ask: &'a Ask<'a>,
+    /// True for a project whose code review is only shown notes, and sent none.
+    pub only_shown: &'a dyn Fn(&str) -> bool,
+}
+
+impl fmt::Debug for Judge<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Judge")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Decides about the patchsets that are due and does it: where another run is to be asked for, that
+/// goes into the ledger, and, unless it is a dry run, into the outbox in the same transaction. Asking
+/// twice is not possible, also not from two processes. What was decided is given back.
 pub fn consider(
     state: &State,
-    settings: &Settings,
-    retry: &dyn Fn(&str) -> Option<u32>,
-    ask: &Ask<'_>,
-    build: &Build,
+    judge: &Judge<'_>,
     now: Timestamp,
-) -> Result<Decision, StateError> {
-    let (Some(change), Some(patchset)) = (&build.change, &build.patchset) else {
-        return Ok(Decision::No("the build is of no change".into()));
+) -> Result<Vec<RecheckDecision>, StateError> {
+    let dry = |project: &str| judge.settings.dry_run || (judge.only_shown)(project);
+    let decided = |due: &DueRecheck, facts: &RecheckFacts| {
+        let dry = dry(&due.project);
+        judge.decided(due, facts, dry, now)
     };
-    let project = build.project.as_deref().unwrap_or_default();
-    let dry = settings.dry_run;
-    let facts = state.recheck_facts(project, change, patchset, dry, now)?;
-    let decision = decide(&facts, settings, retry, now);
-    let Decision::Ask { fingerprints, bugs } = &decision else {
-        return Ok(decision);
-    };
-    let notes = ask(project, change, patchset, bugs);
-    if notes.is_empty() && !dry {
-        return Ok(Decision::No("there is no code review to ask".into()));
+    state.decide_rechecks(AT_ONCE, &dry, &decided, now)
+}
+
+impl Judge<'_> {
+    fn decided(
+        &self,
+        due: &DueRecheck,
+        facts: &RecheckFacts,
+        dry: bool,
+        now: Timestamp,
+    ) -> Decided {
+        let (decision, reason) = match decide(facts, self.settings, self.retry, now) {
+            Decision::Ask { fingerprints, bugs } => {
+                return self.asked(due, &fingerprints, &bugs, dry, now);
+            }
+            Decision::Later(why) if now.duration_since(due.since) < GIVEN_UP => {
+                (RecheckAnswer::Later, why)
+            }
+            Decision::Later(why) => (RecheckAnswer::No, format!("given up after a day: {why}")),
+            Decision::No(why) => (RecheckAnswer::No, why),
+        };
+        let again = (decision == RecheckAnswer::Later).then(|| self.again(facts, now));
+        Decided {
+            decision,
+            reason,
+            again,
+            asked: None,
+        }
     }
-    let entry = Recheck {
-        at: now,
-        project: project.to_owned(),
-        change: change.clone(),
-        patchset: patchset.clone(),
-        by: BY.into(),
-        kind: RecheckKind::Rule,
-        reason: Some(fingerprints.join(", ")),
-        dry,
-        sent: !dry,
-    };
-    if state.recheck_asked(&entry, &notes)? {
-        return Ok(decision);
+
+    fn asked(
+        &self,
+        due: &DueRecheck,
+        fingerprints: &[String],
+        bugs: &[String],
+        dry: bool,
+        now: Timestamp,
+    ) -> Decided {
+        let fingerprints = fingerprints.join(", ");
+        let mut notes = (self.ask)(&due.project, &due.change, &due.patchset, bugs);
+        if notes.is_empty() && !dry {
+            return Decided {
+                decision: RecheckAnswer::No,
+                reason: "there is no code review to ask".into(),
+                again: None,
+                asked: None,
+            };
+        }
+        if self.settings.dry_run {
+            notes.clear();
+        }
+        let entry = Recheck {
+            at: now,
+            project: due.project.clone(),
+            change: due.change.clone(),
+            patchset: due.patchset.clone(),
+            by: BY.into(),
+            kind: RecheckKind::Rule,
+            reason: Some(fingerprints.clone()),
+            dry,
+            sent: !dry,
+        };
+        Decided {
+            decision: RecheckAnswer::Ask,
+            reason: format!("every failed voting job is explained: {fingerprints}"),
+            again: None,
+            asked: Some((entry, notes)),
+        }
     }
-    Ok(Decision::No(
-        "not the first attempt: a recheck of this patchset is known".into(),
-    ))
+
+    /// When the patchset may have come to rest.
+    fn again(&self, facts: &RecheckFacts, now: Timestamp) -> Timestamp {
+        let quiet = SignedDuration::try_from(self.settings.quiet.0).unwrap_or(SignedDuration::MAX);
+        let rest = facts
+            .last_news
+            .and_then(|news| news.checked_add(quiet).ok());
+        let soonest = now.checked_add(SHORTEST).unwrap_or(Timestamp::MAX);
+        let later = now.checked_add(quiet).unwrap_or(Timestamp::MAX);
+        rest.filter(|rest| *rest > now)
+            .unwrap_or(later)
+            .max(soonest)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::{BugRef, Match};
+    use crate::event::{BugRef, Build, Match};
+    use crate::state::Hush;
 
     fn now() -> Timestamp {
         "2026-11-21T12:00:00Z".parse().unwrap()
@@ -332,6 +424,26 @@ mod tests {
                 },
             ),
             ("budget", RecheckFacts { of_day: 20, ..ok() }),
+            (
+                "the change is silenced",
+                RecheckFacts {
+                    hush: Hush {
+                        silent: true,
+                        ..Hush::default()
+                    },
+                    ..ok()
+                },
+            ),
+            (
+                "its only fingerprint with a rule is silenced",
+                RecheckFacts {
+                    hush: Hush {
+                        fingerprints: ["once".to_owned()].into(),
+                        ..Hush::default()
+                    },
+                    ..ok()
+                },
+            ),
             (
                 "fresh news",
                 RecheckFacts {

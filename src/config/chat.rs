@@ -45,6 +45,9 @@ pub struct MatrixAccount {
     /// Whether commands are taken in the rooms.
     #[serde(default)]
     pub commands: bool,
+    /// Nothing is sent: its notes are only shown on the page.
+    #[serde(default)]
+    pub dry_run: bool,
     /// The rooms: `channel` is an id (`!…`) or an alias (`#…`).
     pub rooms: Vec<Channel>,
 }
@@ -61,6 +64,9 @@ pub struct SlackApp {
     /// How long a request may take.
     #[serde(default = "default_timeout")]
     pub timeout: Period,
+    /// Nothing is sent: its notes are only shown on the page.
+    #[serde(default)]
+    pub dry_run: bool,
     /// The channels, by id (`C…`).
     pub channels: Vec<Channel>,
 }
@@ -91,6 +97,9 @@ pub struct ChatHook {
     /// How long a request may take.
     #[serde(default = "default_timeout")]
     pub timeout: Period,
+    /// Nothing is sent: its notes are only shown on the page.
+    #[serde(default)]
+    pub dry_run: bool,
     /// What the channel behind it hears; its `channel` is only a name for us.
     pub hears: Channel,
 }
@@ -101,6 +110,9 @@ pub struct ChatHook {
 pub struct Channel {
     /// The channel, as the service calls it.
     pub channel: String,
+    /// Nothing is sent: its notes are only shown on the page.
+    #[serde(default)]
+    pub dry_run: bool,
     /// Globs for the project of the change or of the bug; empty: all.
     #[serde(default)]
     pub projects: Vec<String>,
@@ -204,6 +216,7 @@ impl Channel {
     pub fn named(channel: &str) -> Self {
         Self {
             channel: channel.to_owned(),
+            dry_run: false,
             projects: Vec::new(),
             events: Vec::new(),
             pipelines: Vec::new(),

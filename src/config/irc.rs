@@ -64,6 +64,9 @@ pub struct Irc {
     /// How often a nick is asked for that somebody else has.
     #[serde(default = "reclaim")]
     pub reclaim: Period,
+    /// Nothing is said there, and the server is not connected to: notes are only shown on the page.
+    #[serde(default)]
+    pub dry_run: bool,
     /// Where we speak.
     pub channels: Vec<IrcChannel>,
 }
@@ -111,6 +114,9 @@ pub struct IrcChannel {
     pub name: String,
     /// Its key, if it has one.
     pub key: Option<Secret>,
+    /// Nothing is sent: its notes are only shown on the page.
+    #[serde(default)]
+    pub dry_run: bool,
     /// Globs for the project of the change or of the bug; empty: all.
     #[serde(default)]
     pub projects: Vec<String>,

@@ -32,6 +32,9 @@ pub struct Mail {
     /// A file with a certificate (PEM) that is trusted besides the usual ones.
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
+    /// Nothing is sent.
+    #[serde(default)]
+    pub dry_run: bool,
     /// How long one mail may take.
     #[serde(default = "default_timeout")]
     pub timeout: Period,

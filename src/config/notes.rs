@@ -38,6 +38,9 @@ pub struct Webhook {
     pub url: Secret,
     /// Key of the signature (HMAC-SHA-256).
     pub secret: Secret,
+    /// Nothing is sent: its notes are only shown on the page.
+    #[serde(default)]
+    pub dry_run: bool,
     /// How long one try may take.
     #[serde(default = "default_timeout")]
     pub timeout: Period,

@@ -38,6 +38,9 @@ pub struct GerritAt {
     /// Longest message: `change.commentSizeLimit` of the Gerrit.
     #[serde(default = "longest_message")]
     pub longest_message: Size,
+    /// Nothing is sent: its notes are only shown on the page.
+    #[serde(default)]
+    pub dry_run: bool,
     /// How long one request may take.
     #[serde(default = "timeout")]
     pub timeout: Period,
@@ -92,6 +95,9 @@ pub struct GitHubAt {
     /// Globs of the projects (`owner/name`) that are told here.
     #[serde(default = "every")]
     pub projects: Vec<String>,
+    /// Nothing is sent: its notes are only shown on the page.
+    #[serde(default)]
+    pub dry_run: bool,
     /// How long one request may take.
     #[serde(default = "timeout")]
     pub timeout: Period,
@@ -126,6 +132,9 @@ pub struct GitLabAt {
     /// Globs of the projects (`group/name`) that are told here.
     #[serde(default = "every")]
     pub projects: Vec<String>,
+    /// Nothing is sent: its notes are only shown on the page.
+    #[serde(default)]
+    pub dry_run: bool,
     /// How long one request may take.
     #[serde(default = "timeout")]
     pub timeout: Period,

@@ -369,7 +369,9 @@ async fn say(lane: &Lane, note: &Note) -> Result<Said, Refusal> {
             remote: Some(DRY_RUN.into()),
         });
     };
-    let note = signed(note);
+    let mut note = signed(note);
+    // It was only shown while the target was a dry run: nothing of it is there.
+    note.remote = note.remote.filter(|remote| remote != DRY_RUN);
     tokio::time::timeout(GIVEN_UP, target.say(&note))
         .await
         .unwrap_or_else(|_| {

@@ -54,6 +54,13 @@ pub struct Speaker {
 }
 
 impl Voice {
+    /// Whether it is the code review of a project.
+    pub fn hears_review(&self, project: &str) -> bool {
+        let route = self.route.as_ref();
+        self.hears == Hears::Patchsets
+            && route.is_none_or(|route| route.hears_project(Some(project)))
+    }
+
     /// Whether the target hears of such a build.
     fn wants(&self, build: &Build, verdict: Verdict, matches: &[Match]) -> bool {
         let Some(route) = &self.route else {
@@ -257,7 +264,8 @@ impl Speaker {
         };
         let topic = recheck_topic(project, change, patchset);
         let voices = self.voices.iter();
-        let reviews = voices.filter(|voice| voice.hears == Hears::Patchsets);
+        let hears = |voice: &&Voice| voice.hears_review(project);
+        let reviews = voices.filter(hears);
         let note = |voice: &Voice| NewNote {
             target: voice.target.clone(),
             topic: topic.clone(),

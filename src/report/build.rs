@@ -2,8 +2,8 @@
 
 use super::{ClusterPart, wilson};
 use crate::event::{BugRef, Verdict};
-use crate::state::{BuildRow, FingerprintStats, State, StateError, Tally};
-use jiff::Timestamp;
+use crate::state::{BuildRow, FingerprintStats, RecheckCount, State, StateError, Tally};
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -50,9 +50,25 @@ pub struct Report {
     pub unexplained: Vec<BuildRow>,
     /// How many these are, of which `unexplained` lists the newest.
     pub unexplained_total: u64,
+    /// Rechecks of people, and those by rules of fingerprints.
+    #[serde(default)]
+    pub rechecks: Rechecks,
     /// What a cluster that somebody else fills adds.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cluster: Option<ClusterPart>,
+}
+
+/// Who asked for another run, with and without saying why.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Rechecks {
+    /// The last 24 hours.
+    #[serde(rename = "24h")]
+    pub day: RecheckCount,
+    /// The last ten days.
+    #[serde(rename = "10d")]
+    pub ten_days: RecheckCount,
+    /// The last ten days by project, most rechecks first.
+    pub projects: Vec<RecheckCount>,
 }
 
 /// Failed builds that have something in common.
@@ -179,8 +195,36 @@ pub fn build_report(
         suppressed,
         unexplained: data.unexplained.items,
         unexplained_total: data.unexplained.total,
+        rechecks: rechecks(state, now)?,
         cluster: None,
     })
+}
+
+fn rechecks(state: &State, now: Timestamp) -> Result<Rechecks, StateError> {
+    let ago = |hours| {
+        let span = SignedDuration::from_hours(hours);
+        now.checked_sub(span).unwrap_or(Timestamp::MIN)
+    };
+    let day = state.recheck_counts(ago(24))?;
+    let mut projects = state.recheck_counts(ago(240))?;
+    // Stable: projects with equally many stay in the order of their names.
+    projects.sort_by_key(|one| std::cmp::Reverse(one.asked()));
+    Ok(Rechecks {
+        day: added(&day),
+        ten_days: added(&projects),
+        projects,
+    })
+}
+
+fn added(all: &[RecheckCount]) -> RecheckCount {
+    let sum = |of: fn(&RecheckCount) -> u64| all.iter().map(of).sum();
+    RecheckCount {
+        project: String::new(),
+        with_reason: sum(|one| one.with_reason),
+        without_reason: sum(|one| one.without_reason),
+        by_rule: sum(|one| one.by_rule),
+        dry: sum(|one| one.dry),
+    }
 }
 
 fn sum<'a>(tallies: impl IntoIterator<Item = &'a Tally>) -> Windows {

@@ -18,6 +18,8 @@ mod recent;
 pub mod webhook;
 pub mod zuul;
 
+pub(crate) use digest::digest;
+
 pub use desk::{Announced, Desk, FetchOf, Logs, Outdated, Said, SourceStatus};
 
 use reqwest::header::{HeaderName, HeaderValue};
@@ -54,6 +56,6 @@ fn forge_name(kind: &str, api: &url::Url, public: &str) -> String {
     if api.host_str() == Some(public) {
         return kind.to_owned();
     }
-    let digest = digest::digest(&[&api.origin().ascii_serialization()]);
+    let digest = digest(&[&api.origin().ascii_serialization()]);
     format!("{kind}-{}", &digest[..8])
 }

@@ -122,6 +122,7 @@ impl State {
                 values![micros(limit)],
             )?;
             tx.run("DELETE FROM builds WHERE at < ?1", values![micros(limit)])?;
+            super::decisions::forget(tx, limit)?;
             Ok(names)
         })
     }

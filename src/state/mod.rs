@@ -11,6 +11,7 @@ mod around;
 mod audit;
 mod bugs;
 mod builds;
+mod decisions;
 mod fetches;
 mod hush;
 mod lease;
@@ -30,6 +31,7 @@ mod verdicts;
 
 pub use around::{OutdatedBy, PatchsetBuild, Surroundings, patchset_topic};
 pub use bugs::{BugHits, BugRow, ReturnedBug};
+pub use decisions::{DecideBy, Decided, DueRecheck, RecheckAnswer, RecheckDecision};
 pub use fetches::{Fetch, Fetched};
 pub use hush::{Hush, NewOutage, NewSilence, Outage, Silence, SilenceKind};
 pub use lease::Role;

@@ -2,9 +2,10 @@
 
 use super::sql::{Row, Tx, values};
 use super::{
-    Age, AuditRow, NewNote, PatchsetBuild, State, StateError, around, audit, micros, outbox,
-    signed, time, unsigned,
+    Age, AuditRow, Hush, NewNote, PatchsetBuild, State, StateError, around, audit, hush, micros,
+    outbox, signed, time, unsigned,
 };
+use crate::event::Build;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
@@ -80,12 +81,14 @@ pub struct RecheckFacts {
     pub of_day: u64,
     /// When something was last heard or found of the patchset.
     pub last_news: Option<Timestamp>,
+    /// What nobody wants to hear of now.
+    pub hush: Hush,
 }
 
 /// Rechecks of a project.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecheckCount {
-    /// The project.
+    /// The project; empty for all together.
     pub project: String,
     /// By people who named a bug.
     pub with_reason: u64,
@@ -95,6 +98,18 @@ pub struct RecheckCount {
     pub by_rule: u64,
     /// By rules, but only written down.
     pub dry: u64,
+}
+
+impl RecheckCount {
+    /// Those of people.
+    pub fn by_people(&self) -> u64 {
+        self.with_reason + self.without_reason
+    }
+
+    /// All that the CI was really asked for.
+    pub fn asked(&self) -> u64 {
+        self.by_people() + self.by_rule
+    }
 }
 
 /// What the notes of a recheck are about.
@@ -111,26 +126,7 @@ impl State {
     /// Writes down a recheck that is asked for, and puts what is to be said into the outbox, with an
     /// audit entry; false, and nothing is changed, when one was asked for on this patchset already.
     pub fn recheck_asked(&self, asked: &Recheck, notes: &[NewNote]) -> Result<bool, StateError> {
-        self.write(|tx| {
-            if !insert(tx, asked)? {
-                return Ok(false);
-            }
-            if asked.sent {
-                outbox::enqueue(tx, None, notes, Age::News, asked.at)?;
-            }
-            let row = AuditRow {
-                at: asked.at,
-                actor: asked.by.clone(),
-                action: if asked.dry { "recheck-dry" } else { "recheck" }.into(),
-                subject: format!(
-                    "change {}#{},{}",
-                    asked.project, asked.change, asked.patchset
-                ),
-                detail: asked.reason.clone().unwrap_or_default(),
-            };
-            audit::add(tx, &row)?;
-            Ok(true)
-        })
+        self.write(|tx| ask(tx, asked, notes))
     }
 
     /// What a decision about a patchset needs to know; `dry` says which of our own rechecks count.
@@ -142,45 +138,7 @@ impl State {
         dry: bool,
         now: Timestamp,
     ) -> Result<RecheckFacts, StateError> {
-        self.read(|tx| {
-            let since = micros(now.checked_sub(DAY).unwrap_or(Timestamp::MIN));
-            let place = values![change, project, patchset];
-            let runs: Option<i64> = tx.value(
-                "SELECT max(runs) FROM (SELECT count(*) AS runs FROM builds
-                 WHERE change = ?1 AND coalesce(project, '') = ?2 AND patchset = ?3
-                 GROUP BY coalesce(job, ''), coalesce(pipeline, '')) AS x",
-                place,
-            )?;
-            let news: Option<i64> = tx.value(
-                "SELECT max(coalesce(verdict_at, received_at)) FROM builds
-                 WHERE change = ?1 AND coalesce(project, '') = ?2 AND patchset = ?3",
-                place,
-            )?;
-            let of_patchset: i64 = tx.value(
-                "SELECT count(*) FROM rechecks WHERE change = ?1 AND project = ?2
-                 AND patchset = ?3 AND (dry = 0 OR dry = ?4)",
-                values![change, project, patchset, dry],
-            )?;
-            let of_change: i64 = tx.value(
-                "SELECT count(*) FROM rechecks WHERE change = ?1 AND project = ?2
-                 AND kind = 'rule' AND dry = ?3",
-                values![change, project, dry],
-            )?;
-            let of_day: i64 = tx.value(
-                "SELECT count(*) FROM rechecks WHERE at > ?1 AND kind = 'rule' AND dry = ?2",
-                values![since, dry],
-            )?;
-            let newest = around::newest(tx, project, change)?;
-            Ok(RecheckFacts {
-                builds: around::failed_builds(tx, project, change, patchset)?,
-                outdated: newest.is_some_and(|newest| newest != patchset),
-                ran_again: runs.unwrap_or(0) > 1,
-                of_patchset: unsigned(of_patchset),
-                of_change: unsigned(of_change),
-                of_day: unsigned(of_day),
-                last_news: news.map(time),
-            })
-        })
+        self.read(|tx| facts(tx, project, change, patchset, dry, now))
     }
 
     /// The latest entries of the ledger, newest first.
@@ -238,6 +196,78 @@ impl State {
         }
         Ok(newest)
     }
+}
+
+pub(super) fn ask(tx: Tx<'_>, asked: &Recheck, notes: &[NewNote]) -> Result<bool, StateError> {
+    if !insert(tx, asked)? {
+        return Ok(false);
+    }
+    outbox::enqueue(tx, None, notes, Age::News, asked.at)?;
+    let row = AuditRow {
+        at: asked.at,
+        actor: asked.by.clone(),
+        action: if asked.dry { "recheck-dry" } else { "recheck" }.into(),
+        subject: format!(
+            "change {}#{},{}",
+            asked.project, asked.change, asked.patchset
+        ),
+        detail: asked.reason.clone().unwrap_or_default(),
+    };
+    audit::add(tx, &row)?;
+    Ok(true)
+}
+
+pub(super) fn facts(
+    tx: Tx<'_>,
+    project: &str,
+    change: &str,
+    patchset: &str,
+    dry: bool,
+    now: Timestamp,
+) -> Result<RecheckFacts, StateError> {
+    let since = micros(now.checked_sub(DAY).unwrap_or(Timestamp::MIN));
+    let place = values![change, project, patchset];
+    let runs: Option<i64> = tx.value(
+        "SELECT max(runs) FROM (SELECT count(*) AS runs FROM builds
+         WHERE change = ?1 AND coalesce(project, '') = ?2 AND patchset = ?3
+         GROUP BY coalesce(job, ''), coalesce(pipeline, '')) AS x",
+        place,
+    )?;
+    let news: Option<i64> = tx.value(
+        "SELECT max(coalesce(verdict_at, received_at)) FROM builds
+         WHERE change = ?1 AND coalesce(project, '') = ?2 AND patchset = ?3",
+        place,
+    )?;
+    let of_patchset: i64 = tx.value(
+        "SELECT count(*) FROM rechecks WHERE change = ?1 AND project = ?2
+         AND patchset = ?3 AND (dry = 0 OR dry = ?4)",
+        values![change, project, patchset, dry],
+    )?;
+    let of_change: i64 = tx.value(
+        "SELECT count(*) FROM rechecks WHERE change = ?1 AND project = ?2
+         AND kind = 'rule' AND dry = ?3",
+        values![change, project, dry],
+    )?;
+    let of_day: i64 = tx.value(
+        "SELECT count(*) FROM rechecks WHERE at > ?1 AND kind = 'rule' AND dry = ?2",
+        values![since, dry],
+    )?;
+    let newest = around::newest(tx, project, change)?;
+    let of_change_now = Build {
+        project: Some(project.to_owned()),
+        change: Some(change.to_owned()),
+        ..Build::new("")
+    };
+    Ok(RecheckFacts {
+        builds: around::failed_builds(tx, project, change, patchset)?,
+        outdated: newest.is_some_and(|newest| newest != patchset),
+        ran_again: runs.unwrap_or(0) > 1,
+        of_patchset: unsigned(of_patchset),
+        of_change: unsigned(of_change),
+        of_day: unsigned(of_day),
+        last_news: news.map(time),
+        hush: hush::of(tx, &of_change_now, now)?,
+    })
 }
 
 fn insert(tx: Tx<'_>, one: &Recheck) -> Result<bool, StateError> {

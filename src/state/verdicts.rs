@@ -3,8 +3,8 @@
 use super::sql::{Tx, Value, values};
 use super::types::ids;
 use super::{
-    Age, NewNote, State, StateError, Surroundings, VerdictRecord, around, builds, micros, outbox,
-    signed,
+    Age, NewNote, State, StateError, Surroundings, VerdictRecord, around, builds, decisions,
+    micros, outbox, signed,
 };
 use crate::event::{Match, Verdict};
 
@@ -106,6 +106,9 @@ fn keep(
         insert_match(tx, id, one)?;
     }
     let build = builds::seen_in_patchset(tx, id)?.build;
+    if age == Age::News {
+        decisions::expect(tx, &build, record.at)?;
+    }
     let said = notes(&around::of(tx, &build, record.at)?);
     outbox::enqueue(tx, Some((id, &build.uuid)), &said, age, record.at)
 }

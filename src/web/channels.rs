@@ -23,8 +23,8 @@ use url::Url;
 pub struct Told {
     /// What it is called in the outbox and on pages: tells channels apart and holds no secret.
     pub name: String,
-    /// Where its notes go.
-    pub target: Arc<dyn Target>,
+    /// Where its notes go; without one nothing is sent there.
+    pub target: Option<Arc<dyn Target>>,
     /// What it hears.
     pub route: Route,
     /// When it hears nothing.
@@ -34,34 +34,41 @@ pub struct Told {
 }
 
 /// An account that takes commands in rooms.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Ear {
     /// The account.
     pub matrix: Arc<Matrix>,
+    /// The account, by server and device: where its place in the rooms is kept.
+    pub name: String,
     /// Its rooms, by id or alias.
     pub rooms: Vec<String>,
 }
 
-/// All channels of chat services, and the accounts that take commands. The error is for people.
-pub fn chat(config: &Chat) -> Result<(Vec<Told>, Vec<Ear>), String> {
+/// All channels of chat services, and the accounts that take commands, by which they are called
+/// `name`. The error is for people.
+pub fn chat(config: &Chat, name: &str) -> Result<(Vec<Told>, Vec<Ear>), String> {
     let (mut told, mut ears) = (Vec::new(), Vec::new());
     for account in &config.matrix {
-        let matrix = matrix(account)?;
+        let matrix = matrix(account, name)?;
         for room in &account.rooms {
-            let target = Arc::new(matrix.room(&room.channel));
-            told.push(channel("matrix", room, target)?);
+            let target: Arc<dyn Target> = Arc::new(matrix.room(&room.channel));
+            told.push(channel("matrix", room, Some(target), account.dry_run)?);
         }
-        if account.commands {
+        if account.commands && !account.dry_run {
+            let who = account.user.as_deref().unwrap_or_default();
             let rooms = account.rooms.iter().map(|room| room.channel.clone());
-            let rooms = rooms.collect();
-            ears.push(Ear { matrix, rooms });
+            ears.push(Ear {
+                matrix,
+                name: format!("matrix {who}@{} {}", account.homeserver, account.device),
+                rooms: rooms.collect(),
+            });
         }
     }
     for app in &config.slack {
         let slack = Slack::new(address(&app.api)?, app.token.expose(), app.timeout.0)?;
         for one in &app.channels {
-            let target = Arc::new(slack.channel(&one.channel));
-            told.push(channel("slack", one, target)?);
+            let target: Arc<dyn Target> = Arc::new(slack.channel(&one.channel));
+            told.push(channel("slack", one, Some(target), app.dry_run)?);
         }
     }
     for hook in &config.hooks {
@@ -81,7 +88,7 @@ pub fn chat(config: &Chat) -> Result<(Vec<Told>, Vec<Ear>), String> {
                 Arc::new(Hook::new(Kind::Discord, url, name, timeout)?),
             ),
         };
-        told.push(channel(kind, &hook.hears, target)?);
+        told.push(channel(kind, &hook.hears, Some(target), hook.dry_run)?);
     }
     match twice(&told) {
         Some(name) => Err(format!("{name} is configured twice")),
@@ -89,22 +96,37 @@ pub fn chat(config: &Chat) -> Result<(Vec<Told>, Vec<Ear>), String> {
     }
 }
 
-/// All channels of IRC, and the servers where people can speak to us; the connections end with `stop`. The error is for people.
+/// All channels of IRC, and the servers where people can speak to us, by which we are also called
+/// `name`; the connections end with `stop`. A dry run connects nowhere. The error is for people.
 pub fn irc(
     servers: &[Irc],
+    name: &str,
+    dry_run: bool,
     stop: &CancellationToken,
 ) -> Result<(Vec<Told>, Vec<IrcHandle>), String> {
     let (mut told, mut ears) = (Vec::new(), Vec::new());
     for server in servers {
-        let settings = super::irc::settings(server);
-        let client = IrcClient::start(settings, stop.clone()).map_err(|e| e.to_string())?;
+        let client = if dry_run || server.dry_run {
+            None
+        } else {
+            Some(connect(server, name, stop)?)
+        };
         for one in &server.channels {
-            let target = Arc::new(IrcTarget::new(client.clone(), &one.name));
-            told.push(channel("irc", &of_irc(one), target)?);
+            let target = client.clone().map(|client| {
+                let target: Arc<dyn Target> = Arc::new(IrcTarget::new(client, &one.name));
+                target
+            });
+            told.push(channel("irc", &of_irc(one), target, false)?);
         }
-        ears.push(client);
+        ears.extend(client);
     }
     Ok((told, ears))
+}
+
+fn connect(server: &Irc, name: &str, stop: &CancellationToken) -> Result<IrcHandle, String> {
+    let mut settings = super::irc::settings(server);
+    settings.also.push(name.to_owned());
+    IrcClient::start(settings, stop.clone()).map_err(|e| e.to_string())
 }
 
 fn of_irc(one: &IrcChannel) -> Channel {
@@ -120,6 +142,7 @@ fn of_irc(one: &IrcChannel) -> Channel {
         limit: one.limit,
         per: one.per.unwrap_or(all.per),
         channel: all.channel,
+        dry_run: one.dry_run,
     }
 }
 
@@ -144,7 +167,7 @@ pub fn mail(config: &MailConfig) -> Result<Mail, String> {
     })
 }
 
-fn matrix(account: &MatrixAccount) -> Result<Arc<Matrix>, String> {
+fn matrix(account: &MatrixAccount, name: &str) -> Result<Arc<Matrix>, String> {
     let login = match (&account.token, &account.user, &account.password) {
         (Some(token), _, _) => Login::Token(token.expose().to_owned()),
         (None, Some(user), Some(password)) => Login::Password {
@@ -157,12 +180,18 @@ fn matrix(account: &MatrixAccount) -> Result<Arc<Matrix>, String> {
         homeserver: address(&account.homeserver)?,
         login,
         device: account.device.clone(),
+        called: name.to_owned(),
         timeout: account.timeout.0,
         ca: certificates(account.ca_file.as_deref())?,
     })
 }
 
-fn channel(kind: &str, config: &Channel, target: Arc<dyn Target>) -> Result<Told, String> {
+fn channel(
+    kind: &str,
+    config: &Channel,
+    target: Option<Arc<dyn Target>>,
+    dry_run: bool,
+) -> Result<Told, String> {
     let name = format!("{kind}:{}", config.channel);
     let route = Route::new(Wishes {
         projects: config.projects.clone(),
@@ -188,7 +217,7 @@ fn channel(kind: &str, config: &Channel, target: Arc<dyn Target>) -> Result<Told
     let period =
         SignedDuration::try_from(config.per.0).map_err(|error| format!("{name}: {error}"))?;
     Ok(Told {
-        target,
+        target: target.filter(|_| !(dry_run || config.dry_run)),
         route: route.map_err(|error| format!("{name}: {error}"))?,
         quiet: Quiet::new(zone, silences),
         pace: config.limit.map(|most| Pace {
@@ -269,7 +298,7 @@ hooks:
     #[test]
     fn every_channel_is_there_with_what_it_hears() {
         let config: Chat = serde_saphyr::from_str(TEXT).unwrap();
-        let (told, ears) = chat(&config).unwrap();
+        let (told, ears) = chat(&config, "whorl").unwrap();
         let names: Vec<_> = told.iter().map(|one| one.name.as_str()).collect();
         assert_eq!(
             names,
@@ -304,7 +333,10 @@ hooks:
     #[test]
     fn a_channel_is_configured_once() {
         let config: Chat = serde_saphyr::from_str(&TEXT.replace("C2", "C1")).unwrap();
-        assert_eq!(chat(&config).unwrap_err(), "slack:C1 is configured twice");
+        assert_eq!(
+            chat(&config, "whorl").unwrap_err(),
+            "slack:C1 is configured twice"
+        );
     }
 
     #[test]

@@ -24,6 +24,8 @@ use std::sync::{Arc, Mutex};
 
 /// What "the last 10 days" are.
 const WINDOW: SignedDuration = SignedDuration::from_hours(240);
+/// A command in a comment that is heard later than this is not done; rechecks are still counted.
+const LATE: SignedDuration = SignedDuration::from_hours(1);
 /// Longest quotation in an answer, in characters.
 const QUOTE: usize = 120;
 
@@ -135,6 +137,10 @@ impl Commander {
         }
         if let Some(reason) = heard_recheck(&said.text) {
             self.heard(said, &who, reason)?;
+        }
+        // Heard after an outage, or sent once more: nobody waits for it any more.
+        if now.duration_since(said.at) > LATE {
+            return Ok(Vec::new());
         }
         let place = Where::Change {
             project: said.project.clone(),
@@ -324,7 +330,7 @@ impl Commander {
         }
         about.page = format!("{}/builds", self.base_url);
         about.change = Some(plain(&change));
-        about.patchset = Some(plain(&patchset));
+        about.patchset = Some(short(&patchset));
         Ok(self.say("answer-change", &about))
     }
 
@@ -374,6 +380,7 @@ impl Commander {
         if let Some(one) = one.or_else(|| failed.iter().find(part)) {
             return Ok(self.because(&one.build, one.verdict, &one.matches, about));
         }
+        let patchset = short(&patchset);
         let why = format!("{job} has not failed on {change},{patchset}, as far as I know");
         Ok(self.wrong(about, &why))
     }
@@ -438,17 +445,20 @@ impl Commander {
             Ok(found) => found,
             Err(why) => return Ok(self.wrong(about, &why)),
         };
-        let dry = self.config.recheck.dry_run;
+        let dry = self.config.recheck.dry_run || tell::only_shown(&self.config, &project);
         let reasons: Vec<String> = Some(plain(reason))
             .filter(|r| !r.is_empty())
             .into_iter()
             .collect();
-        let notes = self.speaker.recheck(&project, &change, &patchset, &reasons);
+        let mut notes = self.speaker.recheck(&project, &change, &patchset, &reasons);
         about.change = Some(plain(&change));
-        about.patchset = Some(plain(&patchset));
+        about.patchset = Some(short(&patchset));
         if notes.is_empty() && !dry {
             about.state = "nowhere".into();
             return Ok(self.say("answer-recheck", &about));
+        }
+        if self.config.recheck.dry_run {
+            notes.clear();
         }
         let asked = Recheck {
             at: now,
@@ -490,6 +500,13 @@ fn plain(text: &str) -> String {
             }
         })
         .collect()
+}
+
+/// A patchset for people: of a commit, the first digits.
+pub(super) fn short(patchset: &str) -> String {
+    let commit = patchset.len() >= 40 && patchset.bytes().all(|b| b.is_ascii_hexdigit());
+    let most = if commit { 10 } else { usize::MAX };
+    plain(patchset).chars().take(most).collect()
 }
 
 /// True when a person means this fingerprint.

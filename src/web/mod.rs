@@ -8,6 +8,7 @@ mod api;
 mod arrivals;
 pub mod channels;
 pub mod commands;
+mod comments;
 mod ears;
 mod elsewhere;
 mod error;
@@ -21,6 +22,7 @@ mod local;
 mod logs;
 mod pages;
 mod patient;
+mod rechecks;
 mod remote;
 mod reports;
 mod search;
@@ -46,6 +48,7 @@ use axum::routing::{get, post, put};
 use error::ApiError;
 use jiff::Timestamp;
 use metrics_exporter_prometheus::PrometheusHandle;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::path::PathBuf;
@@ -76,6 +79,8 @@ pub(crate) struct App {
     cluster_meter: Option<ClusterMeter>,
     prometheus: PrometheusHandle,
     redactor: Redactor,
+    /// Who is told, and whether it is really sent there.
+    told: BTreeMap<String, bool>,
     clock: Clock,
     /// Background tasks that ended though they should not.
     ended: Mutex<Vec<&'static str>>,
@@ -153,6 +158,8 @@ fn router(app: Arc<App>) -> Router {
         .route("/notes", get(pages::notes))
         .route("/notes/{id}/retry", post(pages::retry_note))
         .merge(hush::routes())
+        .route("/rechecks", get(rechecks::page))
+        .route("/api/v1/rechecks", get(rechecks::api))
         .route("/reports", get(reports::list).post(reports::make_page))
         .route("/reports/{file}", get(reports::file))
         .route("/style.css", get(pages::style))

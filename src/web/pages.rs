@@ -550,28 +550,17 @@ pub(super) async fn notes(State(app): State<Arc<App>>) -> Result<Response, ApiEr
         app.state.notes(&filter).map_err(ApiError::internal)
     })
     .await?;
-    let notes = &app.config.notes;
-    let review = &notes.review;
-    let reviewers = [
-        review.gerrit.is_some(),
-        review.github.is_some(),
-        review.gitlab.is_some(),
-    ];
-    let hooks = notes.webhooks.len()
-        + notes
-            .irc
-            .iter()
-            .map(|irc| irc.channels.len())
-            .sum::<usize>()
-        + notes.chat.channels()
-        + reviewers.into_iter().filter(|there| *there).count();
+    let (all, dry) = (
+        app.told.len(),
+        app.told.values().filter(|sent| !**sent).count(),
+    );
     let row = |note: crate::state::Note| NoteRow {
         id: note.id,
         short: note.build.as_deref().map(view::short).unwrap_or_default(),
         uuid: note.build.unwrap_or_default(),
         channel: note.target,
         state: match note.remote.as_deref() {
-            Some(DRY_RUN) => "shown only here".into(),
+            Some(DRY_RUN) => "dry run: shown only here".into(),
             _ => note.state.as_str().into(),
         },
         error: note.error.unwrap_or_default(),
@@ -583,11 +572,16 @@ pub(super) async fn notes(State(app): State<Arc<App>>) -> Result<Response, ApiEr
     };
     html(&view::Notes {
         page: "/notes",
-        channels: match hooks {
+        channels: match (all, dry) {
             _ if app.config.notes.dry_run => "A dry run: nobody is told.".into(),
-            0 => "No target is configured, so they stay here.".into(),
-            1 => "One target hears them.".into(),
-            _ => format!("{hooks} targets hear them."),
+            (0, _) => "No target is configured, so they stay here.".into(),
+            (1, 0) => "One target hears them.".into(),
+            (1, _) => "A dry run: the one target is told nothing.".into(),
+            (_, 0) => format!("{all} targets hear them."),
+            _ => format!(
+                "{} of {all} targets hear them; the others are a dry run.",
+                all - dry
+            ),
         },
         notes: found.items.into_iter().map(row).collect(),
     })

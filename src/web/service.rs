@@ -5,7 +5,7 @@ use super::commands::CommandsError;
 use super::patient::Patient;
 use super::sources::{SourceError, Sources};
 use super::tell::{TargetError, Targets};
-use super::{App, ears, elsewhere, held, reports, router};
+use super::{App, comments, ears, elsewhere, held, rechecks, reports, router, tell};
 use crate::classify::engine::Engine;
 use crate::classify::ledger::StateLedger;
 use crate::classify::meter::{ClusterMeter, Meter};
@@ -13,8 +13,7 @@ use crate::classify::pipeline::Pipeline;
 use crate::classify::reclassify;
 use crate::classify::spool::Spool;
 use crate::config::Config;
-use crate::note::chat::irc::IrcHandle;
-use crate::note::{Bell, Lane, Outbox, Voice};
+use crate::note::{Bell, Outbox, Voice};
 use crate::report::Schedule;
 use crate::source::{Desk, Said, Source};
 use crate::state::{FolderLock, Role, State, StateError};
@@ -94,14 +93,13 @@ pub struct Service {
     app: Arc<App>,
     listener: TcpListener,
     stop: CancellationToken,
-    lanes: Vec<Lane>,
-    irc: Vec<IrcHandle>,
+    targets: Targets,
+    said: mpsc::Receiver<Said>,
     bell: Bell,
     sources: Vec<Arc<dyn Source>>,
     hooks: Router,
     arrivals: Arrivals,
     trackers: Refresher,
-    _said: mpsc::Receiver<Said>,
     _lock: FolderLock,
 }
 
@@ -137,7 +135,8 @@ impl Service {
         config.notes.base_url = Some(base.unwrap_or_else(|| own_url(config.listen)));
         let (state, spool) = open_state(&config).await?;
         let stop = CancellationToken::new();
-        let Targets { voices, lanes, irc } = Targets::open(&config, &stop)?;
+        let targets = Targets::open(&config, &stop)?;
+        let voices = targets.voices.clone();
         let engine: Arc<dyn Engine> = engine(&config, &spool, &state, voices)?;
         let recorder = PrometheusBuilder::new().build_recorder();
         let bell = Bell::default();
@@ -171,6 +170,7 @@ impl Service {
             cluster_meter,
             prometheus: recorder.handle(),
             redactor: super::commands::redactor(&config).unwrap_or_default(),
+            told: tell::told(&targets.lanes),
             clock,
             ended: Mutex::default(),
             locks: std::array::from_fn(|_| Mutex::default()),
@@ -180,14 +180,13 @@ impl Service {
             app,
             listener,
             stop,
-            lanes,
-            irc,
+            targets,
+            said,
             bell,
             sources: all,
             hooks,
             arrivals,
             trackers,
-            _said: said,
             _lock: lock,
         })
     }
@@ -207,7 +206,9 @@ impl Service {
     pub async fn run(self) -> Result<bool, ServiceError> {
         let tasks = TaskTracker::new();
         let (app, stop) = (&self.app, &self.stop);
-        let outbox = Outbox::new(self.lanes, self.bell.clone());
+        let mut targets = self.targets;
+        let lanes = std::mem::take(&mut targets.lanes);
+        let outbox = Outbox::new(lanes, self.bell.clone());
         // Until the last build is done, which is later than `stop`.
         let done = CancellationToken::new();
         let leases = tokio::spawn(renew(app.state.clone(), done.clone()));
@@ -239,7 +240,7 @@ impl Service {
             outbox.run(app.state.clone(), stop.clone()),
         );
         hear(&tasks, app, stop, self.arrivals, self.sources);
-        answer(&tasks, app, stop, self.irc)?;
+        answer(&tasks, app, stop, targets, self.said, &self.bell)?;
         let asking = self.trackers.run(wanted(app), stop.clone());
         background(&tasks, app, "bug trackers", asking);
         let drain = self.app.config.drain.0;
@@ -367,21 +368,34 @@ fn hear(
     }
 }
 
-/// Answers people where they can speak to us.
+/// Answers people where they can speak to us, and decides about rechecks.
 fn answer(
     tasks: &TaskTracker,
     app: &Arc<App>,
     stop: &CancellationToken,
-    irc: Vec<IrcHandle>,
+    people: Targets,
+    said: mpsc::Receiver<Said>,
+    bell: &Bell,
 ) -> Result<(), ServiceError> {
-    if irc.is_empty() {
-        return Ok(());
-    }
-    let commander = ears::commander(app)?;
-    for handle in irc {
-        let listening = ears::irc(handle, commander.clone(), stop.clone());
+    let commander = ears::commander(app, people.voices.clone())?;
+    let all = || (app.clone(), commander.clone(), bell.clone(), stop.clone());
+    for handle in people.irc {
+        let (work, commander, bell, stop) = all();
+        let listening = ears::irc(work, handle, commander, bell, stop);
         background(tasks, app, "commands", listening);
     }
+    for ear in people.matrix {
+        let (work, commander, bell, stop) = all();
+        let listening = ears::matrix(work, ear, commander, bell, stop);
+        background(tasks, app, "commands", listening);
+    }
+    let speaker = tell::speaker(&app.config, people.voices.clone());
+    let speaker = Arc::new(speaker.map_err(CommandsError::from)?);
+    let deciding = rechecks::watch(app.clone(), speaker, bell.clone(), stop.clone());
+    background(tasks, app, "rechecks", deciding);
+    let (work, commander, bell, stop) = all();
+    let listening = comments::answer(work, said, commander, people.voices, bell, stop);
+    background(tasks, app, "comments", listening);
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! The targets of the configuration: what each hears, and how it is served.
 
-use super::channels::{self, Told};
+use super::channels::{self, Ear, Told};
 use super::commands;
 use crate::config::{Config, GerritAt, GitHubAt, GitLabAt, Review, ReviewNotify, Webhook};
 use crate::note::chat::irc::IrcHandle;
@@ -13,6 +13,7 @@ use crate::note::webhook::{self, Settings};
 use crate::note::{
     Hears, Lane, Markup, Patience, Restraint, Speaker, Target, Voice, Wording, WordingError,
 };
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
 use url::Url;
@@ -39,6 +40,8 @@ pub(super) struct Targets {
     pub(super) lanes: Vec<Lane>,
     /// Where people can speak to us.
     pub(super) irc: Vec<IrcHandle>,
+    /// And the accounts of Matrix that hear them.
+    pub(super) matrix: Vec<Ear>,
 }
 
 impl Targets {
@@ -51,15 +54,12 @@ impl Targets {
             all.push(hook_of(hook)?);
         }
         let wrong = |key: &'static str| move |why| TargetError(format!("notes.{key}: {why}"));
-        let (told, _ears) = channels::chat(&notes.chat).map_err(wrong("chat"))?;
+        let name = &config.commands.name;
+        let (told, mut matrix) = channels::chat(&notes.chat, name).map_err(wrong("chat"))?;
         all.extend(told.into_iter().map(|one| channel(one, &link)));
-        let mut irc = Vec::new();
-        // A dry run connects nowhere.
-        if !notes.dry_run {
-            let (told, ears) = channels::irc(&notes.irc, stop).map_err(wrong("irc"))?;
-            irc = ears;
-            all.extend(told.into_iter().map(|one| channel(one, &link)));
-        }
+        let irc = channels::irc(&notes.irc, name, notes.dry_run, stop);
+        let (told, irc) = irc.map_err(wrong("irc"))?;
+        all.extend(told.into_iter().map(|one| channel(one, &link)));
         if all.is_empty() {
             all.push(preview());
         }
@@ -67,10 +67,40 @@ impl Targets {
             for (_, lane) in &mut all {
                 lane.target = None;
             }
+            matrix.clear();
         }
         let (voices, lanes) = all.into_iter().unzip();
-        Ok(Self { voices, lanes, irc })
+        Ok(Self {
+            voices,
+            lanes,
+            irc,
+            matrix,
+        })
     }
+}
+
+/// Who is told, and whether it is really sent there.
+pub(super) fn told(lanes: &[Lane]) -> BTreeMap<String, bool> {
+    let named = |lane: &Lane| (lane.name.clone(), lane.target.is_some());
+    let all = lanes.iter().filter(|lane| lane.name != PREVIEW);
+    all.map(named).collect()
+}
+
+/// True for a project whose code review is only shown notes, and sent none.
+pub(super) fn only_shown(config: &Config, project: &str) -> bool {
+    let review = &config.notes.review;
+    let gerrit = review.gerrit.as_ref().map(|at| (at.dry_run, &at.projects));
+    let github = review.github.as_ref().map(|at| (at.dry_run, &at.projects));
+    let gitlab = review.gitlab.as_ref().map(|at| (at.dry_run, &at.projects));
+    let hears = |projects: &[String]| {
+        route_of(projects).is_ok_and(|route| route.hears_project(Some(project)))
+    };
+    let all = [gerrit, github, gitlab].into_iter().flatten();
+    let hearing: Vec<bool> = all
+        .filter(|(_, projects)| hears(projects))
+        .map(|(dry, _)| dry)
+        .collect();
+    config.notes.dry_run || (!hearing.is_empty() && hearing.into_iter().all(|dry| dry))
 }
 
 /// Who composes the notes.
@@ -121,7 +151,9 @@ fn hook_of(of: &Webhook) -> Result<Served, TargetError> {
     settings.timeout = of.timeout.0;
     let target = webhook::Webhook::new(settings).map_err(|e| wrong(e.to_string()))?;
     let name = target.name().to_owned();
-    let (voice, mut lane) = served(&name, Hears::Builds, None, Some(Arc::new(target)));
+    let target: Arc<dyn Target> = Arc::new(target);
+    let target = Some(target).filter(|_| !of.dry_run);
+    let (voice, mut lane) = served(&name, Hears::Builds, None, target);
     lane.patience.max_attempts = of.max_tries;
     lane.patience.first_delay = of.retry.0;
     Ok((voice, lane))
@@ -129,12 +161,7 @@ fn hook_of(of: &Webhook) -> Result<Served, TargetError> {
 
 /// Chat hears one line at a time, in order.
 fn channel(told: Told, link: &str) -> Served {
-    let (voice, mut lane) = served(
-        &told.name,
-        Hears::Lines,
-        Some(told.route),
-        Some(told.target),
-    );
+    let (voice, mut lane) = served(&told.name, Hears::Lines, Some(told.route), told.target);
     lane.at_once = 1;
     lane.restraint = Some(Restraint {
         quiet: told.quiet,
@@ -147,13 +174,13 @@ fn channel(told: Told, link: &str) -> Served {
 fn review(config: &Review) -> Result<Vec<Served>, TargetError> {
     let mut all = Vec::new();
     if let Some(at) = &config.gerrit {
-        all.push(reviewer("gerrit", &at.projects, gerrit(at))?);
+        all.push(reviewer("gerrit", &at.projects, at.dry_run, gerrit(at))?);
     }
     if let Some(at) = &config.github {
-        all.push(reviewer("github", &at.projects, github(at))?);
+        all.push(reviewer("github", &at.projects, at.dry_run, github(at))?);
     }
     if let Some(at) = &config.gitlab {
-        all.push(reviewer("gitlab", &at.projects, gitlab(at))?);
+        all.push(reviewer("gitlab", &at.projects, at.dry_run, gitlab(at))?);
     }
     Ok(all)
 }
@@ -161,16 +188,20 @@ fn review(config: &Review) -> Result<Vec<Served>, TargetError> {
 fn reviewer(
     name: &str,
     projects: &[String],
+    dry_run: bool,
     target: Result<Arc<dyn Target>, String>,
 ) -> Result<Served, TargetError> {
     let wrong = |why: String| TargetError(format!("notes.review.{name}: {why}"));
-    let route = Route::new(Wishes {
+    let route = route_of(projects).map_err(wrong)?;
+    let target = Some(target.map_err(wrong)?).filter(|_| !dry_run);
+    Ok(served(name, Hears::Patchsets, Some(route), target))
+}
+
+fn route_of(projects: &[String]) -> Result<Route, String> {
+    Route::new(Wishes {
         projects: projects.to_vec(),
         ..Wishes::default()
-    });
-    let route = route.map_err(wrong)?;
-    let target = target.map_err(wrong)?;
-    Ok(served(name, Hears::Patchsets, Some(route), Some(target)))
+    })
 }
 
 fn gerrit(at: &GerritAt) -> Result<Arc<dyn Target>, String> {

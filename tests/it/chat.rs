@@ -5,6 +5,7 @@ mod faults;
 mod hook;
 mod matrix;
 mod matrix_fake;
+mod service;
 mod slack;
 mod slack_fake;
 

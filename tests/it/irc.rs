@@ -7,6 +7,7 @@ mod flood;
 mod login;
 mod peer;
 mod proxy;
+mod service;
 mod talk;
 
 use crate::skip;

@@ -50,6 +50,8 @@ pub struct Settings {
     pub login: Login,
     /// What the login is called: transaction ids belong to it, so it stays the same.
     pub device: String,
+    /// What we are called by those who speak to us, beside the account's name.
+    pub called: String,
     /// How long one request may take.
     pub timeout: Duration,
     /// Certificates (PEM) that are trusted besides the usual ones.
@@ -277,6 +279,26 @@ impl Matrix {
 impl Target for Room {
     fn say<'a>(&'a self, note: &'a Note) -> Saying<'a> {
         Box::pin(self.say_now(note))
+    }
+}
+
+impl Matrix {
+    /// Answers a message in its room, as a notice; once, however often it is tried.
+    pub async fn answer(&self, room: &str, event: &str, text: &str) -> Result<(), Refusal> {
+        let size = |text: &str| text.len() + html(text).len();
+        let text = fit(&clean(text), MOST, None, size);
+        let content = json!({
+            "msgtype": "m.notice",
+            "body": text,
+            "format": "org.matrix.custom.html",
+            "formatted_body": html(&text),
+            "m.mentions": {},
+            "m.relates_to": {"m.in_reply_to": {"event_id": event}},
+        });
+        let once = format!("whorl-answer-{event}");
+        let path = ["rooms", room, "send", "m.room.message", &once];
+        let sent = self.ask(Method::PUT, &path, &[], Some(&content)).await;
+        sent.map(drop)
     }
 }
 

@@ -154,7 +154,7 @@ impl Place<'_> {
     /// The newest commit, if it still is the one that the note is about and somebody waits for it;
     /// none for what only takes back.
     async fn head(&self) -> Result<Option<String>, Refusal> {
-        if self.wanted.takes_back() {
+        if self.wanted.takes_back() || self.wanted.purpose == Purpose::Answer {
             return Ok(None);
         }
         let pull = self.pull().await?;
@@ -265,6 +265,9 @@ impl Place<'_> {
         let GitHubAuth::App(app) = &self.hub.settings.auth else {
             return Ok(());
         };
+        if !self.wanted.judges() {
+            return Ok(());
+        }
         let Some(name) = self.hub.settings.check_run.as_deref() else {
             return Ok(());
         };

@@ -78,7 +78,7 @@ impl GitLab {
         if found.is_none() && wanted.takes_back() {
             return Ok(Said::default());
         }
-        if !wanted.takes_back() {
+        if !wanted.takes_back() && wanted.purpose != Purpose::Answer {
             is_open_for(&request, &wanted)?;
         }
         self.write(note, &wanted, found).await

@@ -15,6 +15,10 @@ pub(super) enum Purpose {
     Fold,
     /// Nothing is left to say.
     Withdraw,
+    /// The CI is asked for another run.
+    Recheck,
+    /// A person is answered, whatever became of the patchset.
+    Answer,
 }
 
 /// Where a note belongs, and what it is to do there.
@@ -39,6 +43,8 @@ impl Wanted {
             purpose: match note.kind.as_str() {
                 "outdated" => Purpose::Fold,
                 "withdrawn" => Purpose::Withdraw,
+                "recheck" => Purpose::Recheck,
+                "answer" => Purpose::Answer,
                 kind if kind.starts_with("known") => Purpose::Known,
                 _ => Purpose::Unexplained,
             },
@@ -54,6 +60,11 @@ impl Wanted {
     /// True if it only changes what was said before: where nothing was said, nothing is to be done.
     pub(super) fn takes_back(&self) -> bool {
         matches!(self.purpose, Purpose::Fold | Purpose::Withdraw)
+    }
+
+    /// True for what is said of the builds, not to the CI or to a person.
+    pub(super) fn judges(&self) -> bool {
+        !matches!(self.purpose, Purpose::Recheck | Purpose::Answer)
     }
 
     /// The commit that the builds were of; forges have no other name of a patchset.

@@ -12,6 +12,7 @@ const STEPS: &[&str] = &[
     include_str!("schema_4.sql"),
     include_str!("schema_5.sql"),
     include_str!("schema_6.sql"),
+    include_str!("schema_7.sql"),
 ];
 /// Whoever migrates holds this; any number that nobody else uses.
 const LOCK: i64 = 0x77_68_6f_72_6c;

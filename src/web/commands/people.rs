@@ -47,7 +47,8 @@ struct Entry {
 impl Entry {
     /// `[PLACE:][NICK!]ACCOUNT`.
     fn new(text: &str) -> Result<Self, globset::Error> {
-        let (place, rest) = match text.split_once(':') {
+        // An account of Matrix has a colon of its own: `@ann:example.org`.
+        let (place, rest) = match text.split_once(':').filter(|_| !text.starts_with('@')) {
             Some((place, rest)) => (Some(place.to_owned()), rest),
             None => (None, text),
         };
@@ -227,6 +228,24 @@ mod tests {
         assert!(may(&person("libera", "x", Some("cy@infra")), &silence));
         let nick = person("libera", "ann", None);
         assert!(may(&nick, &Command::Help) && !may(&nick, &recheck) && !may(&nick, &silence));
+    }
+
+    #[test]
+    fn accounts_of_matrix_have_a_colon() {
+        let config = Commands {
+            recheck: vec!["@ann:example.org".into(), "matrix:@*:trusted.org".into()],
+            ..Commands::default()
+        };
+        let people = People::new(&config).unwrap();
+        let recheck = Command::Recheck {
+            rest: String::new(),
+        };
+        let may = |name: &str| {
+            let who = person("matrix", name, Some(name));
+            people.forbids(&who, &recheck).is_none()
+        };
+        assert!(may("@ann:example.org") && may("@bob:trusted.org"));
+        assert!(!may("@ann:elsewhere.org") && !may("@bob:example.org"));
     }
 
     #[test]

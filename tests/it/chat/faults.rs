@@ -58,6 +58,7 @@ fn room(base: &Url) -> Room {
         homeserver: base.clone(),
         login: Login::Token(matrix_fake::TOKEN.into()),
         device: "WHORL".into(),
+        called: "whorl".into(),
         timeout: PATIENCE,
         ca: None,
     };

@@ -14,14 +14,14 @@ use whorl::note::Then;
 use whorl::note::chat::matrix::{Login, Matrix, Settings, listen};
 
 /// A user of the server.
-struct User {
+pub(super) struct User {
     base: Url,
-    token: String,
+    pub(super) token: String,
     id: String,
 }
 
 impl User {
-    async fn log_in(base: &Url, name: &str) -> Self {
+    pub(super) async fn log_in(base: &Url, name: &str) -> Self {
         let body = json!({
             "type": "m.login.password", "password": "secret",
             "identifier": {"type": "m.id.user", "user": name},
@@ -37,7 +37,7 @@ impl User {
         user
     }
 
-    async fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
+    pub(super) async fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
         let url = self.base.join(path).unwrap();
         let method = method.parse().unwrap();
         let mut request = reqwest::Client::new().request(method, url);
@@ -55,7 +55,7 @@ impl User {
     }
 
     /// A room that this user makes; its id and alias.
-    async fn room(&self, preset: &str) -> (String, String) {
+    pub(super) async fn room(&self, preset: &str) -> (String, String) {
         let name = format!("r{}", Timestamp::now().as_nanosecond());
         let body = json!({"preset": preset, "room_alias_name": name});
         let answer = self
@@ -66,7 +66,7 @@ impl User {
     }
 
     /// The messages of others in a room, oldest first.
-    async fn sees(&self, room: &str) -> Vec<Value> {
+    pub(super) async fn sees(&self, room: &str) -> Vec<Value> {
         let path = format!("_matrix/client/v3/rooms/{room}/messages?dir=b&limit=100");
         let answer = self.ask("GET", &path, &Value::Null).await;
         let mut all = answer["chunk"].as_array().unwrap().clone();
@@ -75,7 +75,7 @@ impl User {
         all
     }
 
-    async fn says(&self, room: &str, content: Value) {
+    pub(super) async fn says(&self, room: &str, content: Value) {
         let id = Timestamp::now().as_nanosecond();
         let path = format!("_matrix/client/v3/rooms/{room}/send/m.room.message/{id}");
         self.ask("PUT", &path, &content).await;
@@ -83,7 +83,7 @@ impl User {
 }
 
 /// The server and its administrator; everybody but `slow` may talk as fast as they like.
-async fn server() -> Option<(Url, User)> {
+pub(super) async fn server() -> Option<(Url, User)> {
     let Ok(url) = std::env::var("WHORL_SYNAPSE") else {
         crate::skip("WHORL_SYNAPSE is not set: no Matrix server");
         return None;
@@ -108,6 +108,7 @@ fn account(base: &Url, login: Login) -> Arc<Matrix> {
         homeserver: base.clone(),
         login,
         device: format!("TEST{}", std::process::id()),
+        called: "whorl".into(),
         timeout: Duration::from_secs(10),
         ca: None,
     };

@@ -3,12 +3,12 @@
 
 use super::{Place, build, found};
 use jiff::{SignedDuration, Timestamp};
-use whorl::classify::recheck::{Decision, consider};
+use whorl::classify::recheck::{Judge, consider};
 use whorl::config::Recheck as Settings;
 use whorl::event::{Evidence, Match, Verdict};
 use whorl::note::Hears;
 use whorl::note::redact::Redactor;
-use whorl::state::{NewOutage, NewSilence, SilenceKind};
+use whorl::state::{NewOutage, NewSilence, RecheckAnswer, SilenceKind};
 
 fn review() -> Place {
     Place::new(&[("gerrit", Hears::Patchsets), ("irc", Hears::Lines)])
@@ -158,19 +158,43 @@ fn a_rule_asks_for_another_run_once() {
     };
     let consider = |settings: &Settings, minutes| {
         let now = Timestamp::now() + SignedDuration::from_mins(minutes);
-        consider(&place.state, settings, &retry, &ask, &one, now).unwrap()
+        let judge = Judge {
+            settings,
+            retry: &retry,
+            ask: &ask,
+            only_shown: &|_| false,
+        };
+        let made = consider(&place.state, &judge, now).unwrap();
+        made.into_iter().map(|one| one.decision).collect::<Vec<_>>()
     };
     let asks = |notes: &[whorl::state::Note]| notes.iter().filter(|n| n.kind == "recheck").count();
     let dry = Settings::default();
-    assert!(matches!(consider(&dry, 0), Decision::Later(_)));
-    assert!(matches!(consider(&dry, 5), Decision::Ask { .. }));
+    assert_eq!(consider(&dry, 0), [RecheckAnswer::Later]);
+    assert_eq!(
+        consider(&dry, 1),
+        [],
+        "it is not due before the time is over"
+    );
+    assert_eq!(consider(&dry, 5), [RecheckAnswer::Ask]);
+    assert_eq!(consider(&dry, 9), [], "it is decided for good");
     assert_eq!(asks(&place.notes()), 0, "a dry run is the default");
     let real = Settings {
         dry_run: false,
         ..dry
     };
-    assert!(matches!(consider(&real, 5), Decision::Ask { .. }));
-    assert!(matches!(consider(&real, 6), Decision::No(_)));
+    // More of the same patchset.
+    place.verdict(
+        &build("u2", "docs", "2"),
+        Verdict::Matched,
+        &[found("9", "Other")],
+    );
+    assert_eq!(consider(&real, 5), [RecheckAnswer::Ask]);
+    place.verdict(
+        &build("u3", "unit", "2"),
+        Verdict::Matched,
+        &[found("9", "Other")],
+    );
+    assert_eq!(consider(&real, 6), [RecheckAnswer::No]);
     let notes = place.notes();
     assert_eq!(asks(&notes), 1);
     let note = notes.iter().find(|n| n.kind == "recheck").unwrap();

@@ -360,6 +360,19 @@ async fn a_dry_run_tells_nobody() {
     let note = place.until(NoteState::Delivered).await;
     running.end().await;
     assert_eq!(note.remote.as_deref(), Some(whorl::note::DRY_RUN));
+    // Not a dry run any more: what was only shown is not there to be changed.
+    let target = Arc::new(Scripted::default());
+    let running = serve(&place, vec![self::lane("gerrit", &target, 1)]);
+    place.verdict(&build("u2", "docs", "1"), Verdict::Unmatched, &[]);
+    running.bell.ring();
+    place.until(NoteState::Delivered).await;
+    running.end().await;
+    let heard = target.heard.lock().unwrap();
+    assert_eq!(heard.len(), 1);
+    assert_eq!(
+        (heard[0].0.generation, heard[0].0.remote.as_deref()),
+        (2, None)
+    );
 }
 
 #[tokio::test]

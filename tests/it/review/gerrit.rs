@@ -150,7 +150,7 @@ impl Change {
         all.filter(|one| ours(one)).cloned().collect()
     }
 
-    pub(super) async fn vote(&self) -> Value {
+    pub(crate) async fn vote(&self) -> Value {
         let path = format!("changes/{}/detail", self.number);
         let detail = self.ask("admin", "GET", &path, &json!(null)).await;
         let all = detail["labels"]["Verified"]["all"].as_array();

@@ -1,11 +1,11 @@
 //! Notes on code review: a real Gerrit, strict fakes of the others, and faults on the way to each.
 
-mod fake;
+pub(crate) mod fake;
 pub(crate) mod gerrit;
 mod github;
 mod gitlab;
-mod hub;
-mod lab;
+pub(crate) mod hub;
+pub(crate) mod lab;
 mod road;
 
 use serde_json::json;

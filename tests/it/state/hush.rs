@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use std::cell::RefCell;
 use whorl::event::{Build, Verdict};
 use whorl::state::{
-    Age, Hush, Manner, NewNote, NewOutage, NewSilence, NoteFilter, NoteState, Recheck, RecheckKind,
-    SilenceKind, State, recheck_topic,
+    Age, Decided, Hush, Manner, NewNote, NewOutage, NewSilence, NoteFilter, NoteState, Recheck,
+    RecheckAnswer, RecheckKind, SilenceKind, State, recheck_topic,
 };
 
 suite!(
@@ -15,6 +15,7 @@ suite!(
     an_outage_stands_until_it_ends,
     a_silence_holds_back_what_waits,
     rechecks_are_asked_for_once_and_counted,
+    what_is_due_is_decided_by_one_process_and_kept_over_restarts,
 );
 
 fn start() -> Timestamp {
@@ -237,11 +238,8 @@ fn rechecks_are_asked_for_once_and_counted(place: &Place) {
     assert!(seen.last_news.is_some());
 
     let dry = entry("1", RecheckKind::Rule, 0, true, Some("f1"));
-    assert!(state.recheck_asked(&dry, &[note("1")]).unwrap());
-    assert!(
-        !state.recheck_asked(&dry, &[note("1")]).unwrap(),
-        "only once"
-    );
+    assert!(state.recheck_asked(&dry, &[]).unwrap());
+    assert!(!state.recheck_asked(&dry, &[]).unwrap(), "only once");
     assert!(
         state
             .notes(&NoteFilter::default())
@@ -293,4 +291,104 @@ fn rechecks_are_asked_for_once_and_counted(place: &Place) {
         state.changes_called("7").unwrap(),
         [("nova".to_owned(), "1".to_owned())]
     );
+}
+
+/// Says the same of every patchset.
+fn decided(decision: RecheckAnswer, again: Option<Timestamp>, change: &str) -> Decided {
+    let entry = Recheck {
+        at: later(3),
+        project: "nova".into(),
+        change: change.into(),
+        patchset: "1".into(),
+        by: "whorl".into(),
+        kind: RecheckKind::Rule,
+        reason: Some("f1".into()),
+        dry: false,
+        sent: true,
+    };
+    let note = NewNote {
+        target: "gerrit".into(),
+        topic: recheck_topic("nova", change, "1"),
+        manner: Manner::Once,
+        kind: "recheck".into(),
+        text: "recheck".into(),
+        json: serde_json::json!({}),
+    };
+    Decided {
+        decision,
+        reason: format!("it is so: {}", decision.as_str()),
+        again,
+        asked: (decision == RecheckAnswer::Ask).then(|| (entry, vec![note])),
+    }
+}
+
+fn what_is_due_is_decided_by_one_process_and_kept_over_restarts(place: &Place) {
+    const CHANGES: usize = 40;
+    let state = place.open();
+    for n in 0..CHANGES {
+        let build = of_change(&format!("u{n}"), "nova", &n.to_string(), "1");
+        let mut passed = of_change(&format!("p{n}"), "glance", &n.to_string(), "1");
+        passed.result = Some("SUCCESS".into());
+        for (build, age) in [(&build, Age::News), (&passed, Age::News)] {
+            hush(&state, build, later(0));
+            let mut verdict = record(&build.uuid, Verdict::Matched, "v1", vec![]);
+            verdict.at = later(0);
+            assert!(state.take(&build.uuid, true).unwrap());
+            let generation = state.job(&build.uuid).unwrap().unwrap().generation;
+            state
+                .record_verdict_of(generation, &verdict, &|_| Vec::new(), age)
+                .unwrap();
+        }
+    }
+    assert_eq!(
+        state.rechecks_open().unwrap(),
+        CHANGES as u64,
+        "only what failed"
+    );
+    let wait = |_: &_, _: &_| decided(RecheckAnswer::Later, Some(later(2)), "");
+    let never = |_: &str| false;
+    let made = state.decide_rechecks(100, &never, &wait, later(1)).unwrap();
+    assert_eq!(made.len(), CHANGES);
+    drop(state);
+    // After a restart, by two processes at once: nothing before its time, then each once.
+    let states = [place.open(), place.open()];
+    let before = later(2) - SignedDuration::from_secs(1);
+    assert!(
+        states[0]
+            .decide_rechecks(100, &never, &wait, before)
+            .unwrap()
+            .is_empty()
+    );
+    let counts: Vec<usize> = std::thread::scope(|scope| {
+        let all = states.each_ref().map(|state| {
+            scope.spawn(move || {
+                let ask = |due: &whorl::state::DueRecheck, _: &_| {
+                    decided(RecheckAnswer::Ask, None, &due.change)
+                };
+                let mut count = 0;
+                loop {
+                    let made = state.decide_rechecks(3, &never, &ask, later(3)).unwrap();
+                    assert!(
+                        made.iter().all(|one| one.decision == RecheckAnswer::Ask),
+                        "{made:?}"
+                    );
+                    count += made.len();
+                    if made.is_empty() && state.rechecks_open().unwrap() == 0 {
+                        return count;
+                    }
+                }
+            })
+        });
+        all.into_iter().map(|one| one.join().unwrap()).collect()
+    });
+    assert_eq!(counts.iter().sum::<usize>(), CHANGES, "{counts:?}");
+    let state = &states[0];
+    let ledger = state.recheck_decisions(1000).unwrap();
+    assert_eq!(ledger.len(), 2 * CHANGES, "later and ask of each");
+    assert_eq!(state.rechecks(1000).unwrap().len(), CHANGES);
+    let filter = NoteFilter {
+        limit: 1000,
+        ..NoteFilter::default()
+    };
+    assert_eq!(state.notes(&filter).unwrap().items.len(), CHANGES);
 }

@@ -40,6 +40,8 @@ pub struct IrcHandle {
 /// A text on its way to the task.
 struct Saying {
     channel: String,
+    /// The channel is a person.
+    private: bool,
     texts: Vec<String>,
     reply: Reply,
 }
@@ -95,9 +97,24 @@ impl IrcHandle {
 
     /// The same for texts that begin a new line each.
     pub async fn say_lines(&self, channel: &str, texts: Vec<String>) -> Result<(), SayError> {
+        self.hand_over(channel, false, texts).await
+    }
+
+    /// The same to one person alone.
+    pub async fn say_to(&self, nick: &str, texts: Vec<String>) -> Result<(), SayError> {
+        self.hand_over(nick, true, texts).await
+    }
+
+    async fn hand_over(
+        &self,
+        channel: &str,
+        private: bool,
+        texts: Vec<String>,
+    ) -> Result<(), SayError> {
         let (reply, answer) = oneshot::channel();
         let saying = Saying {
             channel: channel.to_owned(),
+            private,
             texts,
             reply,
         };
@@ -117,6 +134,11 @@ impl IrcHandle {
     /// The next line that somebody addressed to us; `None` when the client has stopped.
     pub async fn hear(&self) -> Option<Incoming> {
         self.heard.lock().await.recv().await
+    }
+
+    /// The server's name alone.
+    pub fn host(&self) -> &str {
+        &self.settings.host
     }
 
     /// How the client is now.
@@ -261,6 +283,7 @@ impl Task {
                 line = reader.next() => session.on(&line.map_err(|e| lost(&e))?, Instant::now())?,
                 () = sleep_until(session.next()) => {}
                 saying = self.texts.recv(), if session.wants_more() => match saying {
+                    Some(one) if one.private => session.say_to(&one.channel, &one.texts, one.reply),
                     Some(saying) => session.say(&saying.channel, &saying.texts, saying.reply),
                     // Nobody has a handle any more.
                     None => return Ok(()),

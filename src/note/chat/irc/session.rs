@@ -97,6 +97,21 @@ impl Session {
         }
     }
 
+    /// Takes a text to say to one person alone.
+    pub(super) fn say_to(&mut self, nick: &str, texts: &[String], reply: Reply) {
+        // A nick is one word that begins like none of a channel; folded, it names the same person.
+        let folded = self.me.folding.fold(nick);
+        let begins = nick.chars().next();
+        if begins.is_none_or(|c| "#&+!:$@".contains(c)) || nick.contains([' ', ',', '*', '!']) {
+            drop(reply.send(Err(SayError::UnknownChannel(nick.to_owned()))));
+            return;
+        }
+        match self.lines(&folded, texts) {
+            lines if lines.is_empty() => drop(reply.send(Err(SayError::Empty))),
+            lines => self.saying.add(&folded, lines, reply),
+        }
+    }
+
     fn lines(&self, channel: &str, texts: &[String]) -> Vec<String> {
         let command = self.settings.kind.command();
         let room = LINE - command.len() - channel.len() - " :".len() - " ".len();
@@ -179,7 +194,7 @@ impl Session {
             return Some(question);
         }
         let (channel, line) = self.saying.hand_over(now)?;
-        let name = self.channels.name(&channel)?;
+        let name = self.channels.name(&channel).unwrap_or(&channel);
         Some(Message::new(self.settings.kind.command(), &[name, &line]))
     }
 
@@ -279,21 +294,32 @@ impl Session {
         });
     }
 
-    /// What is said to us: `whorl: status`, `whorl, status`, `whorl status`.
+    /// What is said to us: `whorl: status`, `whorl, status`, `whorl status`, `!whorl status`.
     fn addressed(&self, text: &str) -> Option<String> {
-        let (name, rest) = text.split_at(text.find([' ', ':', ','])?);
-        let names = self.is_me(name)
-            || self.me.folding.fold(name) == self.me.folding.fold(&self.settings.nick);
+        let called = text.strip_prefix('!');
+        let whole = called.unwrap_or(text);
+        let end = match whole.find([' ', ':', ',']) {
+            Some(end) => end,
+            // Our name alone is only a call with the sign.
+            None => called.map(str::len)?,
+        };
+        let (name, rest) = whole.split_at(end);
+        let fold = |name: &str| self.me.folding.fold(name);
+        let ours = [&self.me.nick, &self.settings.nick];
+        let mut ours = ours.into_iter().chain(&self.settings.also);
+        let names = ours.any(|one| fold(one) == fold(name));
         names.then(|| rest.trim_start_matches([':', ',']).trim().to_owned())
     }
 
     /// A number that refuses something in a channel.
     fn refusal(&mut self, number: &str, line: &Message, now: Instant) {
         let channel = self.me.folding.fold(line.param(1));
-        let Some(name) = self.channels.name(&channel) else {
-            return;
+        let name = match self.channels.name(&channel) {
+            Some(name) => name.to_owned(),
+            // A person whom we are answering.
+            None if self.saying.open_in(&channel) => line.param(1).to_owned(),
+            None => return,
         };
-        let name = name.to_owned();
         let why = format!("{} ({number})", clean(line.last()));
         let joining = matches!(
             number,

@@ -19,6 +19,8 @@ pub struct Settings {
     pub sasl: Option<Sasl>,
     /// The nick we want; while somebody else has it, we have one like it.
     pub nick: String,
+    /// What we are also called by those who speak to us.
+    pub also: Vec<String>,
     /// The user name, shown before the host.
     pub user: String,
     /// The name shown by WHOIS.
@@ -119,6 +121,7 @@ impl Settings {
             user: nick.clone(),
             real_name: nick.clone(),
             nick,
+            also: Vec::new(),
             channels: Vec::new(),
             kind: Kind::Message,
             burst: 5,

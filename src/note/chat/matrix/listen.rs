@@ -115,7 +115,7 @@ impl Matrix {
                 events
                     .into_iter()
                     .flatten()
-                    .filter_map(|e| incoming(e, target, id, &own)),
+                    .filter_map(|e| incoming(e, target, id, &own, &self.settings.called)),
             );
         }
         let since = next.to_owned();
@@ -139,7 +139,7 @@ fn filter(rooms: &[String], own: &str, listening: bool) -> String {
 }
 
 /// A message that is meant for us. Notices are not: bots must not talk to each other for ever.
-fn incoming(event: &Value, target: &str, room: &str, own: &str) -> Option<Incoming> {
+fn incoming(event: &Value, target: &str, room: &str, own: &str, called: &str) -> Option<Incoming> {
     let content = &event["content"];
     let is_edit = content["m.relates_to"]["rel_type"] == "m.replace";
     if content["msgtype"] != "m.text" || is_edit {
@@ -148,7 +148,7 @@ fn incoming(event: &Value, target: &str, room: &str, own: &str) -> Option<Incomi
     let mentions = content["m.mentions"]["user_ids"].as_array();
     let mentioned = mentions.into_iter().flatten().any(|user| user == own);
     let body = without_quote(content["body"].as_str()?);
-    let text = addressed(&one_line(&body), own, mentioned)?;
+    let text = addressed(&one_line(&body), own, called, mentioned)?;
     Some(Incoming {
         target: target.to_owned(),
         channel: room.to_owned(),
@@ -165,9 +165,9 @@ fn without_quote(body: &str) -> String {
 }
 
 /// The words after our name; all of them when we are mentioned elsewhere.
-fn addressed(text: &str, own: &str, mentioned: bool) -> Option<String> {
+fn addressed(text: &str, own: &str, called: &str, mentioned: bool) -> Option<String> {
     let local = own.trim_start_matches('@').split(':').next();
-    let names = ["whorl", own, local.unwrap_or("whorl")];
+    let names = [called, own, local.unwrap_or(called)];
     let bare = text.trim_start_matches('@');
     for name in names.map(|name| name.trim_start_matches('@')) {
         let begins = bare
@@ -185,7 +185,9 @@ fn addressed(text: &str, own: &str, mentioned: bool) -> Option<String> {
             return Some(rest.trim().to_owned());
         }
     }
-    let rest = text.strip_prefix("!whorl");
+    let rest = text
+        .strip_prefix('!')
+        .and_then(|rest| rest.strip_prefix(called));
     if let Some(rest) = rest.filter(|r| r.is_empty() || r.starts_with(' ')) {
         return Some(rest.trim().to_owned());
     }
@@ -200,7 +202,7 @@ mod tests {
 
     #[test]
     fn only_what_is_said_to_us_is_heard() {
-        let heard = |text| addressed(text, OWN, false);
+        let heard = |text| addressed(text, OWN, "whorl", false);
         for (text, command) in [
             ("whorl: status", Some("status")),
             ("WHORL, why gate-full", Some("why gate-full")),
@@ -217,11 +219,11 @@ mod tests {
             assert_eq!(heard(text).as_deref(), command, "{text}");
         }
         assert_eq!(
-            addressed("bot status", OWN, true).as_deref(),
+            addressed("bot status", OWN, "whorl", true).as_deref(),
             Some("status")
         );
         assert_eq!(
-            addressed("status, bot?", OWN, true).as_deref(),
+            addressed("status, bot?", OWN, "whorl", true).as_deref(),
             Some("status, bot?")
         );
     }
@@ -229,7 +231,8 @@ mod tests {
     #[test]
     fn notices_edits_and_quotes_are_no_commands() {
         let event = |content| json!({"sender": "@a:b", "event_id": "$1", "content": content});
-        let heard = |content: Value| incoming(&event(content), "t", "!r", OWN).map(|one| one.text);
+        let heard =
+            |content: Value| incoming(&event(content), "t", "!r", OWN, "whorl").map(|one| one.text);
         let quoted = "> <@c:d> whorl: recheck\n\nwhorl: status\u{1b}";
         assert_eq!(
             heard(json!({"msgtype": "m.text", "body": quoted})).as_deref(),

@@ -337,9 +337,13 @@ fn lines_to_us_are_heard() {
         "@account=alice :al!u@h PRIVMSG #a :whorl: status",
         ":al!u@h PRIVMSG #b :WHORL, why \u{2}this",
         ":al!u@h PRIVMSG whorl :help",
+        ":al!u@h PRIVMSG #a :!whorl why unit",
+        ":al!u@h PRIVMSG #a :!Whorl",
         // Not to us, or not by a person.
         ":al!u@h PRIVMSG #a :whorls are nice",
         ":al!u@h PRIVMSG #a :status",
+        ":al!u@h PRIVMSG #a :!whorls status",
+        ":al!u@h PRIVMSG #a :whorl",
         ":al!u@h PRIVMSG #other :whorl: status",
         ":al!u@h NOTICE #a :whorl: status",
         ":irc.test PRIVMSG whorl :status",
@@ -359,9 +363,55 @@ fn lines_to_us_are_heard() {
             (Some("#a"), Some("alice"), "status"),
             (Some("#B"), None, "why this"),
             (None, None, "help"),
+            (Some("#a"), None, "why unit"),
+            (Some("#a"), None, ""),
         ]
     );
     assert_eq!(bench.tick(), [""; 0]);
+}
+
+#[test]
+fn other_names_than_the_nick_are_heard_when_they_are_configured() {
+    let mut bench = Bench::with("whorl", true, |settings| settings.also = vec!["ci".into()]);
+    bench.on(":whorl!u@h JOIN #a");
+    for text in ["ci: status", "!ci status", "cis: status"] {
+        bench.on(&format!(":al!u@h PRIVMSG #a :{text}"));
+    }
+    let heard = bench.session.take_incoming();
+    assert_eq!(heard.len(), 2);
+    assert!(heard.iter().all(|one| one.text == "status"));
+}
+
+#[test]
+fn a_person_is_answered_alone_and_may_be_gone() {
+    for echo in [true, false] {
+        let mut bench = Bench::joined(echo);
+        bench.tick();
+        let mut to = |nick: &str| {
+            let (reply, answer) = oneshot::channel();
+            bench.session.say_to(nick, &["one".to_owned()], reply);
+            answer
+        };
+        let (mut said, mut wrong) = (to("Al[x]"), [to("#a"), to("a,b"), to(""), to("a b")]);
+        for one in &mut wrong {
+            assert!(matches!(
+                answer(one),
+                Some(Err(SayError::UnknownChannel(_)))
+            ));
+        }
+        let sent = bench.tick();
+        assert_eq!(sent[0], "PRIVMSG al{x} one", "{sent:?}");
+        bench.on(":irc.test 401 whorl al{x} :No such nick");
+        if !echo {
+            assert_eq!(answer(&mut said), None);
+            bench.on(&format!(
+                "PONG irc.test {}",
+                sent[1].trim_start_matches("PING ")
+            ));
+        }
+        let error = answer(&mut said).unwrap().unwrap_err();
+        assert!(matches!(error, SayError::Refused { .. }), "{error}");
+    }
 }
 
 #[test]

@@ -18,12 +18,12 @@ use crate::matcher::{Matcher, evidence};
 use crate::note::{Speaker, Voice, WordingError};
 use crate::query::{Query, Schema};
 use crate::report::{self, ClusterPart, Cost, FingerprintInfo};
-use crate::state::{NewNote, State, Surroundings};
+use crate::state::{NewNote, Outage, ReturnedBug, SeenBug, State, Surroundings};
 use crate::store::{
     EmbeddedStore, Filters, Health, HealthState, LogStore, Options, SearchRequest, Selection,
     StoreError,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -520,6 +520,14 @@ impl Engine for Local {
 
     fn outdated(&self, older: &[(String, String)]) -> Vec<NewNote> {
         self.speaker.outdated(older)
+    }
+
+    fn returned(&self, back: &ReturnedBug, seen: &SeenBug, now: Timestamp) -> Vec<NewNote> {
+        self.speaker.returned(back, seen, now)
+    }
+
+    fn outage(&self, outage: &Outage, lasted: Option<SignedDuration>) -> Vec<NewNote> {
+        self.speaker.outage(outage, lasted)
     }
 
     fn settled(&self, now: Timestamp) -> Vec<String> {

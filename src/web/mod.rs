@@ -8,11 +8,13 @@ mod api;
 mod arrivals;
 pub mod channels;
 pub mod commands;
+mod digests;
 mod ears;
 mod elsewhere;
 mod error;
 pub mod forges;
 mod guard;
+mod happenings;
 mod health;
 mod hush;
 mod intake;
@@ -44,7 +46,7 @@ use crate::state::{State, StoredBuild};
 use axum::Router;
 use axum::routing::{get, post, put};
 use error::ApiError;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use metrics_exporter_prometheus::PrometheusHandle;
 use std::fmt;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
@@ -116,6 +118,12 @@ impl App {
             *place = self.redactor.evidence(place);
         }
         stored
+    }
+
+    /// After how long what a tracker said may no longer be so.
+    fn stale_after(&self) -> SignedDuration {
+        let configured = SignedDuration::try_from(self.config.trackers.stale_after.0);
+        configured.unwrap_or(SignedDuration::MAX)
     }
 
     fn report_dir(&self) -> PathBuf {

@@ -3,6 +3,7 @@
 mod arrivals;
 mod bad_input;
 mod cluster;
+mod digests;
 mod index;
 mod notes;
 mod password;
@@ -12,3 +13,4 @@ mod road;
 mod rules;
 mod stop;
 mod telling;
+mod trackers;

@@ -43,6 +43,10 @@ pub(super) struct BugRow {
     pub(super) last_seen: String,
     pub(super) returned: bool,
     pub(super) hidden: bool,
+    /// What its tracker says; empty where that is not known.
+    pub(super) status: String,
+    /// Since when that may no longer be so; empty while it is fresh.
+    pub(super) stale: String,
 }
 
 /// One line of a table of builds.
@@ -114,6 +118,21 @@ pub(super) struct Bugs {
     pub(super) broken: usize,
 }
 
+/// What a bug's tracker says of it.
+#[derive(Debug, Default)]
+pub(super) struct TrackerFacts {
+    pub(super) title: String,
+    pub(super) status: String,
+    pub(super) assignee: String,
+    /// How old that is.
+    pub(super) age: String,
+    pub(super) stale: bool,
+    /// Why the last try to ask was in vain.
+    pub(super) error: String,
+    /// Open reviews that name it: title and address.
+    pub(super) reviews: Vec<(String, String)>,
+}
+
 /// One bug.
 #[derive(Debug, Template)]
 #[template(path = "bug.html")]
@@ -122,6 +141,7 @@ pub(super) struct Bug {
     pub(super) bug: BugRow,
     pub(super) url: String,
     pub(super) facts: Vec<(&'static str, String)>,
+    pub(super) tracker: Option<TrackerFacts>,
     pub(super) first_seen: String,
     pub(super) chart: String,
     pub(super) source: String,

@@ -31,7 +31,7 @@ pub use name::clean_name;
 pub use problem::{IntakeError, NameError, Problem};
 pub use read::{BuildSummary, FileContext, Summary, read_all, read_log, read_stream};
 pub use strip::{Stripped, byte_map};
-pub use window::{Part, Window, window};
+pub use window::{Part, Window, each_line, window};
 
 use crate::event::Event;
 

@@ -28,6 +28,7 @@ mod reports;
 mod search;
 mod service;
 mod sources;
+mod status;
 mod tell;
 mod view;
 
@@ -47,14 +48,14 @@ use axum::Router;
 use axum::routing::{get, post, put};
 use error::ApiError;
 use jiff::{SignedDuration, Timestamp};
-use metrics_exporter_prometheus::PrometheusHandle;
+use metrics_exporter_prometheus::{PrometheusHandle, PrometheusRecorder};
 use std::fmt;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The pages of the menu.
-pub(crate) const PAGES: [(&str, &str); 7] = [
+pub(crate) const PAGES: [(&str, &str); 8] = [
     ("/", "Overview"),
     ("/bugs", "Known bugs"),
     ("/unexplained", "Unexplained"),
@@ -62,6 +63,7 @@ pub(crate) const PAGES: [(&str, &str); 7] = [
     ("/search", "Search"),
     ("/notes", "Notes"),
     ("/reports", "Reports"),
+    ("/status", "Status"),
 ];
 
 /// What every handler can reach.
@@ -76,6 +78,8 @@ pub(crate) struct App {
     meter: Arc<Meter>,
     /// Only where a cluster keeps the logs.
     cluster_meter: Option<ClusterMeter>,
+    /// Makes the metrics of sources, whose names are not known before.
+    recorder: PrometheusRecorder,
     prometheus: PrometheusHandle,
     redactor: Redactor,
     clock: Clock,
@@ -112,12 +116,23 @@ impl App {
         held(&self.locks[at])
     }
 
-    /// The build without the secrets in its evidence.
+    /// The build without the secrets in its evidence, in where its logs are and in what went wrong.
     fn redacted(&self, mut stored: StoredBuild) -> StoredBuild {
         for place in stored.matches.iter_mut().flat_map(|m| &mut m.evidence) {
             *place = self.redactor.evidence(place);
         }
+        self.redact_url(&mut stored.build.log_url);
+        for problem in &mut stored.problems {
+            *problem = self.redactor.text(problem);
+        }
         stored
+    }
+
+    /// An address can hold a secret too.
+    fn redact_url(&self, url: &mut Option<String>) {
+        if let Some(url) = url {
+            *url = self.redactor.text(url);
+        }
     }
 
     /// After how long what a tracker said may no longer be so.
@@ -160,6 +175,7 @@ fn router(app: Arc<App>) -> Router {
         .route("/search", get(search::page))
         .route("/notes", get(pages::notes))
         .route("/notes/{id}/retry", post(pages::retry_note))
+        .route("/status", get(status::page))
         .merge(hush::routes())
         .route("/reports", get(reports::list).post(reports::make_page))
         .route("/reports/{file}", get(reports::file))

@@ -176,6 +176,7 @@ impl Service {
             meter,
             cluster_meter,
             prometheus: recorder.handle(),
+            recorder,
             redactor: super::commands::redactor(&config).unwrap_or_default(),
             clock,
             ended: Mutex::default(),

@@ -11,6 +11,8 @@ pub(crate) mod program;
 mod remote;
 mod road;
 mod rules;
+mod secrets;
+mod status;
 mod stop;
 mod telling;
 mod trackers;

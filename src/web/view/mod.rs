@@ -271,6 +271,39 @@ pub(super) struct Notes {
     pub(super) notes: Vec<NoteRow>,
 }
 
+/// A source of builds.
+#[derive(Debug)]
+pub(super) struct SourceRow {
+    pub(super) name: String,
+    /// Whether it hears, since when.
+    pub(super) state: String,
+    /// The style of that.
+    pub(super) class: &'static str,
+    /// Why it does not hear, or what may be missing.
+    pub(super) problems: Vec<String>,
+    /// When something was last heard, and how long ago that is.
+    pub(super) last: String,
+    pub(super) events: u64,
+    pub(super) builds: u64,
+    pub(super) not_understood: u64,
+    /// The last of these.
+    pub(super) example: String,
+    /// Types and how often they came.
+    pub(super) types: Vec<(String, u64)>,
+}
+
+/// What comes in and what is under way.
+#[derive(Debug, Template)]
+#[template(path = "status.html")]
+pub(super) struct Status {
+    pub(super) page: &'static str,
+    /// What keeps the service from its work.
+    pub(super) reasons: Vec<String>,
+    pub(super) sources: Vec<SourceRow>,
+    /// Headings, each with names and values.
+    pub(super) parts: Vec<(&'static str, Vec<(&'static str, String)>)>,
+}
+
 /// A silence that is on.
 #[derive(Debug)]
 pub(super) struct SilenceRow {

@@ -70,34 +70,42 @@ pub(super) fn plans(config: &crate::config::Config) -> Result<Vec<Plan>, String>
 /// Sends digests when they are due; one that was due while nobody was here is sent at the start.
 pub(super) async fn send(app: Arc<App>, plans: Vec<Plan>, bell: Bell, stop: CancellationToken) {
     // When each one is to be looked at again; at once by who has just become the one that does it.
-    let mut next: BTreeMap<&str, Timestamp> = BTreeMap::new();
+    let mut next = BTreeMap::new();
     loop {
-        if !app.state.holds(Role::Keeper) {
-            next.clear();
-        } else {
+        if app.state.holds(Role::Keeper) {
             for plan in &plans {
-                let now = app.now();
-                if next.get(plan.name).is_some_and(|at| *at > now) {
-                    continue;
-                }
-                next.insert(plan.name, plan.schedule.next_after(now));
-                let (app, plan) = (app.clone(), plan.clone());
-                let name = plan.name;
-                let sent = tokio::task::spawn_blocking(move || send_due(&app, &plan, now)).await;
-                match sent {
-                    Ok(Ok(true)) => bell.ring(),
-                    Ok(Ok(false)) => {}
-                    Ok(Err(error)) => {
-                        tracing::error!(name, %error, "no digest: it is tried again");
-                        next.remove(name);
-                    }
-                    Err(error) => tracing::error!(name, %error, "no digest"),
-                }
+                look(&app, plan, &mut next, &bell).await;
             }
+        } else {
+            next.clear();
         }
         if wait(&stop, TICK).await {
             return;
         }
+    }
+}
+
+/// Sends one digest if it is time to look whether it is due.
+async fn look(
+    app: &Arc<App>,
+    plan: &Plan,
+    next: &mut BTreeMap<&'static str, Timestamp>,
+    bell: &Bell,
+) {
+    let (now, name) = (app.now(), plan.name);
+    if next.get(name).is_some_and(|at| *at > now) {
+        return;
+    }
+    next.insert(name, plan.schedule.next_after(now));
+    let (app, plan) = (app.clone(), plan.clone());
+    match tokio::task::spawn_blocking(move || send_due(&app, &plan, now)).await {
+        Ok(Ok(true)) => bell.ring(),
+        Ok(Ok(false)) => {}
+        Ok(Err(error)) => {
+            tracing::error!(name, %error, "no digest: it is tried again");
+            next.remove(name);
+        }
+        Err(error) => tracing::error!(name, %error, "no digest"),
     }
 }
 

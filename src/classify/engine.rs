@@ -2,8 +2,8 @@
 
 use super::pipeline::{Looker, Outcome};
 use crate::event::{BugRef, Build, Evidence};
-use crate::state::{NewNote, Surroundings};
-use jiff::Timestamp;
+use crate::state::{NewNote, Outage, ReturnedBug, SeenBug, Surroundings};
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -141,6 +141,14 @@ pub trait Engine: Looker {
     fn notes(&self, build: &Build, outcome: &Outcome, around: &Surroundings) -> Vec<NewNote>;
     /// What should be said of notes on older patchsets of a change (target and topic).
     fn outdated(&self, _older: &[(String, String)]) -> Vec<NewNote> {
+        Vec::new()
+    }
+    /// What should be said of a closed bug that a build has hit again.
+    fn returned(&self, _back: &ReturnedBug, _seen: &SeenBug, _now: Timestamp) -> Vec<NewNote> {
+        Vec::new()
+    }
+    /// What should be said of an outage that begins, or that is over after so long.
+    fn outage(&self, _outage: &Outage, _lasted: Option<SignedDuration>) -> Vec<NewNote> {
         Vec::new()
     }
     /// The builds whose logs have become complete elsewhere, or for which it is too late: they should

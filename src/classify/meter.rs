@@ -2,6 +2,7 @@
 
 use super::engine::ClusterStatus;
 use crate::event::Verdict;
+use jiff::Timestamp;
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder, Unit};
 
 /// Counters of one service; each service has its own, so that tests do not meet.
@@ -75,6 +76,118 @@ impl Meter {
             counter.increment(1);
         }
     }
+}
+
+/// What is known of each source: name, kind, meaning.
+const SOURCE_GAUGES: [(&str, &str); 3] = [
+    ("whorl_source_connected", "1 while the source hears"),
+    (
+        "whorl_source_last_event_timestamp_seconds",
+        "When the source last heard something",
+    ),
+    ("whorl_source_silent_seconds", "How long ago that is"),
+];
+
+/// What is counted of each source.
+const SOURCE_COUNTERS: [(&str, &str); 4] = [
+    ("whorl_source_events_total", "Events that the source heard"),
+    ("whorl_source_builds_total", "Builds in them"),
+    (
+        "whorl_source_not_understood_total",
+        "Parts of them that were not understood",
+    ),
+    (
+        "whorl_source_events_by_type_total",
+        "Events that the source heard, by type",
+    ),
+];
+
+/// Numbers of one source.
+#[derive(Debug)]
+pub struct SourceMeter {
+    source: String,
+    connected: Gauge,
+    counters: [Counter; 3],
+}
+
+impl SourceMeter {
+    /// Registers the source with `to`, or finds it there.
+    pub fn new(to: &dyn Recorder, source: &str) -> Self {
+        for (name, text) in SOURCE_GAUGES {
+            to.describe_gauge(name.into(), None, text.into());
+        }
+        for (name, text) in SOURCE_COUNTERS {
+            to.describe_counter(name.into(), Some(Unit::Count), text.into());
+        }
+        let key = |name: &'static str| {
+            Key::from_parts(name, vec![Label::new("source", source.to_owned())])
+        };
+        let [events, builds, lost, _] = SOURCE_COUNTERS;
+        let counter = |(name, _): (&'static str, &str)| to.register_counter(&key(name), &META);
+        Self {
+            source: source.to_owned(),
+            connected: to.register_gauge(&key(SOURCE_GAUGES[0].0), &META),
+            counters: [counter(events), counter(builds), counter(lost)],
+        }
+    }
+
+    /// Whether it hears.
+    pub fn connected(&self, yes: bool) {
+        self.connected.set(f64::from(u8::from(yes)));
+    }
+
+    /// When it last heard something; nothing is shown of one that never did.
+    pub fn heard(&self, to: &dyn Recorder, at: Timestamp, now: Timestamp) {
+        let show = |name: &'static str, value: f64| {
+            let labels = vec![Label::new("source", self.source.clone())];
+            let key = Key::from_parts(name, labels);
+            to.register_gauge(&key, &META).set(value);
+        };
+        show(SOURCE_GAUGES[1].0, at.as_second() as f64);
+        let silent = now.duration_since(at).as_secs_f64();
+        show(SOURCE_GAUGES[2].0, silent.max(0.0));
+    }
+
+    /// What it heard since the start.
+    pub fn counts(&self, events: u64, builds: u64, not_understood: u64) {
+        for (counter, count) in self.counters.iter().zip([events, builds, not_understood]) {
+            counter.absolute(count);
+        }
+    }
+
+    /// How many events were of a type.
+    pub fn event_type(&self, to: &dyn Recorder, kind: &str, count: u64) {
+        let labels = vec![
+            Label::new("source", self.source.clone()),
+            Label::new("type", kind.to_owned()),
+        ];
+        let key = Key::from_parts(SOURCE_COUNTERS[3].0, labels);
+        to.register_counter(&key, &META).absolute(count);
+    }
+}
+
+/// Shows how many fetches of logs stand where, and how many ended with something missing.
+pub fn fetch_meter(to: &dyn Recorder, states: &[(String, u64)], missing: u64) {
+    let (all, lost) = ("whorl_log_fetches", "whorl_log_fetches_incomplete");
+    to.describe_gauge(
+        all.into(),
+        None,
+        "Builds whose logs are fetched, by state".into(),
+    );
+    to.describe_gauge(
+        lost.into(),
+        None,
+        "Builds whose logs could not be fetched whole".into(),
+    );
+    let known = ["due", "done"];
+    for state in known {
+        let count = states.iter().find(|(name, _)| name == state);
+        let key = Key::from_parts(all, vec![Label::new("state", state)]);
+        let count = count.map_or(0, |(_, count)| *count);
+        to.register_gauge(&key, &META).set(count as f64);
+    }
+    to.register_gauge(&Key::from_name(lost), &META)
+        .set(missing as f64);
 }
 
 /// Numbers of the cluster that keeps the logs, when one does.

@@ -133,7 +133,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let start = Instant::now();
     let helpers = std::thread::available_parallelism().map_or(0, |cores| cores.get() - 1);
     let now = Timestamp::now();
-    let outcome = sweep(&matcher, &build, now, &inputs, &limits, helpers.min(HELPERS));
+    let outcome = sweep(
+        &matcher,
+        &build,
+        now,
+        &inputs,
+        &limits,
+        helpers.min(HELPERS),
+    );
     let seconds = start.elapsed().as_secs_f64();
     print(&build, &outcome, known, seconds, args.format)?;
     for problem in outcome.summary.all_problems() {

@@ -1,6 +1,7 @@
 //! `whorl config`.
 
 use super::serve;
+use crate::config::mail::Mail;
 use crate::config::{Config, Wrong};
 use crate::report::Schedule;
 use anyhow::bail;
@@ -52,6 +53,11 @@ fn wrong(config: &Config) -> Vec<Wrong> {
     let mut found = Vec::new();
     if let Err(error) = Schedule::parse(&config.report.schedule) {
         found.push(Wrong::new("report.schedule", error.to_string()));
+    }
+    for (key, text) in config.notes.mail.iter().flat_map(Mail::schedules) {
+        if let Err(error) = Schedule::parse(text) {
+            found.push(Wrong::new(format!("notes.mail.{key}"), error.to_string()));
+        }
     }
     if let Err(error) = serve::level(&config.log) {
         found.push(Wrong::new("log.level", error.to_string()));

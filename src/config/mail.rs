@@ -73,6 +73,13 @@ impl Mail {
         })
     }
 
+    /// When digests are sent, by key.
+    pub fn schedules(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let all = [("daily", &self.daily), ("weekly", &self.weekly)];
+        all.into_iter()
+            .filter_map(|(key, text)| Some((key, text.as_deref()?)))
+    }
+
     /// Everything whose variables are to be put in.
     pub fn secrets(&mut self) -> Vec<&mut Secret> {
         self.password.as_mut().into_iter().collect()

@@ -60,14 +60,6 @@ impl<'r> Lines<'r> {
         }
     }
 
-    /// The beginning of the data, at most 64 KiB, the same however the reader hands it out.
-    pub(crate) fn head(&mut self) -> &[u8] {
-        while self.end - self.start < BLOCK && !self.ended {
-            self.fill();
-        }
-        &self.window[self.start..self.end.min(self.start + BLOCK)]
-    }
-
     /// What stopped the reading before the end.
     pub(crate) fn error(&mut self) -> Option<io::Error> {
         self.error.take()

@@ -39,7 +39,7 @@ pub(crate) use read::{shared_fields, take_all};
 pub(crate) use strip::Uncoloured;
 pub use strip::{Stripped, byte_map};
 pub(crate) use taker::{Log, Odd, Taken, Taker, all_events};
-pub use window::{Part, Window, window};
+pub use window::{Part, Window, each_line, window};
 
 use crate::event::Event;
 

@@ -77,6 +77,30 @@ pub fn window(
     Ok(Some(found))
 }
 
+/// Hands out every line of a log, with its line end, until `take` says that it has enough. `None` for an
+/// archive.
+pub fn each_line(
+    input: &LogInput,
+    limits: &Limits,
+    mut take: impl FnMut(&[u8], bool) -> bool,
+) -> io::Result<Option<()>> {
+    let mut decoded = decode(input.raw()?, limits);
+    if decoded.archive.is_some() {
+        return Ok(None);
+    }
+    let mut lines = Lines::new(&mut *decoded.reader, limits);
+    while let Some(line) = lines.next() {
+        let whole = line.length > line.bytes.len() as u64;
+        if !take(line.bytes, whole) {
+            return Ok(Some(()));
+        }
+    }
+    match lines.error() {
+        Some(error) => Err(error),
+        None => Ok(Some(())),
+    }
+}
+
 fn shown(bytes: &[u8]) -> String {
     let mut text = String::new();
     clean_into(&bytes[..bytes.len().min(SHOWN)], &mut text);

@@ -132,6 +132,7 @@ pub(super) fn examples() -> [Answer; 2] {
         url: None,
         title: "Title".into(),
         status: None,
+        reviews: Vec::new(),
         returned: false,
         advice: None,
         week: 1,

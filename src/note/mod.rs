@@ -16,6 +16,7 @@ pub mod review;
 pub mod route;
 mod speak;
 mod target;
+mod tracked;
 pub mod webhook;
 mod wording;
 
@@ -25,6 +26,7 @@ pub use command::{
 };
 pub use outbox::{Bell, DRY_RUN, Lane, Outbox, Patience, marker};
 pub use pace::Restraint;
-pub use speak::{Hears, Speaker, Voice};
+pub use speak::{Hears, Speaker, Voice, outage_topic};
 pub use target::{Refusal, Said, Saying, Target, Then};
+pub use tracked::{Review, Tracked, ago};
 pub use wording::{Bug, Markup, Place, TEMPLATES, Wording, WordingError};

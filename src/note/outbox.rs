@@ -79,6 +79,11 @@ impl Default for Bell {
 }
 
 impl Bell {
+    /// Hears every ring from now on.
+    pub fn rings(&self) -> watch::Receiver<u64> {
+        self.0.subscribe()
+    }
+
     /// Rings.
     pub fn ring(&self) {
         self.0.send_modify(|rings| *rings = rings.wrapping_add(1));

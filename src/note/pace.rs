@@ -73,10 +73,16 @@ fn held(note: &Note) -> Held {
         happening: match note.kind.as_str() {
             "unexplained" => Happening::Unmatched,
             "late-log" => Happening::LateLog,
-            "outage" => Happening::Outage,
+            "outage-begun" | "outage-over" => Happening::Outage,
+            "returned-bug" => Happening::ReturnedBug,
             _ => Happening::Matched,
         },
-        build: note.build.clone().unwrap_or_default(),
+        // What belongs to no verdict may still be about a build.
+        build: note
+            .build
+            .clone()
+            .or_else(|| note.json["build"].as_str().map(str::to_owned))
+            .unwrap_or_default(),
         bugs,
         at: note.created_at,
     }

@@ -4,7 +4,10 @@
 //! Pure. Every expression is linear-time; a search that finds nothing reads the text once, and one
 //! that finds something goes on behind it.
 
+mod lines;
 mod rules;
+
+pub use lines::LineRedactor;
 
 use crate::event::Evidence;
 use regex::{Captures, Regex};
@@ -34,6 +37,10 @@ pub enum RedactError {
 #[derive(Debug, Clone)]
 pub struct Redactor {
     rules: Vec<Rule>,
+    /// How many of them are the operator's: the first ones.
+    own: usize,
+    /// What a line has for which one of the others holds.
+    trigger: Option<regex::bytes::Regex>,
 }
 
 /// A text without its secrets.
@@ -53,8 +60,13 @@ impl Redactor {
         for (name, pattern) in own {
             rules.push(own_rule(name, pattern)?);
         }
-        rules.extend(Self::default().rules);
-        Ok(Self { rules })
+        let (own, everybodys) = (rules.len(), Self::default());
+        rules.extend(everybodys.rules);
+        Ok(Self {
+            rules,
+            own,
+            trigger: everybodys.trigger,
+        })
     }
 
     /// The text without its secrets.
@@ -113,6 +125,8 @@ impl Default for Redactor {
         };
         Self {
             rules: rules.filter_map(usable).collect(),
+            own: 0,
+            trigger: lines::trigger(),
         }
     }
 }

@@ -1,15 +1,21 @@
 //! What should be said about a build, and to whom.
 
+mod happenings;
+
+pub use happenings::outage_topic;
+
 use super::redact::Redactor;
 use super::route::{Facts, Happening, Route};
+use super::tracked::Tracked;
 use super::wording::{Bug, Job, Markup, Place, Spoken, Wording, one_line};
 use crate::event::{Build, Evidence, Match, Verdict};
 use crate::state::{
     Hush, Manner, NewNote, PatchsetBuild, Surroundings, patchset_topic, recheck_topic,
 };
+use jiff::SignedDuration;
 use serde_json::{Value, json};
 use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// Longest quotation of a log, in characters.
 const QUOTE: usize = 160;
@@ -51,6 +57,10 @@ pub struct Speaker {
     /// Whether our pages show the logs; else the CI does.
     own_logs: bool,
     redactor: Redactor,
+    /// After how long what a tracker said may no longer be so.
+    stale_after: SignedDuration,
+    /// A hit this long after a bug was closed shows that it has returned.
+    returned_after: SignedDuration,
 }
 
 impl Voice {
@@ -67,27 +77,38 @@ impl Voice {
             return true;
         };
         let told = || matches.iter().filter(|found| !found.quiet);
-        let happenings = match verdict {
-            Verdict::Unmatched => vec![Happening::Unmatched],
-            _ if told().any(|found| found.returned) => {
-                vec![Happening::Matched, Happening::ReturnedBug]
+        let happening = match verdict {
+            Verdict::Unmatched => Happening::Unmatched,
+            _ if told().next().is_some() => Happening::Matched,
+            // A note that follows must hear of what takes it back.
+            _ => {
+                return self.hears == Hears::Patchsets
+                    && route.hears_project(build.project.as_deref());
             }
-            _ if told().next().is_some() => vec![Happening::Matched],
-            _ => vec![Happening::LateLog],
         };
-        let facts = |happening: &Happening| Facts {
-            happening: *happening,
-            project: build.project.clone(),
-            bug_projects: told()
-                .filter_map(|found| bug_project(&found.bug.name))
-                .collect(),
-            pipeline: build.pipeline.clone(),
-            branch: build.branch.clone(),
-            voting: build.votes(),
-        };
-        // A note that follows must hear of what takes it back.
         self.hears == Hears::Patchsets && route.hears_project(build.project.as_deref())
-            || happenings.iter().any(|one| route.hears(&facts(one)))
+            || route.hears(&facts(happening, build, told()))
+    }
+
+    /// Whether the target hears of what a log has changed that came late.
+    fn wants_late(&self, build: &Build, matches: &[Match]) -> bool {
+        let told = matches.iter().filter(|found| !found.quiet);
+        let facts = facts(Happening::LateLog, build, told);
+        self.route.as_ref().is_none_or(|route| route.hears(&facts))
+    }
+}
+
+/// What channels choose by.
+fn facts<'m>(happening: Happening, build: &Build, told: impl Iterator<Item = &'m Match>) -> Facts {
+    Facts {
+        happening,
+        project: build.project.clone(),
+        bug_projects: told
+            .filter_map(|found| bug_project(&found.bug.name))
+            .collect(),
+        pipeline: build.pipeline.clone(),
+        branch: build.branch.clone(),
+        voting: build.votes(),
     }
 }
 
@@ -115,6 +136,8 @@ impl Speaker {
             base_url: base_url.trim_end_matches('/').to_owned(),
             own_logs,
             redactor: Redactor::default(),
+            stale_after: SignedDuration::from_hours(6),
+            returned_after: SignedDuration::from_hours(6),
         }
     }
 
@@ -122,6 +145,13 @@ impl Speaker {
     #[must_use]
     pub fn redacting(mut self, redactor: Redactor) -> Self {
         self.redactor = redactor;
+        self
+    }
+
+    /// Takes these for old news and for a return, instead of six hours.
+    #[must_use]
+    pub fn tracking(mut self, stale_after: SignedDuration, returned_after: SignedDuration) -> Self {
+        (self.stale_after, self.returned_after) = (stale_after, returned_after);
         self
     }
 
@@ -146,7 +176,16 @@ impl Speaker {
         };
         let mut notes = Vec::new();
         for voice in &self.voices {
-            if !voice.wants(build, verdict, &matches) {
+            let wants = voice.wants(build, verdict, &matches);
+            if voice.hears != Hears::Patchsets
+                && let Some(late) = &around.late
+                && voice.wants_late(build, &matches)
+                && (!wants || late.told.contains(&voice.target))
+            {
+                notes.extend(self.late(voice, one, around));
+                continue;
+            }
+            if !wants {
                 continue;
             }
             match voice.hears {
@@ -181,7 +220,7 @@ impl Speaker {
             return Vec::new();
         }
         let looked: Vec<Looked<'_>> = around.builds.iter().map(of_patchset).collect();
-        let spoken = self.spoken(build, &looked, around);
+        let spoken = self.spoken(voice, build, &looked, around);
         let kind = match (spoken.known, spoken.unknown) {
             // What was said was right, and stays; nobody wants to hear more of it.
             (0, 0) if silenced(&looked, &around.hush) => return Vec::new(),
@@ -200,7 +239,7 @@ impl Speaker {
         data["branch"] = json!(build.branch);
         data["commit"] = json!(build.commit);
         data["project"] = json!(build.project);
-        data["builds"] = looked.iter().map(|one| self.data(*one)).collect();
+        data["builds"] = looked.iter().map(|one| self.data(*one, around)).collect();
         data["page"] = json!(format!(
             "{}/builds?text={}",
             self.base_url,
@@ -226,13 +265,13 @@ impl Speaker {
         one: Looked<'_>,
         around: &Surroundings,
     ) -> Option<NewNote> {
-        let spoken = self.spoken(one.build, &[one], around);
+        let spoken = self.spoken(voice, one.build, &[one], around);
         let kind = match (spoken.known, spoken.unknown) {
             (0, 0) => return None,
             (0, _) => "unexplained",
             _ => "known-bug",
         };
-        let mut data = self.data(one);
+        let mut data = self.data(one, around);
         data["kind"] = json!(kind);
         if template == "review" {
             data["line"] = json!(self.wording.say("chat", Markup::Plain, &spoken));
@@ -280,8 +319,13 @@ impl Speaker {
         reviews.map(note).collect()
     }
 
-    fn spoken(&self, build: &Build, looked: &[Looked<'_>], around: &Surroundings) -> Spoken {
-        let week = &around.week;
+    fn spoken(
+        &self,
+        voice: &Voice,
+        build: &Build,
+        looked: &[Looked<'_>],
+        around: &Surroundings,
+    ) -> Spoken {
         let mut spoken = Spoken {
             outage: around.hush.outage.as_deref().map(one_line),
             project: build.project.as_deref().map(one_line),
@@ -296,11 +340,11 @@ impl Speaker {
                 Verdict::Matched | Verdict::PartialLog if !told.is_empty() => {
                     spoken.known += 1;
                     bugs.extend(told.iter().map(|m| m.fingerprint.as_str()));
-                    spoken.jobs.push(self.job(*one, &told, week));
+                    spoken.jobs.push(self.job(voice, *one, &told, around));
                 }
                 Verdict::Unmatched if one.build.votes() => {
                     spoken.unknown += 1;
-                    spoken.jobs.push(self.job(*one, &[], week));
+                    spoken.jobs.push(self.job(voice, *one, &[], around));
                 }
                 Verdict::Pending => spoken.open += 1,
                 _ => {}
@@ -313,23 +357,53 @@ impl Speaker {
         spoken
     }
 
-    fn job(&self, one: Looked<'_>, told: &[&Match], week: &BTreeMap<String, u64>) -> Job {
-        let build = one.build;
-        let bug = |found: &&Match| Bug {
+    /// What the tracker of a bug says.
+    fn tracked(&self, found: &Match, around: &Surroundings) -> Option<Tracked> {
+        let row = around.bugs.get(&found.bug.name)?;
+        Tracked::of(row, self.stale_after, around.at)
+    }
+
+    /// True when the bug was closed and is hit all the same.
+    fn is_back(&self, build: &Build, found: &Match, around: &Surroundings) -> bool {
+        let facts = around
+            .bugs
+            .get(&found.bug.name)
+            .and_then(|row| row.facts.as_ref());
+        let closed = facts
+            .filter(|facts| facts.status.closed())
+            .and_then(|facts| facts.closed);
+        let hit = build.finished.unwrap_or(around.at);
+        found.returned || closed.is_some_and(|at| hit.duration_since(at) > self.returned_after)
+    }
+
+    fn bug(&self, voice: &Voice, build: &Build, found: &Match, around: &Surroundings) -> Bug {
+        let tracked = self.tracked(found, around);
+        // A line of chat is read now, other notes at any time.
+        let age = |tracked: &Tracked| match voice.hears {
+            Hears::Lines => tracked.ago.clone(),
+            Hears::Patchsets | Hears::Builds => tracked.as_of.clone(),
+        };
+        let places = found.evidence.iter().take(QUOTES);
+        Bug {
             name: one_line(&found.bug.name),
             url: found.bug.url.as_deref().map(one_line),
-            title: found.title.clone(),
-            status: None,
-            returned: found.returned,
+            title: tracked
+                .as_ref()
+                .map_or_else(|| found.title.clone(), |tracked| tracked.title.clone()),
+            status: tracked
+                .as_ref()
+                .map(|tracked| tracked.in_words(age(tracked).as_deref())),
+            reviews: tracked.map(|tracked| tracked.reviews).unwrap_or_default(),
+            returned: self.is_back(build, found, around),
             advice: found.advice.clone(),
-            week: week.get(&found.fingerprint).copied().unwrap_or(0),
-            evidence: found
-                .evidence
-                .iter()
-                .take(QUOTES)
-                .map(|place| self.place(build, place))
-                .collect(),
-        };
+            week: around.week.get(&found.fingerprint).copied().unwrap_or(0),
+            evidence: places.map(|place| self.place(build, place)).collect(),
+        }
+    }
+
+    fn job(&self, voice: &Voice, one: Looked<'_>, told: &[&Match], around: &Surroundings) -> Job {
+        let build = one.build;
+        let bug = |found: &&Match| self.bug(voice, build, found, around);
         Job {
             name: build.job.clone().unwrap_or_else(|| "A job".to_owned()),
             result: build.result.clone().unwrap_or_else(|| "FAILURE".to_owned()),
@@ -365,7 +439,7 @@ impl Speaker {
     }
 
     /// One build for machines.
-    fn data(&self, one: Looked<'_>) -> Value {
+    fn data(&self, one: Looked<'_>, around: &Surroundings) -> Value {
         let build = one.build;
         let told = one.matches.iter().filter(|m| !m.quiet);
         let bugs: Vec<Value> = told
@@ -378,7 +452,8 @@ impl Speaker {
                     .collect();
                 json!({
                     "fingerprint": m.fingerprint, "title": m.title, "bug": m.bug,
-                    "hits": m.hits, "returned": m.returned, "evidence": evidence,
+                    "hits": m.hits, "returned": self.is_back(build, m, around),
+                    "evidence": evidence, "tracker": self.tracked(m, around),
                 })
             })
             .collect();

@@ -2,6 +2,7 @@
 //! replace by a file of its name.
 
 use super::answers::{self, ANSWERS, Answer};
+use super::tracked::Review;
 use crate::event::is_deceptive;
 use minijinja::{Environment, Error, ErrorKind, UndefinedBehavior, Value};
 use serde::Serialize;
@@ -22,7 +23,8 @@ const REVIEW: &str = r#"{% if outage %}{{ outage|esc }}
 {% for job in jobs %}
 {%- if job.bugs %}
 {%- for bug in job.bugs %}- {{ job.name|esc }} ({{ job.result|esc }}{% if not job.voting %}, non-voting{% endif %}): {{ bug.name|link(bug.url) }}: {{ bug.title|esc }}{% if bug.status %} [{{ bug.status|esc }}]{% endif %}{% if bug.returned %} (counted as fixed, has returned){% endif %}
-{% for place in bug.evidence %}  {{ place.quote|code }}
+{% for review in bug.reviews %}  Under review: {{ review.title|link(review.url) }}
+{% endfor %}{% for place in bug.evidence %}  {{ place.quote|code }}
   {{ (place.file ~ ":" ~ place.line)|link(place.link) }}
 {% endfor %}
 {%- if bug.week > 1 %}  Seen in {{ bug.week }} failed builds this week.
@@ -54,18 +56,41 @@ const WITHDRAWN: &str = "{% if outage %}{{ outage|esc }}\n\n{% endif %}The earli
 const CHAT: &str = r"{% if outage %}{{ outage|esc }} {% endif -%}
 {% if project %}[{{ project|esc }}] {% endif -%}
 {{ jobs[0].name|esc }} failed{% if change %} on {{ change }}{% if patchset %},{{ patchset }}{% endif %}{% endif %}: {% if jobs[0].bugs -%}
-{% set bug = jobs[0].bugs[0] %}{% if bug.returned %}returned{% else %}known{% endif %} bug {{ bug.name|esc }} ({{ bug.title|esc }}){% if bugs > 1 %} and {{ bugs - 1 }} more{% endif -%}
+{% set bug = jobs[0].bugs[0] %}{% if bug.returned %}returned{% else %}known{% endif %} bug {{ bug.name|esc }} ({{ bug.title|esc }}){% if bug.status %} [{{ bug.status|esc }}]{% endif %}{% if bugs > 1 %} and {{ bugs - 1 }} more{% endif -%}
 {% else %}unexplained, please triage{% endif %} {{ jobs[0].page }}";
+
+/// Chat and hooks: what was said of a build has changed, for its log came late.
+const LATE_LOG: &str = r"{% if outage %}{{ outage|esc }} {% endif -%}
+{% if project %}[{{ project|esc }}] {% endif -%}
+{{ jobs[0].name|esc }} failed{% if change %} on {{ change }}{% if patchset %},{{ patchset }}{% endif %}{% endif %}, and its log came late: now it is {% if jobs[0].bugs -%}
+{% set bug = jobs[0].bugs[0] %}{% if bug.returned %}returned{% else %}known{% endif %} bug {{ bug.name|esc }} ({{ bug.title|esc }}){% if bug.status %} [{{ bug.status|esc }}]{% endif %}{% if bugs > 1 %} and {{ bugs - 1 }} more{% endif -%}
+{% else %}not explained, please triage{% endif %} {{ jobs[0].page }}";
+
+/// Chat and hooks: a closed bug is hit again; said once for each closing.
+const RETURNED: &str = r"{% if outage %}{{ outage|esc }} {% endif -%}
+{% if project %}[{{ project|esc }}] {% endif -%}
+Returned bug: {% for bug in jobs[0].bugs %}{{ bug.name|esc }} ({{ bug.title|esc }}){% if bug.status %} [{{ bug.status|esc }}]{% endif %}{% endfor %} was closed on {{ since }}, and {{ jobs[0].name|esc }} hit it again{% if change %} on {{ change }}{% if patchset %},{{ patchset }}{% endif %}{% endif %} {{ jobs[0].page }}";
+
+/// Chat and hooks: an outage begins.
+const OUTAGE_BEGUN: &str = "Outage: {{ outage|esc }}{% if until %} (until {{ until }}){% endif %}";
+
+/// Chat and hooks: an outage is over.
+const OUTAGE_OVER: &str =
+    "The outage is over{% if lasted %} after {{ lasted }}{% endif %}: {{ outage|esc }}";
 
 /// Code review: another run is asked for, in the words that a CI listens to.
 const RECHECK: &str = "recheck {{ reasons|join(', ') }}";
 
 /// All templates of notes with their names; those of answers are in `answers.rs`.
-pub const TEMPLATES: [(&str, &str); 5] = [
+pub const TEMPLATES: [(&str, &str); 9] = [
     ("review", REVIEW),
     ("outdated", OUTDATED),
     ("withdrawn", WITHDRAWN),
     ("chat", CHAT),
+    ("late-log", LATE_LOG),
+    ("returned-bug", RETURNED),
+    ("outage-begun", OUTAGE_BEGUN),
+    ("outage-over", OUTAGE_OVER),
     ("recheck", RECHECK),
 ];
 
@@ -104,6 +129,12 @@ pub struct Spoken {
     pub jobs: Vec<Job>,
     /// Bugs for which another run is asked for, by name.
     pub reasons: Vec<String>,
+    /// When a returned bug was closed.
+    pub since: Option<String>,
+    /// When an outage is expected to end.
+    pub until: Option<String>,
+    /// How long an outage lasted.
+    pub lasted: Option<String>,
 }
 
 /// A failed job.
@@ -134,8 +165,11 @@ pub struct Bug {
     pub url: Option<String>,
     /// Its title.
     pub title: String,
-    /// What the tracker says of it.
+    /// What the tracker says of it: where it stands, who works on it, and where that may no longer be so
+    /// as of when.
     pub status: Option<String>,
+    /// Open reviews that name it.
+    pub reviews: Vec<Review>,
     /// It counted as fixed.
     pub returned: bool,
     /// What to do.
@@ -189,7 +223,8 @@ pub enum WordingError {
 
 impl Wording {
     /// The templates, in place of which those of `folder` are used that are there: `review.txt`,
-    /// `outdated.txt`, `withdrawn.txt`, `chat.txt`, `recheck.txt`, and `answer-*.txt`. Each is tried on
+    /// `outdated.txt`, `withdrawn.txt`, `chat.txt`, `late-log.txt`, `returned-bug.txt`,
+    /// `outage-begun.txt`, `outage-over.txt`, `recheck.txt`, and `answer-*.txt`. Each is tried on
     /// examples.
     pub fn new(folder: Option<&Path>) -> Result<Self, WordingError> {
         let mut texts = Vec::new();
@@ -356,6 +391,10 @@ fn examples() -> [Spoken; 2] {
         url: Some("https://bugs.example.org/1".into()),
         title: "Title".into(),
         status: Some("open".into()),
+        reviews: vec![Review {
+            title: "Fix".into(),
+            url: "https://review.example.org/1".into(),
+        }],
         returned: true,
         advice: Some("Recheck.".into()),
         week: 2,
@@ -387,6 +426,9 @@ fn examples() -> [Spoken; 2] {
         bugs: 1,
         jobs,
         reasons: vec!["launchpad:1".into()],
+        since: Some("2026-11-20 08:00 UTC".into()),
+        until: Some("2026-11-20 08:00 UTC".into()),
+        lasted: Some("2 h".into()),
     };
     [
         about(vec![job(vec![bug.clone()]), job(Vec::new())], 1),

@@ -1,7 +1,7 @@
 //! From exact counts to the report.
 
 use super::{ClusterPart, wilson};
-use crate::event::{BugRef, Verdict};
+use crate::event::{BugFacts, BugRef, Verdict};
 use crate::state::{BuildRow, FingerprintStats, RecheckCount, State, StateError, Tally};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -127,6 +127,9 @@ pub struct FingerprintRow {
     pub bug: Option<BugRef>,
     /// Group in reports.
     pub category: Option<String>,
+    /// What the bug's tracker says, where it has answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tracker: Option<TrackerFacts>,
     /// True while the fingerprint is in force.
     pub in_force: bool,
     /// Share of the builds it matched in ten days that did not fail; none without any match.
@@ -134,6 +137,16 @@ pub struct FingerprintRow {
     /// The counts.
     #[serde(flatten)]
     pub stats: FingerprintStats,
+}
+
+/// What a bug's tracker says of it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrackerFacts {
+    /// What it says.
+    #[serde(flatten)]
+    pub facts: BugFacts,
+    /// When it last said so.
+    pub as_of: Timestamp,
 }
 
 impl Default for Counts {
@@ -178,7 +191,8 @@ pub fn build_report(
     now: Timestamp,
 ) -> Result<Report, StateError> {
     let data = state.report_data(now, LISTED)?;
-    let (suppressed, ranked) = rows(data.fingerprints, fingerprints);
+    let known = tracked(state)?;
+    let (suppressed, ranked) = rows(data.fingerprints, fingerprints, &known);
     let tallies = &data.tallies;
     Ok(Report {
         now,
@@ -227,6 +241,16 @@ fn added(all: &[RecheckCount]) -> RecheckCount {
     }
 }
 
+/// What trackers say, by the bug's name.
+fn tracked(state: &State) -> Result<BTreeMap<String, TrackerFacts>, StateError> {
+    let rows = state.bugs()?.into_iter();
+    let known = rows.filter_map(|row| {
+        let (facts, as_of) = (row.facts?, row.fetched_at?);
+        Some((row.name, TrackerFacts { facts, as_of }))
+    });
+    Ok(known.collect())
+}
+
 fn sum<'a>(tallies: impl IntoIterator<Item = &'a Tally>) -> Windows {
     let mut windows = Windows::default();
     for tally in tallies {
@@ -257,6 +281,7 @@ fn groups(tallies: &[Tally], name: impl Fn(&Tally) -> &Option<String>) -> Vec<Gr
 fn rows(
     stats: Vec<FingerprintStats>,
     infos: &[FingerprintInfo],
+    known: &BTreeMap<String, TrackerFacts>,
 ) -> (Vec<FingerprintRow>, Vec<FingerprintRow>) {
     let mut counted: BTreeMap<String, FingerprintStats> = stats
         .into_iter()
@@ -267,7 +292,9 @@ fn rows(
         let stats = counted
             .remove(&info.id)
             .unwrap_or_else(|| silent(info.id.clone()));
-        rows.push((info.suppress_graph, row(stats, Some(info))));
+        let mut row = row(stats, Some(info));
+        row.tracker = known.get(&info.bug.name).cloned();
+        rows.push((info.suppress_graph, row));
     }
     rows.extend(counted.into_values().map(|one| (false, row(one, None))));
     rows.sort_by(|(_, a), (_, b)| rank(a).cmp(&rank(b)));
@@ -304,6 +331,7 @@ fn row(stats: FingerprintStats, info: Option<&FingerprintInfo>) -> FingerprintRo
         title: info.map_or_else(|| stats.fingerprint.clone(), |info| info.title.clone()),
         bug: info.map(|info| info.bug.clone()),
         category: info.and_then(|info| info.category.clone()),
+        tracker: None,
         in_force: info.is_some(),
         passing_share: (all > 0).then(|| rounded(stats.passing_builds_10d as f64 / all as f64)),
         stats,

@@ -12,7 +12,8 @@ pub mod schedule;
 mod wilson;
 
 pub use build::{
-    Counts, FingerprintInfo, FingerprintRow, Group, Rate, Rechecks, Report, Windows, build_report,
+    Counts, FingerprintInfo, FingerprintRow, Group, Rate, Rechecks, Report, TrackerFacts, Windows,
+    build_report,
 };
 pub use chart::Chart;
 pub use cluster::{ClusterBug, ClusterPart, Cost, cluster_part};

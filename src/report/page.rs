@@ -1,8 +1,8 @@
 //! The report as files: JSON, and one HTML page that needs nothing else.
 
 use super::chart::{Chart, ago};
-use super::{Counts, FingerprintRow, Group, Report};
-use crate::event::{BugRef, Verdict};
+use super::{Counts, FingerprintRow, Group, Report, TrackerFacts};
+use crate::event::{BugRef, BugStatus, Verdict};
 use askama::Template;
 use jiff::Timestamp;
 use std::io::Write as _;
@@ -123,6 +123,18 @@ impl PageTemplate<'_> {
         let all = report.fingerprints.len() + report.suppressed.len();
         let [ranked, suppressed] = self.rankings();
         all - ranked.1.len() - suppressed.1.len()
+    }
+
+    /// Where a bug stands, who works on it, and how old that is.
+    fn known(&self, known: &TrackerFacts) -> String {
+        let facts = &known.facts;
+        let status = match facts.status {
+            BugStatus::Unknown => facts.word.clone(),
+            status => status.as_str().replace('-', " "),
+        };
+        let who = facts.assignee.as_ref().map(|who| format!(", {who}"));
+        let age = ago(known.as_of, self.report.now);
+        format!("{status}{}; as of {age}", who.unwrap_or_default())
     }
 
     fn ago(&self, then: &Timestamp) -> String {

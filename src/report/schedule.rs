@@ -97,6 +97,15 @@ impl Schedule {
         self.next(now).unwrap_or(Timestamp::MAX)
     }
 
+    /// The last time up to `now` at which the schedule came, if it ever did.
+    pub fn latest_until(&self, now: Timestamp) -> Option<Timestamp> {
+        let end = now.checked_add(jiff::SignedDuration::from_secs(1)).ok()?;
+        let end = DateTime::<Utc>::from_timestamp(end.as_second(), 0)?;
+        let before = |part: &cron::Schedule| part.after(&end).next_back();
+        let latest = self.parts.iter().filter_map(before).max()?;
+        Timestamp::from_second(latest.timestamp()).ok()
+    }
+
     fn next(&self, now: Timestamp) -> Option<Timestamp> {
         let now = DateTime::<Utc>::from_timestamp_micros(now.as_microsecond())?;
         let next = self.parts.iter().filter_map(|part| part.after(&now).next());

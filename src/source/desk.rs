@@ -91,6 +91,9 @@ pub struct SourceStatus {
     pub events: u64,
     /// Builds in them.
     pub builds: u64,
+    /// Events by type, where the source has types.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub event_types: BTreeMap<String, u64>,
     /// Things that were not understood.
     pub not_understood: u64,
     /// The last of these.
@@ -117,6 +120,9 @@ pub struct Desk {
     said: mpsc::Sender<Said>,
     statuses: Mutex<BTreeMap<String, SourceStatus>>,
 }
+
+/// Types of events that are told apart.
+const KINDS: usize = 64;
 
 impl fmt::Debug for Desk {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -259,6 +265,22 @@ impl Desk {
             status.not_understood += not_understood.len() as u64;
             if let Some(last) = not_understood.last() {
                 status.last_not_understood = Some(last.chars().take(KEPT_ERROR).collect());
+            }
+        });
+    }
+
+    /// Of what types the events were. There are a few dozen; what a broken server makes up is counted
+    /// together.
+    pub fn heard_kinds(&self, source: &str, kinds: BTreeMap<String, u64>) {
+        if kinds.is_empty() {
+            return;
+        }
+        self.update(source, |status| {
+            for (kind, count) in kinds {
+                let room = status.event_types.len() < KINDS;
+                let known = room || status.event_types.contains_key(&kind);
+                let kind = if known { kind } else { "other".to_owned() };
+                *status.event_types.entry(kind).or_default() += count;
             }
         });
     }

@@ -3,11 +3,12 @@
 
 use super::sql::{Tx, values};
 use super::{
-    Age, Hush, NewNote, State, StateError, builds, hush, micros, outbox, signed, unsigned,
+    Age, BugRow, Hush, NewNote, State, StateError, VerdictRecord, bugs, builds, hush, micros,
+    outbox, signed, unsigned,
 };
 use crate::event::{Build, Match, Verdict};
 use jiff::{SignedDuration, Timestamp};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Builds of one patchset that a note can speak of; a change with more is unheard of.
 const MOST: u64 = 200;
@@ -39,6 +40,19 @@ pub struct Surroundings {
     pub week: BTreeMap<String, u64>,
     /// What nobody wants to hear of now, and what stands before every note.
     pub hush: Hush,
+    /// The time of the verdict.
+    pub at: Timestamp,
+    /// What trackers say of the bugs that were found, by name.
+    pub bugs: BTreeMap<String, BugRow>,
+    /// What was said before more of the build's logs came, where these have changed the verdict.
+    pub late: Option<Late>,
+}
+
+/// A verdict that another one replaces, because logs came after it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Late {
+    /// The targets that were told of the build.
+    pub told: BTreeSet<String>,
 }
 
 /// Says what is to be said of notes on older patchsets (target and topic).
@@ -99,11 +113,22 @@ fn seen(
 }
 
 /// What is known around a build.
-pub(super) fn of(tx: Tx<'_>, build: &Build, now: Timestamp) -> Result<Surroundings, StateError> {
+pub(super) fn of(
+    tx: Tx<'_>,
+    one: &PatchsetBuild,
+    late: Option<Late>,
+    now: Timestamp,
+) -> Result<Surroundings, StateError> {
+    let build = &one.build;
     let hush = hush::of(tx, build, now)?;
     let (Some(change), Some(patchset)) = (&build.change, &build.patchset) else {
+        let alone = std::slice::from_ref(one);
         return Ok(Surroundings {
+            week: week(tx, alone, now)?,
+            bugs: known(tx, alone)?,
+            at: now,
             hush,
+            late,
             ..Surroundings::default()
         });
     };
@@ -113,11 +138,69 @@ pub(super) fn of(tx: Tx<'_>, build: &Build, now: Timestamp) -> Result<Surroundin
     let builds = failed_builds(tx, project, change, patchset)?;
     Ok(Surroundings {
         week: week(tx, &builds, now)?,
+        bugs: known(tx, &builds)?,
         builds,
         outdated,
         older: heard_of_others(tx, project, change, patchset)?,
         hush,
+        at: now,
+        late,
     })
+}
+
+/// What trackers say of the bugs that were found.
+fn known(tx: Tx<'_>, builds: &[PatchsetBuild]) -> Result<BTreeMap<String, BugRow>, StateError> {
+    let all = builds.iter().flat_map(|one| &one.matches);
+    let names: BTreeSet<&String> = all.map(|found| &found.bug.name).collect();
+    let mut known = BTreeMap::new();
+    for name in names {
+        if let Some(row) = bugs::one(tx, name)? {
+            known.insert(name.clone(), row);
+        }
+    }
+    Ok(known)
+}
+
+/// What was said of a build that gets another verdict now, if logs came since the last one. To be
+/// asked before the new one is kept.
+pub(super) fn late(
+    tx: Tx<'_>,
+    id: i64,
+    record: &VerdictRecord,
+) -> Result<Option<Late>, StateError> {
+    let before = tx.maybe(
+        "SELECT v.verdict, v.fingerprints, v.at FROM builds b JOIN verdicts v ON v.id = b.verdict_id
+         WHERE b.id = ?1",
+        values![id],
+        |row| {
+            let (verdict, found): (String, String) = (row.get(0)?, row.get(1)?);
+            let found: Vec<String> = serde_json::from_str(&found)?;
+            Ok((builds::word(&verdict)?, found, row.get::<i64>(2)?))
+        },
+    )?;
+    let Some((verdict, found, at)) = before else {
+        return Ok(None);
+    };
+    let now: Vec<&str> = super::types::ids(&record.matches);
+    if verdict == record.verdict && found == now {
+        return Ok(None);
+    }
+    let came: bool = tx.value(
+        "SELECT EXISTS (SELECT 1 FROM logs WHERE build = ?1 AND received_at > ?2)",
+        values![id, at],
+    )?;
+    if !came {
+        return Ok(None);
+    }
+    let told: Vec<String> = tx.rows(
+        "SELECT DISTINCT target FROM notes WHERE build = ?1 AND follows = 0
+         AND state = 'delivered'",
+        values![id],
+        |row| row.get(0),
+    )?;
+    Ok(Some(Late {
+        told: told.into_iter().collect(),
+    }))
 }
 
 /// The newest patchset of a change that is known.

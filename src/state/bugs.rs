@@ -1,8 +1,8 @@
 //! What bug trackers say, how old that is, and which closed bugs have come back.
 
 use super::sql::{Row, Tx, Value, values};
-use super::{State, StateError, micros, time, unsigned};
-use crate::event::BugFacts;
+use super::{Age, Hush, NewNote, State, StateError, builds, hush, micros, outbox, time, unsigned};
+use crate::event::{BugFacts, Build, Match};
 use jiff::{SignedDuration, Timestamp};
 
 const COLUMNS: &str = "name, facts, validator, fetched_at, read_at, tried_at, failures, error, \
@@ -77,11 +77,23 @@ pub struct ReturnedBug {
     pub told_at: Option<Timestamp>,
 }
 
+/// A bug as a failed build showed it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SeenBug {
+    /// The build.
+    pub build: Build,
+    /// What was found in it.
+    pub found: Match,
+    /// What the bug's tracker says.
+    pub row: Option<BugRow>,
+    /// What nobody wants to hear of now.
+    pub hush: Hush,
+}
+
 impl State {
     /// What is known of a bug.
     pub fn bug(&self, name: &str) -> Result<Option<BugRow>, StateError> {
-        let sql = format!("SELECT {COLUMNS} FROM bugs WHERE name = ?1");
-        self.read(|tx| tx.maybe(&sql, values![name], bug_row))
+        self.read(|tx| one(tx, name))
     }
 
     /// What is known of every bug that was ever asked for, by name.
@@ -145,15 +157,71 @@ impl State {
         )
     }
 
-    /// When each bug was last hit by a failed build up to `now`.
-    pub fn bug_last_hits(&self, now: Timestamp) -> Result<Vec<(String, Timestamp)>, StateError> {
-        self.read(|tx| {
+    /// When each bug was last hit by a failed build up to `now`, of the matches that were recorded after
+    /// number `after` (0: all), and the last number.
+    pub fn bug_hits_after(
+        &self,
+        after: i64,
+        now: Timestamp,
+    ) -> Result<(Vec<(String, Timestamp)>, i64), StateError> {
+        let rows = self.read(|tx| {
             tx.rows(
-                "SELECT bug_name, max(at) FROM matches WHERE failed = 1 AND at <= ?1
-                 GROUP BY bug_name ORDER BY bug_name",
-                values![micros(now)],
-                |row| Ok((row.get(0)?, time(row.get(1)?))),
+                "SELECT bug_name, max(at), max(id) FROM matches
+                 WHERE id > ?1 AND failed = 1 AND at <= ?2 GROUP BY bug_name",
+                values![after, micros(now)],
+                |row| Ok((row.get(0)?, time(row.get(1)?), row.get::<i64>(2)?)),
             )
+        })?;
+        let last = rows.iter().map(|(_, _, id)| *id).max().unwrap_or(after);
+        let hits = rows.into_iter().map(|(bug, at, _)| (bug, at)).collect();
+        Ok((hits, last))
+    }
+
+    /// The latest failed build in which people were to be told of a bug, with what is known of that.
+    pub fn bug_seen(&self, bug: &str, now: Timestamp) -> Result<Option<SeenBug>, StateError> {
+        self.read(|tx| {
+            let id: Option<i64> = tx.maybe(
+                "SELECT build FROM matches WHERE bug_name = ?1 AND failed = 1 AND quiet = 0
+                 AND at <= ?2 ORDER BY at DESC, id DESC LIMIT 1",
+                values![bug, micros(now)],
+                |row| row.get(0),
+            )?;
+            let Some(id) = id else {
+                return Ok(None);
+            };
+            let mut seen = builds::seen_in_patchset(tx, id)?;
+            let at = seen.matches.iter().position(|one| one.bug.name == bug);
+            let found = at.map(|at| seen.matches.swap_remove(at));
+            let hush = hush::of(tx, &seen.build, now)?;
+            let row = one(tx, bug)?;
+            let made = |found| SeenBug {
+                build: seen.build,
+                found,
+                row,
+                hush,
+            };
+            Ok(found.map(made))
+        })
+    }
+
+    /// Records that people are told of a returned bug, with the notes that do it; false, and nothing is
+    /// done, when they were told already.
+    pub fn tell_return(
+        &self,
+        back: &ReturnedBug,
+        notes: &[NewNote],
+        now: Timestamp,
+    ) -> Result<bool, StateError> {
+        self.write(|tx| {
+            let told = tx.run(
+                "UPDATE bug_returns SET told_at = ?3
+                 WHERE bug = ?1 AND closed_at = ?2 AND told_at IS NULL",
+                values![&back.bug, micros(back.closed_at), micros(now)],
+            )?;
+            if told > 0 {
+                outbox::enqueue(tx, None, notes, Age::News, now)?;
+            }
+            Ok(told > 0)
         })
     }
 
@@ -227,6 +295,12 @@ impl State {
     fn change_bug(&self, sql: &str, values: &[Value<'_>]) -> Result<(), StateError> {
         self.write(|tx| tx.run(sql, values).map(|_| ()))
     }
+}
+
+/// What is known of a bug.
+pub(super) fn one(tx: Tx<'_>, name: &str) -> Result<Option<BugRow>, StateError> {
+    let sql = format!("SELECT {COLUMNS} FROM bugs WHERE name = ?1");
+    tx.maybe(&sql, values![name], bug_row)
 }
 
 fn bug_row(row: &Row<'_>) -> Result<BugRow, StateError> {

@@ -191,6 +191,22 @@ impl State {
         })
     }
 
+    /// Number of fetches by state (`due`, `done`), and of those that ended with something missing.
+    pub fn fetch_counts(&self) -> Result<(Vec<(String, u64)>, u64), StateError> {
+        self.read(|tx| {
+            let states = tx.rows(
+                "SELECT state, count(*) FROM fetches GROUP BY state ORDER BY state",
+                &[],
+                |row| Ok((row.get(0)?, super::unsigned(row.get(1)?))),
+            )?;
+            let missing: i64 = tx.value(
+                "SELECT count(*) FROM fetches WHERE state = 'done' AND problems <> '[]'",
+                &[],
+            )?;
+            Ok((states, super::unsigned(missing)))
+        })
+    }
+
     /// After a start: what an earlier process had taken is free again. Only where no other process
     /// shares the state.
     pub fn free_fetches(&self, now: Timestamp) -> Result<(), StateError> {

@@ -200,6 +200,26 @@ impl State {
         })
     }
 
+    /// The newest outages, each with when it ended, if it has by `now`; newest first.
+    pub fn outages(
+        &self,
+        limit: u32,
+        now: Timestamp,
+    ) -> Result<Vec<(Outage, Option<Timestamp>)>, StateError> {
+        let sql = format!(
+            "SELECT id, text, from_at, until, by_whom, ended_at FROM outages
+             WHERE from_at <= ?1 ORDER BY id DESC LIMIT {limit}"
+        );
+        self.read(|tx| {
+            tx.rows(&sql, values![micros(now)], |row| {
+                let outage = outage_of(row)?;
+                let ended = row.get::<Option<i64>>(5)?.map(time);
+                let over = outage.until.filter(|until| *until <= now);
+                Ok((outage, ended.or(over)))
+            })
+        })
+    }
+
     /// The outage that is on.
     pub fn outage(&self, now: Timestamp) -> Result<Option<Outage>, StateError> {
         self.read(|tx| on(tx, now))
@@ -294,14 +314,16 @@ fn end(
 }
 
 fn on(tx: Tx<'_>, now: Timestamp) -> Result<Option<Outage>, StateError> {
-    tx.maybe(OUTAGE, values![micros(now)], |row| {
-        Ok(Outage {
-            id: row.get(0)?,
-            text: row.get(1)?,
-            from: time(row.get(2)?),
-            until: row.get::<Option<i64>>(3)?.map(time),
-            by: row.get(4)?,
-        })
+    tx.maybe(OUTAGE, values![micros(now)], outage_of)
+}
+
+fn outage_of(row: &Row<'_>) -> Result<Outage, StateError> {
+    Ok(Outage {
+        id: row.get(0)?,
+        text: row.get(1)?,
+        from: time(row.get(2)?),
+        until: row.get::<Option<i64>>(3)?.map(time),
+        by: row.get(4)?,
     })
 }
 

@@ -4,10 +4,23 @@ use super::sql::{Tx, values};
 use super::{Age, Manner, NewNote, State, StateError, micros};
 use jiff::Timestamp;
 
+/// The kind of a note that says what a log has changed that came late.
+pub const LATE_LOG: &str = "late-log";
+
 impl State {
     /// Puts notes into the outbox that belong to no build's verdict.
     pub fn enqueue_notes(&self, notes: &[NewNote], now: Timestamp) -> Result<(), StateError> {
         self.write(|tx| enqueue(tx, None, notes, Age::News, now))
+    }
+
+    /// True when a note on this was ever made, for anybody.
+    pub fn has_notes_on(&self, topic: &str) -> Result<bool, StateError> {
+        self.read(|tx| {
+            tx.value(
+                "SELECT EXISTS (SELECT 1 FROM notes WHERE topic = ?1)",
+                values![topic],
+            )
+        })
     }
 }
 
@@ -41,7 +54,9 @@ fn once(
     age: Age,
     now: Timestamp,
 ) -> Result<(), StateError> {
-    let told = build.map_or(Ok(false), |id| told(tx, id, &note.target))?;
+    // That more is known since its log came late is said to who has heard of the build.
+    let late = note.kind == LATE_LOG;
+    let told = !late && build.map_or(Ok(false), |id| told(tx, id, &note.target))?;
     if told || (age == Age::OldHat && !known(tx, note)?) {
         return Ok(());
     }

@@ -100,17 +100,18 @@ fn keep(
     notes: &Speaker<'_>,
     age: Age,
 ) -> Result<(), StateError> {
+    let late = around::late(tx, id, record)?;
     point(tx, id, record)?;
     tx.run("DELETE FROM matches WHERE build = ?1", values![id])?;
     for one in &record.matches {
         insert_match(tx, id, one)?;
     }
-    let build = builds::seen_in_patchset(tx, id)?.build;
+    let one = builds::seen_in_patchset(tx, id)?;
     if age == Age::News {
-        decisions::expect(tx, &build, record.at)?;
+        decisions::expect(tx, &one.build, record.at)?;
     }
-    let said = notes(&around::of(tx, &build, record.at)?);
-    outbox::enqueue(tx, Some((id, &build.uuid)), &said, age, record.at)
+    let said = notes(&around::of(tx, &one, late, record.at)?);
+    outbox::enqueue(tx, Some((id, &one.build.uuid)), &said, age, record.at)
 }
 
 /// Adds to the history and makes the build point to it.

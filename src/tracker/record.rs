@@ -11,7 +11,7 @@ use std::collections::HashMap;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 /// After this long all of a bug is read, whatever its validator says: that is only about the bug
 /// itself, not about the reviews that name it.
@@ -19,6 +19,16 @@ const WHOLE: SignedDuration = SignedDuration::from_hours(6);
 
 /// When each bug was last hit.
 pub(super) type Hits = HashMap<String, Timestamp>;
+
+/// Hits as they were counted last.
+#[derive(Clone)]
+pub(super) struct Counted {
+    /// When all of them were.
+    at: Timestamp,
+    /// The last match that is in them.
+    last: i64,
+    hits: Arc<Hits>,
+}
 
 /// What all lanes share, and what they do for one bug.
 pub(super) struct Common {
@@ -32,7 +42,9 @@ pub(super) struct Common {
     pub(super) pause: Duration,
     /// How long the hits are not counted again: that reads every match.
     pub(super) hits_for: SignedDuration,
-    pub(super) hits: Mutex<Option<(Timestamp, Arc<Hits>)>>,
+    pub(super) hits: Mutex<Option<Counted>>,
+    /// Says that there may be new hits.
+    pub(super) nudge: Option<watch::Receiver<u64>>,
     pub(super) news: broadcast::Sender<ReturnedBug>,
 }
 
@@ -51,15 +63,27 @@ impl Common {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone();
-        if let Some((at, hits)) = known
-            && now.duration_since(at).abs() < self.hits_for
-        {
-            return Ok(hits);
+        let known = known.filter(|known| now.duration_since(known.at).abs() < self.hits_for);
+        // Of what is known only the new matches are read.
+        let (at, mut all, from) = match known {
+            Some(known) => (known.at, Hits::clone(&known.hits), known.last),
+            None => (now, Hits::new(), 0),
+        };
+        let (new, last) = self
+            .blocking(move |state| state.bug_hits_after(from, now))
+            .await?;
+        for (bug, hit) in new {
+            let known = all.entry(bug).or_insert(hit);
+            *known = hit.max(*known);
         }
-        let hits = self.blocking(move |state| state.bug_last_hits(now)).await?;
-        let hits = Arc::new(Hits::from_iter(hits));
+        let hits = Arc::new(all);
         let mut known = self.hits.lock().unwrap_or_else(PoisonError::into_inner);
-        *known = Some((now, Arc::clone(&hits)));
+        let counted = Counted {
+            at,
+            last,
+            hits: Arc::clone(&hits),
+        };
+        *known = Some(counted);
         Ok(hits)
     }
 

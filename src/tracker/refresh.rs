@@ -11,7 +11,7 @@ use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -23,6 +23,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 const HITS: SignedDuration = SignedDuration::from_mins(5);
 /// A bug takes several requests; all of them together take no longer than so many of them may.
 const REQUESTS: u32 = 4;
+/// How often it is looked for returned bugs at most.
+const SETTLE: Duration = Duration::from_secs(2);
 /// News that a slow listener may be behind.
 const NEWS: usize = 64;
 
@@ -119,6 +121,7 @@ impl Refresher {
             pause: PAUSE,
             hits_for: HITS,
             hits: Mutex::default(),
+            nudge: None,
             news: broadcast::channel(NEWS).0,
         };
         Ok(Self {
@@ -136,6 +139,15 @@ impl Refresher {
             common.poll = poll;
             common.pause = pause;
             common.hits_for = SignedDuration::ZERO;
+        }
+        self
+    }
+
+    /// Looks for returned bugs soon after each of these, too: there may be new hits.
+    #[must_use]
+    pub fn with_nudge(mut self, nudge: watch::Receiver<u64>) -> Self {
+        if let Some(common) = Arc::get_mut(&mut self.common) {
+            common.nudge = Some(nudge);
         }
         self
     }
@@ -167,12 +179,16 @@ impl Refresher {
             });
         }
         tasks.spawn(async move {
+            let mut nudge = self.common.nudge.clone();
             loop {
                 if self.common.state.holds(Role::Keeper) {
                     let done = self.check_returns(&wanted()).await;
                     complain(done.err());
                 }
-                tokio::time::sleep(self.common.poll.saturating_mul(4)).await;
+                tokio::time::sleep(SETTLE.min(self.common.poll)).await;
+                let rest = self.common.poll.saturating_mul(4);
+                // Without news, or without anybody who says that there are some, the time decides.
+                let _ = tokio::time::timeout(rest, nudged(nudge.as_mut())).await;
             }
         });
         // What is under way may be dropped: a comment that was written is found again by its marker.
@@ -267,6 +283,16 @@ impl Refresher {
         }
         Ok(())
     }
+}
+
+/// Waits for news.
+async fn nudged(nudge: Option<&mut watch::Receiver<u64>>) {
+    if let Some(nudge) = nudge
+        && nudge.changed().await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 impl Lane {

@@ -54,7 +54,11 @@ pub(super) async fn builds(
 ) -> Result<Json<Page<BuildRow>>, ApiError> {
     let filter = BuildFilter::from(conditions);
     let page = blocking(&app, move |app| {
-        app.state.builds(&filter).map_err(ApiError::internal)
+        let mut page = app.state.builds(&filter).map_err(ApiError::internal)?;
+        for row in &mut page.items {
+            app.redact_url(&mut row.log_url);
+        }
+        Ok(page)
     });
     Ok(Json(page.await?))
 }

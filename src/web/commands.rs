@@ -412,6 +412,7 @@ impl Commander {
             url: found.bug.url.as_deref().map(plain),
             title: plain(&found.title),
             status: None,
+            reviews: Vec::new(),
             returned: found.returned,
             advice: found.advice.clone(),
             week: 0,

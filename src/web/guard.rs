@@ -78,7 +78,7 @@ fn same_origin(headers: &HeaderMap) -> bool {
 }
 
 /// Compares digests without stopping early, so that time tells nothing about the token.
-fn bearer(headers: &HeaderMap, token: &str) -> bool {
+pub(super) fn bearer(headers: &HeaderMap, token: &str) -> bool {
     let given = headers
         .get(header::AUTHORIZATION)
         .and_then(|v| v.to_str().ok());

@@ -1,6 +1,7 @@
 //! Whether the service lives, whether it can work, and its numbers.
 
 use super::{App, held};
+use crate::classify::meter::{SourceMeter, fetch_meter};
 use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
@@ -49,8 +50,33 @@ pub(super) fn reasons(app: &App) -> Vec<String> {
     reasons
 }
 
+/// Brings the numbers of sources and of fetched logs up to date.
+fn show_sources(app: &App) {
+    let now = app.now();
+    for (name, status) in app.desk.statuses() {
+        let meter = SourceMeter::new(&app.recorder, &name);
+        meter.connected(status.connected);
+        if let Some(at) = status.heard_at {
+            meter.heard(&app.recorder, at, now);
+        }
+        meter.counts(status.events, status.builds, status.not_understood);
+        for (kind, count) in &status.event_types {
+            meter.event_type(&app.recorder, kind, *count);
+        }
+    }
+    match app.state.fetch_counts() {
+        Ok((states, missing)) => fetch_meter(&app.recorder, &states, missing),
+        Err(error) => tracing::error!(%error, "fetches cannot be counted"),
+    }
+}
+
 /// `/metrics`, in Prometheus's text format.
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
+    let asked = app.clone();
+    // Counting fetches reads the state.
+    if let Err(error) = tokio::task::spawn_blocking(move || show_sources(&asked)).await {
+        tracing::error!(%error, "the numbers of sources are not up to date");
+    }
     let rules = app.engine.rules();
     app.meter.fingerprints.set(rules.fingerprints.len() as f64);
     app.meter.broken.set(rules.broken.len() as f64);

@@ -15,15 +15,16 @@ use crate::event::{Build, Event, Verdict};
 use crate::fingerprint::{Fingerprint, FingerprintSet, Library, LibraryError, Severity};
 use crate::intake::{BuildSummary, Limits, open_path, read_all};
 use crate::matcher::{Matcher, evidence};
+use crate::note::redact::Redactor;
 use crate::note::{Speaker, Voice, WordingError};
 use crate::query::{Query, Schema};
 use crate::report::{self, ClusterPart, Cost, FingerprintInfo};
-use crate::state::{NewNote, State, Surroundings};
+use crate::state::{NewNote, Outage, ReturnedBug, SeenBug, State, Surroundings};
 use crate::store::{
     EmbeddedStore, Filters, Health, HealthState, LogStore, Options, SearchRequest, Selection,
     StoreError,
 };
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -76,6 +77,7 @@ pub struct Local {
     spool: Spool,
     limits: Limits,
     speaker: Speaker,
+    redactor: Redactor,
     indexed: Mutex<HashMap<String, u64>>,
 }
 
@@ -117,6 +119,7 @@ impl Local {
                 ..Limits::default()
             },
             speaker: tell::speaker(config, voices)?,
+            redactor: super::commands::redactor(config).unwrap_or_default(),
             indexed: Mutex::default(),
         })
     }
@@ -522,6 +525,14 @@ impl Engine for Local {
         self.speaker.outdated(older)
     }
 
+    fn returned(&self, back: &ReturnedBug, seen: &SeenBug, now: Timestamp) -> Vec<NewNote> {
+        self.speaker.returned(back, seen, now)
+    }
+
+    fn outage(&self, outage: &Outage, lasted: Option<SignedDuration>) -> Vec<NewNote> {
+        self.speaker.outage(outage, lasted)
+    }
+
     fn settled(&self, now: Timestamp) -> Vec<String> {
         self.elsewhere()
             .map_or_else(Vec::new, |remote| remote.settled(now))
@@ -583,6 +594,13 @@ impl Engine for Local {
         });
         let infos: Vec<FingerprintInfo> = infos.collect();
         let mut made = report::build_report(&self.state, &infos, now).map_err(|e| e.to_string())?;
+        for url in made
+            .unexplained
+            .iter_mut()
+            .filter_map(|row| row.log_url.as_mut())
+        {
+            *url = self.redactor.text(url);
+        }
         if let Some(remote) = self.elsewhere() {
             let asked = self.survey(remote, now);
             made.cluster = surveyed(&self.state, &infos, now, asked)?;

@@ -9,11 +9,13 @@ mod arrivals;
 pub mod channels;
 pub mod commands;
 mod comments;
+mod digests;
 mod ears;
 mod elsewhere;
 mod error;
 pub mod forges;
 mod guard;
+mod happenings;
 mod health;
 mod hush;
 mod intake;
@@ -28,6 +30,7 @@ mod reports;
 mod search;
 mod service;
 mod sources;
+mod status;
 mod tell;
 mod view;
 
@@ -46,8 +49,8 @@ use crate::state::{State, StoredBuild};
 use axum::Router;
 use axum::routing::{get, post, put};
 use error::ApiError;
-use jiff::Timestamp;
-use metrics_exporter_prometheus::PrometheusHandle;
+use jiff::{SignedDuration, Timestamp};
+use metrics_exporter_prometheus::{PrometheusHandle, PrometheusRecorder};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::hash::{BuildHasher, BuildHasherDefault, DefaultHasher};
@@ -55,7 +58,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The pages of the menu.
-pub(crate) const PAGES: [(&str, &str); 7] = [
+pub(crate) const PAGES: [(&str, &str); 8] = [
     ("/", "Overview"),
     ("/bugs", "Known bugs"),
     ("/unexplained", "Unexplained"),
@@ -63,6 +66,7 @@ pub(crate) const PAGES: [(&str, &str); 7] = [
     ("/search", "Search"),
     ("/notes", "Notes"),
     ("/reports", "Reports"),
+    ("/status", "Status"),
 ];
 
 /// What every handler can reach.
@@ -77,6 +81,8 @@ pub(crate) struct App {
     meter: Arc<Meter>,
     /// Only where a cluster keeps the logs.
     cluster_meter: Option<ClusterMeter>,
+    /// Makes the metrics of sources, whose names are not known before.
+    recorder: PrometheusRecorder,
     prometheus: PrometheusHandle,
     redactor: Redactor,
     /// Who is told, and whether it is really sent there.
@@ -115,12 +121,29 @@ impl App {
         held(&self.locks[at])
     }
 
-    /// The build without the secrets in its evidence.
+    /// The build without the secrets in its evidence, in where its logs are and in what went wrong.
     fn redacted(&self, mut stored: StoredBuild) -> StoredBuild {
         for place in stored.matches.iter_mut().flat_map(|m| &mut m.evidence) {
             *place = self.redactor.evidence(place);
         }
+        self.redact_url(&mut stored.build.log_url);
+        for problem in &mut stored.problems {
+            *problem = self.redactor.text(problem);
+        }
         stored
+    }
+
+    /// An address can hold a secret too.
+    fn redact_url(&self, url: &mut Option<String>) {
+        if let Some(url) = url {
+            *url = self.redactor.text(url);
+        }
+    }
+
+    /// After how long what a tracker said may no longer be so.
+    fn stale_after(&self) -> SignedDuration {
+        let configured = SignedDuration::try_from(self.config.trackers.stale_after.0);
+        configured.unwrap_or(SignedDuration::MAX)
     }
 
     fn report_dir(&self) -> PathBuf {
@@ -157,6 +180,7 @@ fn router(app: Arc<App>) -> Router {
         .route("/search", get(search::page))
         .route("/notes", get(pages::notes))
         .route("/notes/{id}/retry", post(pages::retry_note))
+        .route("/status", get(status::page))
         .merge(hush::routes())
         .route("/rechecks", get(rechecks::page))
         .route("/api/v1/rechecks", get(rechecks::api))

@@ -5,11 +5,12 @@ use super::view::{self, BugRow, BuildPage, Count, Found, NoteRow, RateView, Show
 use super::{App, blocking};
 use crate::classify::engine::{ClusterStatus, Rule, Rules};
 use crate::event::{Build, Match, Verdict};
-use crate::note::DRY_RUN;
+use crate::note::{DRY_RUN, Tracked, ago};
 use crate::state::{
-    BuildFilter, BuildRow, FingerprintStats, LogRow, NoteFilter, NoteState, ReportData, StateError,
-    StoredBuild,
+    BugRow as KnownBug, BuildFilter, BuildRow, FingerprintStats, LogRow, NoteFilter, NoteState,
+    ReportData, StateError, StoredBuild,
 };
+use crate::tracker::{closed_since, returned};
 use askama::Template;
 use axum::extract::{Path, State};
 use axum::http::{StatusCode, header};
@@ -73,7 +74,7 @@ fn overview_view(app: &App) -> Result<view::Overview, StateError> {
     let now = Timestamp::now();
     let data = app.state.report_data(now, 10)?;
     let rules = app.engine.rules();
-    let mut bugs = bug_rows(&data.fingerprints, &rules);
+    let mut bugs = bug_rows(app, &data.fingerprints, &rules)?;
     bugs.retain(|b| !b.hidden && b.builds_all > 0);
     bugs.truncate(15);
     let last = app.state.reports(1)?.into_iter().next();
@@ -253,20 +254,35 @@ fn bars(now: Timestamp, hours: &HashMap<i64, (u64, u64)>) -> Vec<(String, u64, u
     (last - HOURS + 1..=last).map(bar).collect()
 }
 
-fn bug_rows(stats: &[FingerprintStats], rules: &Rules) -> Vec<BugRow> {
+fn bug_rows(
+    app: &App,
+    stats: &[FingerprintStats],
+    rules: &Rules,
+) -> Result<Vec<BugRow>, StateError> {
+    let told = app.state.bugs()?;
+    let told: HashMap<&str, &KnownBug> = told.iter().map(|b| (b.name.as_str(), b)).collect();
     let by_id: HashMap<&str, &FingerprintStats> =
         stats.iter().map(|s| (s.fingerprint.as_str(), s)).collect();
     let known = rules.fingerprints.iter();
     let mut rows: Vec<BugRow> = known
-        .map(|r| bug_row(r, by_id.get(r.id.as_str()).copied()))
+        .map(|r| {
+            let known = told.get(r.bug.name.as_str()).copied();
+            bug_row(app, r, by_id.get(r.id.as_str()).copied(), known)
+        })
         .collect();
     rows.sort_by(|a, b| {
         (b.builds_day, b.builds_all, &a.id).cmp(&(a.builds_day, a.builds_all, &b.id))
     });
-    rows
+    Ok(rows)
 }
 
-fn bug_row(rule: &Rule, stats: Option<&FingerprintStats>) -> BugRow {
+fn bug_row(
+    app: &App,
+    rule: &Rule,
+    stats: Option<&FingerprintStats>,
+    known: Option<&KnownBug>,
+) -> BugRow {
+    let tracked = known.and_then(|known| Tracked::of(known, app.stale_after(), app.now()));
     let mut row = BugRow {
         id: rule.id.clone(),
         name: rule.bug.name.clone(),
@@ -275,6 +291,10 @@ fn bug_row(rule: &Rule, stats: Option<&FingerprintStats>) -> BugRow {
         hidden: rule.hidden,
         last_seen: "never".into(),
         passing: "–".into(),
+        status: tracked
+            .as_ref()
+            .map_or_else(String::new, |t| t.in_words(None)),
+        stale: tracked.and_then(|t| t.ago).unwrap_or_default(),
         ..BugRow::default()
     };
     let Some(stats) = stats else {
@@ -284,9 +304,13 @@ fn bug_row(rule: &Rule, stats: Option<&FingerprintStats>) -> BugRow {
     row.builds_day = stats.builds_24h;
     row.builds_all = stats.builds_10d;
     row.hits = stats.hits_10d;
-    row.returned = rule
-        .resolved_at
-        .is_some_and(|fixed| stats.last_seen > Some(fixed));
+    let grace = SignedDuration::try_from(app.config.trackers.returned_after.0);
+    let facts = known.and_then(|known| known.facts.as_ref());
+    row.returned = returned(
+        closed_since(facts, rule.resolved_at),
+        stats.last_seen,
+        grace.unwrap_or(SignedDuration::MAX),
+    );
     row.last_seen = when(stats.last_seen);
     if all > 0 {
         row.passing = format!("{} of {all}", stats.passing_builds_10d);
@@ -296,12 +320,12 @@ fn bug_row(rule: &Rule, stats: Option<&FingerprintStats>) -> BugRow {
 
 /// `/bugs`.
 pub(super) async fn bugs(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
-    let stats = blocking(&app, |app| {
-        app.state
-            .fingerprint_stats(Timestamp::now())
-            .map_err(ApiError::internal)
+    let rows = blocking(&app, |app| {
+        let stats = app.state.fingerprint_stats(Timestamp::now());
+        let stats = stats.map_err(ApiError::internal)?;
+        bug_rows(app, &stats, &app.engine.rules()).map_err(ApiError::internal)
     });
-    let bugs = bug_rows(&stats.await?, &app.engine.rules());
+    let bugs = rows.await?;
     html(&view::Bugs {
         page: "/bugs",
         caption: format!(
@@ -339,6 +363,7 @@ fn bug_view(app: &App, rule: &Rule) -> Result<view::Bug, StateError> {
         limit: 100,
         ..BuildFilter::default()
     })?;
+    let known = app.state.bug(&rule.bug.name)?;
     let mut hours = HashMap::new();
     for (at, builds) in stats.iter().flat_map(|s| &s.histogram) {
         hours.insert(at.as_second().div_euclid(3600), (*builds, 0));
@@ -349,7 +374,8 @@ fn bug_view(app: &App, rule: &Rule) -> Result<view::Bug, StateError> {
         .filter_map(|(name, value)| Some((name, value.clone()?)));
     Ok(view::Bug {
         page: "/bugs",
-        bug: bug_row(rule, stats.as_ref()),
+        bug: bug_row(app, rule, stats.as_ref(), known.as_ref()),
+        tracker: known.as_ref().map(|known| tracker_facts(app, known)),
         url: view::link(rule.bug.url.as_deref()),
         facts: facts.collect(),
         first_seen: stats
@@ -360,6 +386,30 @@ fn bug_view(app: &App, rule: &Rule) -> Result<view::Bug, StateError> {
         build_caption: format!("The newest {} of {} builds", page.items.len(), page.total),
         builds: page.items.iter().map(build_row).collect(),
     })
+}
+
+/// What is known of a bug from its tracker, with its age.
+fn tracker_facts(app: &App, known: &KnownBug) -> view::TrackerFacts {
+    let error = known.error.clone().unwrap_or_default();
+    let now = app.now();
+    let Some(tracked) = Tracked::of(known, app.stale_after(), now) else {
+        return view::TrackerFacts {
+            error,
+            ..view::TrackerFacts::default()
+        };
+    };
+    let reviews = tracked.reviews.into_iter();
+    view::TrackerFacts {
+        title: tracked.title,
+        status: tracked.status,
+        assignee: tracked.assignee.unwrap_or_default(),
+        age: ago(now.duration_since(tracked.at)),
+        stale: tracked.as_of.is_some(),
+        error,
+        reviews: reviews
+            .map(|review| (review.title, view::link(Some(&review.url))))
+            .collect(),
+    }
 }
 
 /// `/unexplained`.

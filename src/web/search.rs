@@ -47,7 +47,7 @@ pub(super) async fn api(
 ) -> Result<Json<Answer>, ApiError> {
     let limit = asked.limit.unwrap_or(100).min(MOST);
     let found = blocking(&app, move |app| {
-        let searched = app.engine.search(&asked.q, limit, Timestamp::now());
+        let searched = search(app, &asked.q, limit);
         let searched = searched.map_err(|error| match error {
             SearchError::Query { .. } => ApiError::bad(error),
             SearchError::Store(_) => ApiError::internal(error),
@@ -60,6 +60,15 @@ pub(super) async fn api(
         })
     });
     Ok(Json(found.await?))
+}
+
+/// What a query finds, without secrets.
+fn search(app: &App, query: &str, limit: usize) -> Result<Searched, SearchError> {
+    let mut found = app.engine.search(query, limit, Timestamp::now())?;
+    for event in &mut found.newest {
+        event.evidence = app.redactor.evidence(&event.evidence);
+    }
+    Ok(found)
 }
 
 /// How many of the first builds failed.
@@ -94,7 +103,7 @@ fn view_of(app: &App, query: String) -> Result<SearchPage, ApiError> {
         page.error = super::pages::cluster_problem(app);
         return Ok(page);
     }
-    match app.engine.search(&page.query, SHOWN, Timestamp::now()) {
+    match search(app, &page.query, SHOWN) {
         Err(error) => page.error = error.to_string(),
         Ok(found) => {
             let failed = failed(app, &found)?;

@@ -5,7 +5,9 @@ use super::commands::CommandsError;
 use super::patient::Patient;
 use super::sources::{SourceError, Sources};
 use super::tell::{TargetError, Targets};
-use super::{App, comments, ears, elsewhere, held, rechecks, reports, router, tell};
+use super::{
+    App, comments, digests, ears, elsewhere, happenings, held, rechecks, reports, router, tell,
+};
 use crate::classify::engine::Engine;
 use crate::classify::ledger::StateLedger;
 use crate::classify::meter::{ClusterMeter, Meter};
@@ -30,7 +32,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 /// How often changed fingerprints and a due report are looked for.
-const TICK: Duration = Duration::from_secs(1);
+pub(super) const TICK: Duration = Duration::from_secs(1);
 /// How often old builds are dropped.
 const TIDY: Duration = Duration::from_secs(3600);
 /// How often it is looked for verdicts of other fingerprints where other processes give some.
@@ -59,6 +61,9 @@ pub enum ServiceError {
     /// The schedule of the report.
     #[error("report.schedule: {0}")]
     Schedule(String),
+    /// A schedule of digests; the message names the key.
+    #[error("{0}")]
+    Digests(String),
     /// Fingerprints or index.
     #[error(transparent)]
     Engine(#[from] super::LocalError),
@@ -96,6 +101,7 @@ pub struct Service {
     targets: Targets,
     said: mpsc::Receiver<Said>,
     bell: Bell,
+    digests: Vec<digests::Plan>,
     sources: Vec<Arc<dyn Source>>,
     hooks: Router,
     arrivals: Arrivals,
@@ -125,6 +131,7 @@ impl Service {
         F: FnOnce(&Config, &Spool, &Arc<State>, Vec<Voice>) -> Result<Arc<E>, ServiceError>,
     {
         schedule(&config.report.schedule)?;
+        let digests = digests::plans(&config).map_err(ServiceError::Digests)?;
         let lock = FolderLock::acquire(&config.data_dir)?;
         let listener = TcpListener::bind(config.listen)
             .await
@@ -157,6 +164,7 @@ impl Service {
         let Sources { all, hooks } = Sources::open(&config, &desk)?;
         let trackers = Refresher::new(&config.trackers, state.clone());
         let trackers = trackers.map_err(|error| ServiceError::Tracker(error.to_string()))?;
+        let trackers = trackers.with_nudge(bell.rings());
         let arrivals = Arrivals::new(&config, &all)?;
         let cluster_meter = engine.cluster().map(|_| ClusterMeter::new(&recorder));
         let app = Arc::new(App {
@@ -169,6 +177,7 @@ impl Service {
             meter,
             cluster_meter,
             prometheus: recorder.handle(),
+            recorder,
             redactor: super::commands::redactor(&config).unwrap_or_default(),
             told: tell::told(&targets.lanes),
             clock,
@@ -183,6 +192,7 @@ impl Service {
             targets,
             said,
             bell,
+            digests,
             sources: all,
             hooks,
             arrivals,
@@ -239,6 +249,12 @@ impl Service {
             "notes",
             outbox.run(app.state.clone(), stop.clone()),
         );
+        if !self.digests.is_empty() {
+            let sending = digests::send(app.clone(), self.digests, self.bell.clone(), stop.clone());
+            background(&tasks, app, "digests", sending);
+        }
+        let telling = happenings::tell(app.clone(), self.bell.clone(), stop.clone());
+        background(&tasks, app, "happenings", telling);
         hear(&tasks, app, stop, self.arrivals, self.sources);
         answer(&tasks, app, stop, targets, self.said, &self.bell)?;
         let asking = self.trackers.run(wanted(app), stop.clone());

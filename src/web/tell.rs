@@ -1,8 +1,9 @@
 //! The targets of the configuration: what each hears, and how it is served.
 
 use super::channels::{self, Ear, Told};
-use super::commands;
-use crate::config::{Config, GerritAt, GitHubAt, GitLabAt, Review, ReviewNotify, Webhook};
+use super::{commands, digests};
+use crate::config::mail::Mail;
+use crate::config::{Config, GerritAt, GitHubAt, GitLabAt, Period, Review, ReviewNotify, Webhook};
 use crate::note::chat::irc::IrcHandle;
 use crate::note::review::{
     App, Gerrit, GerritSettings, GitHub, GitHubAuth, GitHubSettings, GitLab, GitLabSettings,
@@ -13,6 +14,7 @@ use crate::note::webhook::{self, Settings};
 use crate::note::{
     Hears, Lane, Markup, Patience, Restraint, Speaker, Target, Voice, Wording, WordingError,
 };
+use jiff::SignedDuration;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio_util::sync::CancellationToken;
@@ -63,13 +65,16 @@ impl Targets {
         if all.is_empty() {
             all.push(preview());
         }
+        let (voices, mut lanes): (Vec<Voice>, Vec<Lane>) = all.into_iter().unzip();
+        if let Some(mail) = &notes.mail {
+            lanes.push(readers(mail).map_err(wrong("mail"))?);
+        }
         if notes.dry_run {
-            for (_, lane) in &mut all {
+            for lane in &mut lanes {
                 lane.target = None;
             }
             matrix.clear();
         }
-        let (voices, lanes) = all.into_iter().unzip();
         Ok(Self {
             voices,
             lanes,
@@ -109,7 +114,10 @@ pub(super) fn speaker(config: &Config, voices: Vec<Voice>) -> Result<Speaker, Wo
     let own_logs = config.store.elsewhere().is_none();
     // The configuration was refused where a rule cannot be used.
     let redactor = commands::redactor(config).unwrap_or_default();
-    Ok(Speaker::new(wording, voices, &base(config), own_logs).redacting(redactor))
+    let span = |period: Period| SignedDuration::try_from(period.0).unwrap_or(SignedDuration::MAX);
+    let trackers = &config.trackers;
+    let speaker = Speaker::new(wording, voices, &base(config), own_logs).redacting(redactor);
+    Ok(speaker.tracking(span(trackers.stale_after), span(trackers.returned_after)))
 }
 
 fn base(config: &Config) -> String {
@@ -157,6 +165,18 @@ fn hook_of(of: &Webhook) -> Result<Served, TargetError> {
     lane.patience.max_attempts = of.max_tries;
     lane.patience.first_delay = of.retry.0;
     Ok((voice, lane))
+}
+
+/// Mail is told digests and nothing of single builds, so it has no voice.
+fn readers(config: &Mail) -> Result<Lane, String> {
+    let target: Arc<dyn Target> = Arc::new(channels::mail(config)?);
+    Ok(Lane {
+        name: digests::TARGET.to_owned(),
+        target: Some(target).filter(|_| !config.dry_run),
+        patience: Patience::default(),
+        at_once: 1,
+        restraint: None,
+    })
 }
 
 /// Chat hears one line at a time, in order.

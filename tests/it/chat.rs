@@ -1,8 +1,8 @@
 //! Notes to chat: strict fakes of what Slack, Mattermost and Discord document, and a real Synapse.
 
-mod fake;
+pub(crate) mod fake;
 mod faults;
-mod hook;
+pub(crate) mod hook;
 mod matrix;
 mod matrix_fake;
 mod service;

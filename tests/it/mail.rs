@@ -1,6 +1,7 @@
 //! Mail to a real SMTP server (`tests/real/start-smtp.sh`), and over a network that does what networks
 //! do.
 
+mod digests;
 mod parse;
 mod wire;
 

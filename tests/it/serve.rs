@@ -3,6 +3,7 @@
 mod arrivals;
 mod bad_input;
 mod cluster;
+mod digests;
 mod index;
 mod notes;
 mod orders;
@@ -13,5 +14,8 @@ mod rechecks;
 mod remote;
 mod road;
 mod rules;
+mod secrets;
+mod status;
 mod stop;
 mod telling;
+mod trackers;

@@ -37,6 +37,7 @@ macro_rules! suite {
 }
 
 mod bugs;
+mod digest;
 mod hush;
 
 suite!(

@@ -4,9 +4,9 @@
 mod broken;
 mod bugzilla;
 mod counts;
-mod fake;
+pub(crate) mod fake;
 mod gerrit;
-mod github;
+pub(crate) mod github;
 mod gitlab;
 mod jira;
 mod launchpad;
@@ -55,4 +55,4 @@ fn shown(fake: &Fake, what: &impl std::fmt::Debug) -> String {
     format!("{what:#?}").replace(&fake.url(), "http://fake")
 }
 
-type Shared<T> = Arc<std::sync::Mutex<T>>;
+pub(crate) type Shared<T> = Arc<std::sync::Mutex<T>>;

@@ -1,6 +1,5 @@
 //! What a sweep finds is what all events give.
 
-use super::*;
 use crate::classify::one;
 use crate::event::Build;
 use crate::fingerprint::FingerprintSet;

@@ -42,6 +42,8 @@ pub struct Bug {
     pub builds: u64,
     /// And in the period before.
     pub before: u64,
+    /// What its tracker says, in words.
+    pub status: Option<String>,
 }
 
 /// A build that nobody can explain.
@@ -268,7 +270,11 @@ fn not_looked_at(count: u64) -> Option<String> {
 
 /// `first` stands for the trend of a bug that was not there in the period before.
 fn bug_row(bug: &Bug, first: &str) -> BugRow {
-    let (name, title) = (one_line(&bug.name), one_line(&bug.title));
+    let name = one_line(&bug.name);
+    let title = match &bug.status {
+        Some(status) => format!("{} [{}]", one_line(&bug.title), one_line(status)),
+        None => one_line(&bug.title),
+    };
     let url = bug
         .url
         .as_deref()

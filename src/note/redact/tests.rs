@@ -264,3 +264,77 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_secret_in_a_line_goes_from_the_line_too() {
+    let redactor = Redactor::default();
+    assert!(redactor.trigger.is_some());
+    let texts = secret_texts();
+    for text in texts.iter().filter(|text| !text.contains('\n')) {
+        let plain = text.replace(['«', '»'], "");
+        let line = LineRedactor::new(&redactor).line(plain.as_bytes());
+        assert_eq!(line, Some(redactor.text(&plain)), "{text}");
+    }
+    for text in HARMLESS {
+        assert_eq!(
+            LineRedactor::new(&redactor).line(text.as_bytes()),
+            None,
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn a_key_of_many_lines_goes_and_leaves_as_many() {
+    let redactor = Redactor::default();
+    let long = "aB3dE5fG7hJ9kL1mN2pQ4rS6tU8vW0xY1zA3bC5dE7fG9hJ1kL3mN5pQ7rS9tU1v";
+    let log = format!(
+        "before\n10:00 | -----BEGIN RSA PRIVATE KEY-----\n10:00 | {long}\n10:00 | {long}\n\
+         10:00 | abc=\n10:00 | -----END RSA PRIVATE KEY-----\nafter is here\n\
+         -----BEGIN PRIVATE KEY----- is what it begins with\nand this stays"
+    );
+    let lines: Vec<String> = log.lines().map(str::to_owned).collect();
+    let of = |from: usize, to: usize| redactor.lines(lines[from..to].to_vec());
+    let all = of(0, lines.len());
+    assert_eq!(all.len(), lines.len());
+    assert_eq!(
+        (&*all[0], &*all[6], &*all[8]),
+        ("before", "after is here", "and this stays")
+    );
+    assert!(
+        !all.join("\n").contains("abc=") && !all.join("\n").contains(long),
+        "{all:?}"
+    );
+    for (from, to) in [(2, 9), (3, 7), (4, 6), (0, 3), (0, 4)] {
+        let some = of(from, to);
+        assert_eq!(some.len(), to - from);
+        let text = some.join("\n");
+        assert!(
+            !text.contains("abc=") && !text.contains(long),
+            "{from}: {some:?}"
+        );
+    }
+    assert_eq!(of(6, 7), ["after is here"]);
+}
+
+#[test]
+fn a_line_without_a_secret_costs_little() {
+    let redactor = Redactor::default();
+    let line = "2026-11-21 10:00:00.123 | controller | nova-compute[71]: DEBUG oslo.service Looking up instance 5ef9f24c on node-7 took 0.3 s";
+    let took = |work: &mut dyn FnMut()| {
+        // The first time builds what the expressions need.
+        work();
+        let begun = Instant::now();
+        for _ in 0..1_000 {
+            work();
+        }
+        begun.elapsed()
+    };
+    let mut lines = LineRedactor::new(&redactor);
+    let quick = took(&mut || assert_eq!(lines.line(line.as_bytes()), None));
+    let all = took(&mut || assert_eq!(redactor.redact(line).text, line));
+    assert!(
+        quick * 3 < all,
+        "{quick:?} with the filter, {all:?} without"
+    );
+}

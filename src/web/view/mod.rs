@@ -43,6 +43,10 @@ pub(super) struct BugRow {
     pub(super) last_seen: String,
     pub(super) returned: bool,
     pub(super) hidden: bool,
+    /// What its tracker says; empty where that is not known.
+    pub(super) status: String,
+    /// Since when that may no longer be so; empty while it is fresh.
+    pub(super) stale: String,
 }
 
 /// One line of a table of builds.
@@ -114,6 +118,21 @@ pub(super) struct Bugs {
     pub(super) broken: usize,
 }
 
+/// What a bug's tracker says of it.
+#[derive(Debug, Default)]
+pub(super) struct TrackerFacts {
+    pub(super) title: String,
+    pub(super) status: String,
+    pub(super) assignee: String,
+    /// How old that is.
+    pub(super) age: String,
+    pub(super) stale: bool,
+    /// Why the last try to ask was in vain.
+    pub(super) error: String,
+    /// Open reviews that name it: title and address.
+    pub(super) reviews: Vec<(String, String)>,
+}
+
 /// One bug.
 #[derive(Debug, Template)]
 #[template(path = "bug.html")]
@@ -122,6 +141,7 @@ pub(super) struct Bug {
     pub(super) bug: BugRow,
     pub(super) url: String,
     pub(super) facts: Vec<(&'static str, String)>,
+    pub(super) tracker: Option<TrackerFacts>,
     pub(super) first_seen: String,
     pub(super) chart: String,
     pub(super) source: String,
@@ -249,6 +269,39 @@ pub(super) struct Notes {
     pub(super) page: &'static str,
     pub(super) channels: String,
     pub(super) notes: Vec<NoteRow>,
+}
+
+/// A source of builds.
+#[derive(Debug)]
+pub(super) struct SourceRow {
+    pub(super) name: String,
+    /// Whether it hears, since when.
+    pub(super) state: String,
+    /// The style of that.
+    pub(super) class: &'static str,
+    /// Why it does not hear, or what may be missing.
+    pub(super) problems: Vec<String>,
+    /// When something was last heard, and how long ago that is.
+    pub(super) last: String,
+    pub(super) events: u64,
+    pub(super) builds: u64,
+    pub(super) not_understood: u64,
+    /// The last of these.
+    pub(super) example: String,
+    /// Types and how often they came.
+    pub(super) types: Vec<(String, u64)>,
+}
+
+/// What comes in and what is under way.
+#[derive(Debug, Template)]
+#[template(path = "status.html")]
+pub(super) struct Status {
+    pub(super) page: &'static str,
+    /// What keeps the service from its work.
+    pub(super) reasons: Vec<String>,
+    pub(super) sources: Vec<SourceRow>,
+    /// Headings, each with names and values.
+    pub(super) parts: Vec<(&'static str, Vec<(&'static str, String)>)>,
 }
 
 /// A silence that is on.

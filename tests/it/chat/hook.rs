@@ -10,12 +10,12 @@ use whorl::note::Then;
 use whorl::note::chat::hook::{Hook, Kind};
 
 /// Messages by their ids.
-pub(super) type Messages = Arc<Mutex<Vec<Value>>>;
+pub(crate) type Messages = Arc<Mutex<Vec<Value>>>;
 
-pub(super) const MATTERMOST: &str = "hooks/mattermost-key-secret";
+pub(crate) const MATTERMOST: &str = "hooks/mattermost-key-secret";
 pub(super) const DISCORD: &str = "api/webhooks/1234/discord-token-secret";
 
-pub(super) async fn mattermost() -> (Fake, Messages) {
+pub(crate) async fn mattermost() -> (Fake, Messages) {
     let messages = Messages::default();
     let inner = messages.clone();
     let fake = Fake::start(move |asked| mattermost_answer(&mut inner.lock().unwrap(), asked)).await;

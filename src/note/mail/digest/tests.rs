@@ -9,6 +9,7 @@ fn bug(name: &str, title: &str, builds: u64, before: u64) -> Bug {
         title: title.into(),
         builds,
         before,
+        status: None,
     }
 }
 
@@ -28,12 +29,15 @@ fn figures() -> Figures {
         }),
         not_looked_at: 3,
         bugs: vec![
-            bug(
-                "launchpad:1182131",
-                "Security group list races with deletion",
-                31,
-                12,
-            ),
+            Bug {
+                status: Some("in progress, Ann; as of 2026-11-19 06:00 UTC".into()),
+                ..bug(
+                    "launchpad:1182131",
+                    "Security group list races with deletion",
+                    31,
+                    12,
+                )
+            },
             bug(
                 "launchpad:1349617",
                 "SSHException: Error reading SSH protocol banner[Errno 104] Connection reset by peer while the guest boots",

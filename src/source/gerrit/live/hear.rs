@@ -10,6 +10,7 @@ use crate::source::{Announced, Logs, Said};
 use globset::{Error, Glob, GlobSet, GlobSetBuilder};
 use jiff::Timestamp;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// Longest part of something that was not understood that is shown.
 const EXCERPT: usize = 120;
@@ -33,6 +34,8 @@ pub(super) struct News {
     pub(super) not_understood: Vec<String>,
     /// Events and comments that were new.
     pub(super) events: u64,
+    /// Events of the stream by type.
+    pub(super) kinds: BTreeMap<String, u64>,
     /// Gerrit says that it has left out events.
     pub(super) dropped: bool,
 }
@@ -81,6 +84,12 @@ impl Listener {
 
     /// Takes one line of the stream; gives the type of the event.
     pub(super) fn line(&self, line: &[u8], mark: &mut Mark, news: &mut News) -> String {
+        let kind = self.event(line, mark, news);
+        *news.kinds.entry(kind.clone()).or_default() += 1;
+        kind
+    }
+
+    fn event(&self, line: &[u8], mark: &mut Mark, news: &mut News) -> String {
         let Ok(event) = serde_json::from_slice::<Value>(line) else {
             let text = String::from_utf8_lossy(&line[..line.len().min(4 * EXCERPT)]);
             news.not_understood

@@ -12,6 +12,8 @@ impl Session<'_> {
     /// Tells the desk, until it has it.
     pub(super) async fn tell(&mut self, mut news: News) -> Result<(), Stopped> {
         let not_understood = std::mem::take(&mut news.not_understood);
+        self.desk
+            .heard_kinds(self.name(), std::mem::take(&mut news.kinds));
         if news.events > 0 || !not_understood.is_empty() {
             let now = Timestamp::now();
             self.desk

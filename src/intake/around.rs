@@ -45,6 +45,8 @@ pub(crate) struct Around<'a> {
     carry: Vec<u8>,
     /// Number of the first line of the next stretch.
     next_line: u64,
+    /// A line's beginning and its number.
+    counted: (u64, u64),
     live: Option<Live<'a>>,
     text: String,
 }
@@ -80,6 +82,10 @@ impl<'t> Text<'t> {
     }
 
     /// The part in which a byte lies, and where in it.
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "a place in what is in memory"
+    )]
     fn part(&self, at: u64) -> (&'t [u8], usize) {
         match at.checked_sub(self.offset) {
             Some(inside) => (self.stretch, inside as usize),
@@ -102,15 +108,20 @@ impl<'t> Text<'t> {
         &rest[..end]
     }
 
-    /// The number of the line that begins at a place.
-    fn number(&self, start: u64) -> u64 {
+    /// The number of the line that begins at a place. Counting goes on from the place that was asked for
+    /// last, which is `counted`.
+    fn number(&self, start: u64, counted: &mut (u64, u64)) -> u64 {
         let ends = |bytes: &[u8]| memchr::memchr_iter(b'\n', bytes).count() as u64;
         let (part, inside) = self.part(start);
         if start < self.offset {
-            self.number - ends(&part[inside..])
-        } else {
-            self.number + ends(&part[..inside])
+            return self.number - ends(&part[inside..]);
         }
+        if counted.0 < self.offset || counted.0 > start {
+            *counted = (self.offset, self.number);
+        }
+        let (_, from) = self.part(counted.0);
+        *counted = (start, counted.1 + ends(&part[from..inside]));
+        counted.1
     }
 }
 
@@ -137,6 +148,7 @@ impl<'a> Around<'a> {
             floor: 0,
             carry: Vec::new(),
             next_line: 1,
+            counted: (0, 1),
             live: None,
             text: String::new(),
         }
@@ -242,10 +254,11 @@ impl<'a> Around<'a> {
     }
 
     fn begin(&mut self, text: Text<'_>, start: u64, wanted: u64) {
+        let number = text.number(start, &mut self.counted);
         self.live = Some(Live {
             joiner: self.joiner(),
             next: start,
-            number: text.number(start),
+            number,
             wanted,
         });
     }

@@ -6,7 +6,7 @@
 
 use super::Run;
 use super::progress::{Wanted, condition};
-use super::scan::{Filter, Found, Scanned, Scratch};
+use super::scan::{Filter, Found, Scanned, Scratch, is_block};
 use crate::event::{Event, Fields};
 use crate::intake::{
     Around, Chunk, Chunks, Format, Log, Odd, Place, Taken, Taker, all_events, shared_fields,
@@ -27,7 +27,7 @@ impl<'m> Run<'m> {
     /// Takes logs for this run.
     pub(crate) fn sweep(&mut self, helpers: usize) -> Sweep<'_, 'm> {
         let filter = self.matcher.filter();
-        let wanted = (0..filter.rows()).map(|row| filter.is_block(row) || self.wants(filter, row));
+        let wanted = (0..filter.rows()).map(|row| is_block(row) || self.wants(filter, row));
         Sweep {
             wanted: wanted.collect(),
             filter,

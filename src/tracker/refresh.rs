@@ -292,7 +292,7 @@ async fn nudged(nudge: Option<&mut watch::Receiver<u64>>) {
     {
         return;
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 impl Lane {

@@ -9,6 +9,11 @@
 //!
 //! The same is written three times: for processors with AVX-512 (VBMI2), with AVX2, and in plain Rust,
 //! which is the twin that the tests compare the others with.
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::needless_bitwise_bool,
+    reason = "places in a window of 16 KiB, bits of words, and sums without branches"
+)]
 
 #[cfg(target_arch = "x86_64")]
 mod x86;
@@ -121,6 +126,10 @@ pub(super) struct Scratch {
 }
 
 impl Default for Scratch {
+    #[expect(
+        clippy::large_stack_arrays,
+        reason = "made once for a thread, and small"
+    )]
     fn default() -> Self {
         Self {
             folded: Box::new([0; WINDOW + 128]),

@@ -46,6 +46,21 @@ pub(super) enum Found {
     Row(u32),
 }
 
+impl Found {
+    fn of(row: u32) -> Self {
+        if is_block(row) {
+            Self::Block
+        } else {
+            Self::Row(row)
+        }
+    }
+}
+
+/// True when blocks begin with this row.
+pub(super) fn is_block(row: u32) -> bool {
+    (row as usize) < BLOCKS.len()
+}
+
 /// A place in a stretch, and what may be there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Hit {
@@ -127,11 +142,6 @@ impl Filter {
         u32::try_from(self.rows.len()).unwrap_or(u32::MAX)
     }
 
-    /// True when blocks begin with this row.
-    pub(super) fn is_block(&self, row: u32) -> bool {
-        (row as usize) < BLOCKS.len()
-    }
-
     /// Conditions that may hold for any event, whatever its words.
     pub(super) fn always(&self) -> &[u32] {
         &self.always
@@ -153,7 +163,7 @@ impl Filter {
             for entry in &self.entries[range.start as usize..range.end as usize] {
                 let row = &self.rows[entry.row as usize];
                 if wanted(entry.row) && stands(text, at, row, entry.token as usize) {
-                    let found = self.found(entry.row);
+                    let found = Found::of(entry.row);
                     hits.push(Hit { at, found });
                 }
             }
@@ -180,14 +190,6 @@ impl Filter {
             plain: !seen.beyond_ascii && !seen.nul,
         }
     }
-
-    fn found(&self, row: u32) -> Found {
-        if self.is_block(row) {
-            Found::Block
-        } else {
-            Found::Row(row)
-        }
-    }
 }
 
 /// Rows that are being gathered.
@@ -200,17 +202,16 @@ struct Rows {
 impl Rows {
     fn add(&mut self, known: &mut HashMap<Row, usize>, row: Row, condition: Option<u32>) {
         // A row that begins a block and is a condition too is looked for twice.
-        let at = match condition.and_then(|_| known.get(&row).copied()) {
-            Some(at) => at,
-            None => {
-                let at = self.rows.len();
-                if condition.is_some() {
-                    known.insert(row.clone(), at);
-                }
-                self.rows.push(row);
-                self.conditions.push(Vec::new());
-                at
+        let at = if let Some(at) = condition.and_then(|_| known.get(&row).copied()) {
+            at
+        } else {
+            let at = self.rows.len();
+            if condition.is_some() {
+                known.insert(row.clone(), at);
             }
+            self.rows.push(row);
+            self.conditions.push(Vec::new());
+            at
         };
         let conditions = &mut self.conditions[at];
         if let Some(condition) = condition.filter(|c| conditions.last() != Some(c)) {
@@ -231,12 +232,11 @@ impl Rows {
         let (mut keys, mut of_key): (Vec<u64>, Vec<std::ops::Range<u32>>) =
             (Vec::new(), Vec::new());
         for (at, (key, _)) in (0..).zip(&anchors) {
-            match of_key.last_mut().filter(|_| keys.last() == Some(key)) {
-                Some(range) => range.end = at + 1,
-                None => {
-                    keys.push(*key);
-                    of_key.push(at..at + 1);
-                }
+            if let Some(range) = of_key.last_mut().filter(|_| keys.last() == Some(key)) {
+                range.end = at + 1;
+            } else {
+                keys.push(*key);
+                of_key.push(at..at + 1);
             }
         }
         Filter {

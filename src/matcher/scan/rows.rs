@@ -146,8 +146,7 @@ mod tests {
     use crate::query::{Query, Schema};
 
     fn shown(rows: Option<Vec<Row>>) -> Option<Vec<String>> {
-        let word = |token: &Box<[u8]>| String::from_utf8_lossy(token).into_owned();
-        let row = |row: Row| row.iter().map(word).collect::<Vec<_>>().join(" ");
+        let row = |row: Row| String::from_utf8_lossy(&row.join(&b' ')).into_owned();
         rows.map(|rows| rows.into_iter().map(row).collect())
     }
 
@@ -164,35 +163,35 @@ mod tests {
         shown(rows_of(&Wanted::Pattern(&pattern), &Frequency::shipped()))
     }
 
-    fn rows(all: &[&str]) -> Option<Vec<String>> {
-        Some(all.iter().map(|&row| row.to_owned()).collect())
+    macro_rules! rows {
+        ($($row:literal),*) => { Some(vec![$($row.to_owned()),*]) };
     }
 
     #[test]
     fn of_queries() {
         assert_eq!(
             of("\"In nova.compute, refused\""),
-            rows(&["in nova compute refused"])
+            rows!["in nova compute refused"]
         );
-        assert_eq!(of("message:zyxwv OR \"b c\""), rows(&["zyxwv", "b c"]));
-        assert_eq!(of("error AND zyxwv AND tags:x"), rows(&["zyxwv"]));
-        assert_eq!(of("\"error zyxwv\"~3"), rows(&["zyxwv"]));
+        assert_eq!(of("message:zyxwv OR \"b c\""), rows!["zyxwv", "b c"]);
+        assert_eq!(of("error AND zyxwv AND tags:x"), rows!["zyxwv"]);
+        assert_eq!(of("\"error zyxwv\"~3"), rows!["zyxwv"]);
         assert_eq!(of("tags:x AND NOT error"), None);
         assert_eq!(of("err*"), None);
         assert_eq!(of("日本"), None);
-        assert_eq!(of("\"café __init__\""), rows(&["caf __init__"]));
+        assert_eq!(of("\"café __init__\""), rows!["caf __init__"]);
     }
 
     #[test]
     fn of_patterns() {
         assert_eq!(
             of_regex(r"memwatch: Killed process \d+"),
-            rows(&["killed process"])
+            rows!["killed process"]
         );
-        assert_eq!(of_regex(r"\.[ch]:\d+:\d+: error:"), rows(&["error"]));
-        assert_eq!(of_regex("(?i) zyxwv "), rows(&["zyxwv"]));
-        assert_eq!(of_regex("( aa | bb )+x"), rows(&["aa", "bb"]));
-        assert_eq!(of_regex(" one\n two "), rows(&["two"]));
+        assert_eq!(of_regex(r"\.[ch]:\d+:\d+: error:"), rows!["error"]);
+        assert_eq!(of_regex("(?i) zyxwv "), rows!["zyxwv"]);
+        assert_eq!(of_regex("( aa | bb )+x"), rows!["aa", "bb"]);
+        assert_eq!(of_regex(" one\n two "), rows!["two"]);
         assert_eq!(of_regex("error"), None);
         assert_eq!(of_regex("( aa )*"), None);
     }

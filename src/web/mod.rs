@@ -15,6 +15,7 @@ pub mod forges;
 mod guard;
 mod health;
 mod hush;
+mod indexer;
 mod intake;
 pub mod irc;
 mod local;

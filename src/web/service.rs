@@ -211,6 +211,9 @@ impl Service {
         // Until the last build is done, which is later than `stop`.
         let done = CancellationToken::new();
         let leases = tokio::spawn(renew(app.state.clone(), done.clone()));
+        let (index, quit) = (TaskTracker::new(), CancellationToken::new());
+        let indexing = keep_index(app.engine.clone(), done.clone(), quit.clone());
+        background(&index, app, "log index", indexing);
         background(
             &tasks,
             app,
@@ -267,12 +270,35 @@ impl Service {
         let rest = tokio::time::timeout(left, tasks.wait());
         let (clean, rest) = tokio::join!(self.app.pipeline.drain(left), rest);
         done.cancel();
+        index.close();
+        let left = drain.saturating_sub(begun.get().map_or(Duration::ZERO, Instant::elapsed));
+        // What is not indexed is found at the next start.
+        let indexed = tokio::time::timeout(left, index.wait()).await;
+        quit.cancel();
         let given_back = tokio::time::timeout(GIVE_BACK, leases).await;
         if given_back.is_err() {
             tracing::warn!("leases could not be given back in time");
         }
         tracing::info!(clean, "stopped");
-        Ok(clean && rest.is_ok())
+        Ok(clean && rest.is_ok() && indexed.is_ok())
+    }
+}
+
+/// Has the index filled on a thread of its own, which gives way to all others.
+async fn keep_index(engine: Arc<dyn Engine>, drain: CancellationToken, quit: CancellationToken) {
+    let (sender, ended) = tokio::sync::oneshot::channel();
+    let work = move || {
+        engine.keep_index(&drain, &quit);
+        // Nobody listens any more when the service has stopped.
+        let _ = sender.send(());
+    };
+    let thread = std::thread::Builder::new().name("log index".into());
+    let started = thread.spawn(work);
+    if let Err(error) = started {
+        panic!("no thread for the log index: {error}");
+    }
+    if ended.await.is_err() {
+        panic!("the log index has ended");
     }
 }
 

@@ -72,6 +72,72 @@ fn a_store_in_use_is_refused_with_its_name() {
     open(root.path());
 }
 
+/// Two messages for each build, that say which build it is.
+fn two_each(store: &EmbeddedStore, builds: &[(Build, u64)]) -> Vec<u64> {
+    let mut read = |number: usize, sink: &mut dyn FnMut(Event)| {
+        let uuid = &builds[number].0.uuid;
+        sink(Event::from_message(format!("first of {uuid} at {number}")));
+        sink(Event::from_message(format!("second of {uuid} at {number}")));
+    };
+    store.append_many(builds, &mut read).unwrap()
+}
+
+#[test]
+fn builds_of_several_days_are_appended_together_and_marked() {
+    let root = tempfile::tempdir().unwrap();
+    let store = open(root.path());
+    append(&store, "b1", 1, "old");
+    let builds = [
+        (build("b1", 3), 11),
+        (build("b2", 2), 12),
+        (build("b3", 2), 13),
+        // Said twice: the last one counts.
+        (build("b2", 1), 14),
+    ];
+    assert_eq!(two_each(&store, &builds), [2, 0, 2, 2]);
+    let messages = |store: &EmbeddedStore, uuid: &str| -> Vec<String> {
+        let events = store.events_of(uuid).unwrap();
+        events.into_iter().map(|event| event.message).collect()
+    };
+    assert_eq!(
+        messages(&store, "b1"),
+        ["first of b1 at 0", "second of b1 at 0"]
+    );
+    assert_eq!(
+        messages(&store, "b2"),
+        ["first of b2 at 3", "second of b2 at 3"]
+    );
+    store
+        .append(&build("b4", 2), &mut std::iter::empty())
+        .unwrap();
+    assert_eq!(store.health().documents, 6);
+    drop(store);
+    let store = open(root.path());
+    let mut marks: Vec<_> = store.marks().unwrap().into_iter().collect();
+    marks.sort();
+    let marked = |uuid: &str, mark| (uuid.to_owned(), mark);
+    let expected = [
+        marked("b1", 11),
+        marked("b2", 14),
+        marked("b3", 13),
+        marked("b4", 0),
+    ];
+    assert_eq!(marks, expected);
+}
+
+#[test]
+fn a_slice_of_an_older_form_is_set_aside_and_said_to_be_so() {
+    let (root, slice) = two_days();
+    fs::remove_file(slice.join("form")).unwrap();
+    let store = open(root.path());
+    let problems = store.health().problems;
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].contains("older form"), "{problems:?}");
+    assert!(problems[0].contains("filled again"), "{problems:?}");
+    append(&store, "b1", 1, "again");
+    assert_eq!(store.events_of("b1").unwrap().len(), 300);
+}
+
 /// A store with two days, closed again, and the folder of the first.
 fn two_days() -> (TempDir, PathBuf) {
     let root = tempfile::tempdir().unwrap();

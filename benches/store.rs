@@ -7,7 +7,12 @@
 //! ten days, each event with a moment of its own. Phrases of three words are taken from the logs by
 //! how often they occur. Everything is asked seven times and the median is printed; the store is
 //! warm.
-#![allow(clippy::print_stdout, clippy::unwrap_used, reason = "a bench")]
+#![allow(
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    clippy::cast_possible_truncation,
+    reason = "a bench"
+)]
 
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
@@ -143,7 +148,7 @@ fn fill(store: &EmbeddedStore, source: &[Event], events: usize) {
     let begun = Instant::now();
     for (number, build) in all.iter().enumerate().take(100) {
         each(source, number, build, &mut |event| {
-            drop(std::hint::black_box(event))
+            drop(std::hint::black_box(event));
         });
     }
     let making = begun
@@ -157,7 +162,7 @@ fn fill(store: &EmbeddedStore, source: &[Event], events: usize) {
         let started = Instant::now();
         store
             .append_many(&marked, &mut |n, sink| {
-                bytes += each(source, next + n, &some[n], sink)
+                bytes += each(source, next + n, &some[n], sink);
             })
             .unwrap();
         days.push((started.elapsed(), some.len()));

@@ -191,7 +191,7 @@ impl Indexer {
             }
             Err(error) => {
                 tracing::error!(error, "it is not known which builds the index lacks");
-                self.pause(stop);
+                pause(stop);
             }
         }
     }
@@ -248,7 +248,7 @@ impl Indexer {
                 tracing::error!(%error, builds = next.len(), "the events were not indexed");
                 let again = next.into_iter().map(|one| one.waiting);
                 held(&self.queue).give_back(again.collect(), 0);
-                self.pause(stop);
+                pause(stop);
             }
         }
         held(&self.queue).running = None;
@@ -297,7 +297,7 @@ impl Indexer {
     fn append_together(&self, all: &[Next]) -> Result<(), StoreError> {
         let marked = all.iter().map(|one| (one.build.clone(), one.digest));
         let marked: Vec<(Build, u64)> = marked.collect();
-        let read = |number: usize, sink: &mut dyn FnMut(Event)| {
+        let mut read = |number: usize, sink: &mut dyn FnMut(Event)| {
             let Some((build, _)) = marked.get(number) else {
                 return;
             };
@@ -306,18 +306,16 @@ impl Indexer {
                 Err(error) => tracing::error!(uuid = build.uuid, %error, "no logs to index"),
             }
         };
-        let mut read = read;
         self.store.append_many(&marked, &mut read).map(drop)
     }
+}
 
-    fn pause(&self, stop: IndexStop<'_>) {
-        let begun = Instant::now();
-        while begun.elapsed() < AFTER_FAILURE
-            && !stop.quit.is_cancelled()
-            && !stop.drain.is_cancelled()
-        {
-            std::thread::sleep(PATIENCE);
-        }
+/// Waits after a failure, unless it is to end.
+fn pause(stop: IndexStop<'_>) {
+    let begun = Instant::now();
+    let ends = || stop.quit.is_cancelled() || stop.drain.is_cancelled();
+    while begun.elapsed() < AFTER_FAILURE && !ends() {
+        std::thread::sleep(PATIENCE);
     }
 }
 

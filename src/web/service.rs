@@ -212,8 +212,7 @@ impl Service {
         let done = CancellationToken::new();
         let leases = tokio::spawn(renew(app.state.clone(), done.clone()));
         let (index, quit) = (TaskTracker::new(), CancellationToken::new());
-        let indexing = keep_index(app.engine.clone(), done.clone(), quit.clone());
-        background(&index, app, "log index", indexing);
+        keep_index(&index, app, &done, &quit);
         background(
             &tasks,
             app,
@@ -270,36 +269,46 @@ impl Service {
         let rest = tokio::time::timeout(left, tasks.wait());
         let (clean, rest) = tokio::join!(self.app.pipeline.drain(left), rest);
         done.cancel();
-        index.close();
         let left = drain.saturating_sub(begun.get().map_or(Duration::ZERO, Instant::elapsed));
-        // What is not indexed is found at the next start.
-        let indexed = tokio::time::timeout(left, index.wait()).await;
-        quit.cancel();
+        let indexed = finish_index(&index, left, &quit).await;
         let given_back = tokio::time::timeout(GIVE_BACK, leases).await;
         if given_back.is_err() {
             tracing::warn!("leases could not be given back in time");
         }
         tracing::info!(clean, "stopped");
-        Ok(clean && rest.is_ok() && indexed.is_ok())
+        Ok(clean && rest.is_ok() && indexed)
     }
 }
 
 /// Has the index filled on a thread of its own, which gives way to all others.
-async fn keep_index(engine: Arc<dyn Engine>, drain: CancellationToken, quit: CancellationToken) {
+fn keep_index(
+    tasks: &TaskTracker,
+    app: &Arc<App>,
+    drain: &CancellationToken,
+    quit: &CancellationToken,
+) {
     let (sender, ended) = tokio::sync::oneshot::channel();
+    let (engine, drain, quit) = (app.engine.clone(), drain.clone(), quit.clone());
     let work = move || {
         engine.keep_index(&drain, &quit);
         // Nobody listens any more when the service has stopped.
         let _ = sender.send(());
     };
     let thread = std::thread::Builder::new().name("log index".into());
-    let started = thread.spawn(work);
-    if let Err(error) = started {
-        panic!("no thread for the log index: {error}");
+    if let Err(error) = thread.spawn(work) {
+        tracing::error!(%error, "no thread for the log index");
     }
-    if ended.await.is_err() {
-        panic!("the log index has ended");
-    }
+    // A thread that panicked, or never was, has dropped its end: the task then ends as it did.
+    let indexing = async { assert!(ended.await.is_ok(), "the thread has ended") };
+    background(tasks, app, "log index", indexing);
+}
+
+/// Gives the index the time that is left; what is not indexed is found at the next start.
+async fn finish_index(index: &TaskTracker, left: Duration, quit: &CancellationToken) -> bool {
+    index.close();
+    let finished = tokio::time::timeout(left, index.wait()).await;
+    quit.cancel();
+    finished.is_ok()
 }
 
 /// The state, and the logs that belong to it.

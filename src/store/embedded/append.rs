@@ -17,8 +17,15 @@ use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
 /// Smaller segments are merged as if they were of this many blocks.
 const SMALL: u32 = 64;
 
-/// Hands the events of one of the builds, by its number, to the function it is given.
-pub(super) type Read<'a> = &'a mut dyn FnMut(usize, &mut dyn FnMut(Event));
+/// Hands the events of one of several builds, by its place in their list, to the function that it is
+/// given.
+pub type ReadEvents<'a> = dyn FnMut(usize, &mut dyn FnMut(Event)) + 'a;
+
+/// What goes to one slice: places of builds, and whether the slice has events of them already.
+struct OfDay {
+    slice: Arc<Slice>,
+    builds: Vec<(usize, bool)>,
+}
 
 /// A writer and the slice that it writes.
 struct Open<'a> {
@@ -35,21 +42,27 @@ impl EmbeddedStore {
     pub fn append_many(
         &self,
         builds: &[(Build, u64)],
-        read: &mut dyn FnMut(usize, &mut dyn FnMut(Event)),
+        read: &mut ReadEvents<'_>,
     ) -> Result<Vec<u64>, StoreError> {
         let mut kept = self.writer();
-        let mut slices: BTreeMap<Date, (Arc<Slice>, Vec<(usize, bool)>)> = BTreeMap::new();
+        let mut days: BTreeMap<Date, OfDay> = BTreeMap::new();
         let mut counts = vec![0; builds.len()];
         // Of a build that stands there twice the last one counts, wherever the first one went.
         let mut seen = HashSet::new();
         for (number, (build, _)) in builds.iter().enumerate().rev() {
             if seen.insert(build.uuid.as_str()) {
                 let (slice, known) = self.slice_for(build)?;
-                let day = slices.entry(slice.day).or_insert((slice, Vec::new()));
-                day.1.push((number, known));
+                let builds = Vec::new();
+                let day = days.entry(slice.day);
+                let day = day.or_insert(OfDay { slice, builds });
+                day.builds.push((number, known));
             }
         }
-        for (slice, numbers) in slices.into_values() {
+        for OfDay {
+            slice,
+            builds: numbers,
+        } in days.into_values()
+        {
             let writer = self.take_writer(&slice, &mut kept)?;
             let open = Open {
                 slice: &slice,
@@ -75,7 +88,7 @@ impl EmbeddedStore {
         open: &Open<'_>,
         marked: &(Build, u64),
         number: usize,
-        read: Read<'_>,
+        read: &mut ReadEvents<'_>,
     ) -> Result<u64, StoreError> {
         let mut packer = Packer::new(end_of(&marked.0).as_microsecond())?;
         let mut result = Ok(());

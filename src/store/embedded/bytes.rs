@@ -52,7 +52,9 @@ pub(super) fn put_value(out: &mut Vec<u8>, value: &FieldValue) {
         FieldValue::Many(values) => {
             out.push(MANY);
             put_number(out, values.len() as u64);
-            values.iter().for_each(|value| put_value(out, value));
+            for value in values {
+                put_value(out, value);
+            }
         }
     }
 }

@@ -37,24 +37,43 @@ fn in_block(
     let mut facts = Vec::new();
     unpacker.facts(&Payload::read(payload)?, &mut facts)?;
     let facts = Facts::read(&facts)?;
-    let rows = facts.rows()?;
-    let column = rows.columns.iter().find(|column| *column.name == *field);
+    let rows = facts.rows_for(&|name| name == field)?;
+    let column = rows.columns.first();
     let mut counts = BTreeMap::new();
-    // Events of the same number have the same value.
+    // Events of the same number have the same value; most stand in a row.
     let mut numbers: HashMap<(usize, u8), (u64, usize)> = HashMap::new();
+    let mut last = None;
+    let mut same = (0, 0);
+    let mut group = 0;
     for event in found.numbers(facts.count) {
-        match column.map_or(Some(0), |column| column.number(event)) {
-            Some(number) => {
-                let same = numbers.entry((rows.group(event), number));
-                same.or_insert((0, event)).0 += 1;
-            }
-            None => add(rows.fields(event)?.field(field), 1, &mut counts),
+        let Some(number) = column.map_or(Some(0), |column| column.number(event)) else {
+            add(rows.fields(event)?.field(field), 1, &mut counts);
+            continue;
+        };
+        if !rows.is_in_group(event, group) {
+            group = rows.group(event);
         }
+        if last != Some((group, number)) {
+            keep(&mut numbers, last, same);
+            (last, same) = (Some((group, number)), (0, event));
+        }
+        same.0 += 1;
     }
+    keep(&mut numbers, last, same);
     for (count, event) in numbers.into_values() {
         add(rows.fields(event)?.field(field), count, &mut counts);
     }
     Ok(counts)
+}
+
+fn keep(
+    numbers: &mut HashMap<(usize, u8), (u64, usize)>,
+    key: Option<(usize, u8)>,
+    (count, event): (u64, usize),
+) {
+    if let Some(key) = key {
+        numbers.entry(key).or_insert((0, event)).0 += count;
+    }
 }
 
 fn add(value: Option<&FieldValue>, count: u64, counts: &mut BTreeMap<String, u64>) {

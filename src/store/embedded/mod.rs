@@ -30,6 +30,7 @@ use super::{Health, HealthState, LogStore, SearchRequest, SearchResult, Selectio
 use crate::event::{Build, Event};
 use crate::query::Schema;
 use crate::store::fields::day_of;
+pub use append::ReadEvents;
 use ask::{Found, Part};
 use document::Columns;
 use folder::Folder;

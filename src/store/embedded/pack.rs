@@ -283,7 +283,10 @@ impl Open {
         put_number(&mut columns, self.columns.len() as u64);
         for (name, column) in &self.columns {
             put_bytes(&mut columns, name.as_bytes());
-            column.write(&mut columns);
+            let mut body = Vec::new();
+            column.write(&mut body);
+            // With its length, so that it can be left out.
+            put_bytes(&mut columns, &body);
         }
         for part in [&self.lengths, &self.times, &groups, &self.places, &columns] {
             put_bytes(&mut out, part);

@@ -139,7 +139,7 @@ impl<'q> Scanner<'q> {
         let events: Vec<usize> = if question.asks_nothing() {
             (0..facts.count).filter(in_time).collect()
         } else if !question.reads_text() {
-            let rows = facts.rows()?;
+            let rows = facts.rows_for(&|name| question.fields.contains(name))?;
             by_fields(question, &rows, (0..facts.count).filter(in_time))?
         } else {
             if payload.odd_case {
@@ -150,7 +150,8 @@ impl<'q> Scanner<'q> {
             if candidates.is_empty() {
                 return Ok(Vec::new());
             }
-            self.by_text(&facts.rows()?, candidates)?
+            let rows = facts.rows_for(&|name| question.fields.contains(name))?;
+            self.by_text(&rows, candidates)?
         };
         let hit = |event: usize| {
             let number = u32::try_from(event).ok()?;
@@ -218,23 +219,20 @@ fn by_fields(
     rows: &Rows,
     events: impl Iterator<Item = usize>,
 ) -> Result<Vec<usize>, StoreError> {
-    let asked = |name: &str| question.fields.contains(name);
-    let columns: Vec<_> = rows.columns.iter().filter(|c| asked(&c.name)).collect();
     let mut known: HashMap<(usize, Vec<u8>), bool> = HashMap::new();
     let mut found = Vec::new();
     for event in events {
-        let numbers: Option<Vec<u8>> = columns.iter().map(|c| c.number(event)).collect();
+        let numbers: Option<Vec<u8>> = rows.columns.iter().map(|c| c.number(event)).collect();
         let holds = match numbers {
             None => question.holds(&rows.fields(event)?),
             Some(numbers) => {
                 let key = (rows.group(event), numbers);
-                match known.get(&key) {
-                    Some(holds) => *holds,
-                    None => {
-                        let holds = question.holds(&rows.fields(event)?);
-                        known.insert(key, holds);
-                        holds
-                    }
+                if let Some(holds) = known.get(&key) {
+                    *holds
+                } else {
+                    let holds = question.holds(&rows.fields(event)?);
+                    known.insert(key, holds);
+                    holds
                 }
             }
         };

@@ -200,21 +200,25 @@ impl<'a> Facts<'a> {
 
     /// All that events are made of but their text.
     pub(super) fn rows(&self) -> Result<Rows, StoreError> {
+        let mut rows = self.rows_for(&|_| true)?;
+        rows.places = places(self.places, &rows.ends).ok_or_else(damaged)?;
+        Ok(rows)
+    }
+
+    /// As much as conditions on some fields need: of the fields that events have of their own only
+    /// these, and no places.
+    pub(super) fn rows_for(&self, wanted: &dyn Fn(&str) -> bool) -> Result<Rows, StoreError> {
         let ends = self.ends()?;
         let rows = || {
             Some(Rows {
-                places: places(self.places, &ends)?,
+                places: Vec::new(),
                 groups: groups(self.groups)?,
-                columns: columns(self.columns, self.count)?,
+                columns: columns(self.columns, self.count, wanted)?,
                 ends,
             })
         };
         let rows = rows().ok_or_else(damaged)?;
-        if rows
-            .groups
-            .last()
-            .is_none_or(|group| group.end < self.count)
-        {
+        if rows.groups.last().map_or(0, |group| group.end) < self.count {
             return Err(damaged());
         }
         Ok(rows)
@@ -258,21 +262,29 @@ fn groups(mut bytes: Bytes<'_>) -> Option<Vec<Group>> {
     Some(all)
 }
 
-fn columns(mut bytes: Bytes<'_>, count: usize) -> Option<Vec<Column>> {
+fn columns(
+    mut bytes: Bytes<'_>,
+    count: usize,
+    wanted: &dyn Fn(&str) -> bool,
+) -> Option<Vec<Column>> {
     let columns = bytes.number()?;
     let mut all = Vec::new();
     for _ in 0..columns {
-        let name = Arc::from(bytes.text()?);
-        let values = match bytes.byte()? {
+        let (name, mut body) = (bytes.text()?, Bytes(bytes.bytes()?));
+        if !wanted(name) {
+            continue;
+        }
+        let values = match body.byte()? {
             column::NUMBERED => {
-                let values = bytes.number()?;
-                let values: Option<Vec<_>> = (0..values).map(|_| bytes.value()).collect();
-                let (values, numbers) = (values?, bytes.take(count)?.to_vec());
+                let values = body.number()?;
+                let values: Option<Vec<_>> = (0..values).map(|_| body.value()).collect();
+                let (values, numbers) = (values?, body.take(count)?.to_vec());
                 Values::Numbered { values, numbers }
             }
-            column::PLAIN => plain(&mut bytes, count)?,
+            column::PLAIN => plain(&mut body, count)?,
             _ => return None,
         };
+        let name = Arc::from(name);
         all.push(Column { name, values });
     }
     Some(all)
@@ -333,6 +345,14 @@ impl Rows {
         self.groups.partition_point(|group| group.end <= event)
     }
 
+    /// Whether an event is in a group.
+    pub(super) fn is_in_group(&self, event: usize, group: usize) -> bool {
+        let start = group.checked_sub(1).and_then(|n| self.groups.get(n));
+        let start = start.map_or(0, |before| before.end);
+        let end = self.groups.get(group).map_or(0, |group| group.end);
+        (start..end).contains(&event)
+    }
+
     /// Bytes of an event's message in the text.
     pub(super) fn range(&self, event: usize) -> Range<usize> {
         let start = event.checked_sub(1).and_then(|n| self.ends.get(n));
@@ -340,10 +360,11 @@ impl Rows {
         start..self.ends.get(event).copied().unwrap_or(start)
     }
 
-    /// The fields of an event with no message, enough for conditions on fields.
+    /// An event with no message, enough for conditions on fields.
     pub(super) fn fields(&self, event: usize) -> Result<Event, StoreError> {
         let group = self.groups.get(self.group(event)).ok_or_else(damaged)?;
-        let (line, lines, offset, length) = *self.places.get(event).ok_or_else(damaged)?;
+        let place = self.places.get(event).copied();
+        let (line, lines, offset, length) = place.unwrap_or_default();
         let mut own = Fields::default();
         for column in &self.columns {
             if let Some(value) = column.value(event) {
@@ -375,136 +396,4 @@ impl Rows {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::pack::Packer;
-    use super::*;
-    use proptest::prelude::*;
-
-    fn value() -> impl Strategy<Value = FieldValue> {
-        let one = prop_oneof![
-            "\\PC{0,8}".prop_map(FieldValue::text),
-            any::<i64>().prop_map(FieldValue::Integer),
-            (-9_i32..9).prop_map(|n| FieldValue::Float(f64::from(n) / 4.0)),
-            any::<bool>().prop_map(FieldValue::Bool),
-        ];
-        one.prop_recursive(2, 6, 3, |inner| {
-            proptest::collection::vec(inner, 0..3).prop_map(FieldValue::Many)
-        })
-    }
-
-    fn fields() -> impl Strategy<Value = Fields> {
-        let name = prop_oneof![
-            Just("pid"),
-            Just("voting"),
-            Just("@timestamp"),
-            Just("tags")
-        ];
-        let pairs = proptest::collection::vec((name, value()), 0..4);
-        pairs.prop_map(|pairs| pairs.into_iter().collect())
-    }
-
-    fn events() -> impl Strategy<Value = Vec<Event>> {
-        let place = (any::<u64>(), any::<u32>(), any::<u64>(), any::<u64>());
-        let near = (0_u64..9, 0_u32..3, 0_u64..99, 0_u64..99);
-        let one = (
-            "\\PC{0,30}",
-            fields(),
-            fields(),
-            prop_oneof![place, near],
-            0_u8..3,
-        );
-        let one = one.prop_map(|(message, own, shared, at, file)| {
-            let (line, lines, offset, length) = at;
-            let file = Arc::from(format!("f{file}"));
-            let at = Location {
-                file,
-                line,
-                lines,
-                offset,
-                length,
-            };
-            Event {
-                message,
-                own,
-                shared: Arc::new(shared),
-                at,
-            }
-        });
-        proptest::collection::vec(one, 0..12)
-    }
-
-    fn unpacked(payload: &[u8]) -> Result<Vec<Event>, StoreError> {
-        let mut events = Vec::new();
-        Unpacker::new()?.events(payload, &mut events)?;
-        Ok(events)
-    }
-
-    #[test]
-    fn events_come_back_as_they_were() {
-        proptest!(|(events in events())| {
-            let mut packer = Packer::new(0).unwrap();
-            let mut back = Vec::new();
-            for event in &events {
-                if let Some(packed) = packer.push(event).unwrap() {
-                    back.extend(unpacked(&packed.payload).unwrap());
-                }
-            }
-            if let Some(packed) = packer.finish().unwrap() {
-                prop_assert_eq!(packed.count == 0, events.is_empty());
-                back.extend(unpacked(&packed.payload).unwrap());
-            }
-            prop_assert_eq!(back, events);
-        });
-    }
-
-    #[test]
-    fn many_events_make_several_blocks_with_columns_of_both_kinds() {
-        let events: Vec<Event> = (0..9_000_u64)
-            .map(|n| {
-                let mut event = Event::from_message(format!("line {n} of the log"));
-                event.own.set(
-                    "@timestamp",
-                    FieldValue::text(format!("2026-01-01T00:00:{:02}.{n:04}Z", n % 60)),
-                );
-                event
-                    .own
-                    .set("pid", FieldValue::Integer((n % 700).cast_signed()));
-                if n % 3 == 0 {
-                    event.own.set("loglevel", FieldValue::text("INFO"));
-                }
-                event
-            })
-            .collect();
-        let mut packer = Packer::new(0).unwrap();
-        let mut blocks = Vec::new();
-        for event in &events {
-            blocks.extend(packer.push(event).unwrap());
-        }
-        blocks.extend(packer.finish().unwrap());
-        assert!(blocks.len() > 1);
-        let counts: u64 = blocks.iter().map(|block| block.count).sum();
-        assert_eq!((counts, packer.count()), (9_000, 9_000));
-        let back: Vec<Event> = blocks
-            .iter()
-            .flat_map(|b| unpacked(&b.payload).unwrap())
-            .collect();
-        assert!(back == events);
-    }
-
-    #[test]
-    fn damage_is_an_error_and_no_panic() {
-        let mut packer = Packer::new(0).unwrap();
-        for n in 0..300 {
-            packer
-                .push(&Event::from_message(format!("{n} words")))
-                .unwrap();
-        }
-        let payload = packer.finish().unwrap().unwrap().payload;
-        for at in 0..payload.len() {
-            assert!(unpacked(&payload[..at]).is_err());
-            let mut bent = payload.clone();
-            bent[at] ^= 0x15;
-            let _ = unpacked(&bent);
-        }
-    }
-}
+mod tests;

@@ -193,7 +193,9 @@ mod tests {
 
     fn words(messages: &[&str]) -> Vec<String> {
         let mut all = Vocabulary::default();
-        messages.iter().for_each(|message| all.add(message));
+        for message in messages {
+            all.add(message);
+        }
         all.take()
             .split_terminator(BETWEEN)
             .map(str::to_owned)

@@ -52,6 +52,8 @@ pub(super) struct Indexer {
     limits: Limits,
     queue: Mutex<Queue>,
     wake: Condvar,
+    /// Names that can wait.
+    room: usize,
 }
 
 #[derive(Default)]
@@ -103,6 +105,7 @@ impl Indexer {
             limits,
             queue: Mutex::new(queue),
             wake: Condvar::new(),
+            room: WAITING,
         }
     }
 
@@ -116,7 +119,7 @@ impl Indexer {
         if queue.names.contains(uuid) {
             return true;
         }
-        if queue.waiting.len() >= WAITING {
+        if queue.waiting.len() >= self.room {
             queue.unsure = Some(Instant::now());
             return false;
         }
@@ -165,7 +168,7 @@ impl Indexer {
                 return Step::End;
             }
             let draining = stop.drain.is_cancelled();
-            if queue.unsure.is_some() && queue.waiting.len() <= WAITING / 2 && !draining {
+            if queue.unsure.is_some() && queue.waiting.len() <= self.room / 2 && !draining {
                 return Step::Look;
             }
             let ripe = |first: &Waiting| draining || first.since.elapsed() >= GATHER;
@@ -261,17 +264,17 @@ impl Indexer {
         waiting: Waiting,
         indexed: &HashMap<String, u64>,
     ) -> Result<Option<(Next, u64)>, String> {
-        let stored = self.state.build(&waiting.uuid).map_err(|e| e.to_string())?;
+        let job = self.state.job(&waiting.uuid).map_err(|e| e.to_string())?;
         let root = self.spool.root(&waiting.uuid);
-        let Some(stored) = stored.filter(|_| root.is_dir()) else {
+        let Some(job) = job.filter(|_| root.is_dir()) else {
             return Ok(None);
         };
-        let digest = digest(&root, &stored.build);
+        let digest = digest(&root, &job.build);
         if indexed.get(&waiting.uuid) == Some(&digest) {
             return Ok(None);
         }
         let size = files(&root).into_iter().map(|(_, size, _)| size).sum();
-        let build = stored.build;
+        let build = job.build;
         let next = Next {
             waiting,
             build,
@@ -378,3 +381,6 @@ fn files(root: &Path) -> BTreeSet<FileFacts> {
     }
     files
 }
+
+#[cfg(test)]
+mod tests;

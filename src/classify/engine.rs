@@ -6,6 +6,7 @@ use crate::state::{NewNote, Outage, ReturnedBug, SeenBug, Surroundings};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use std::sync::Arc;
+use tokio_util::sync::CancellationToken;
 
 /// One fingerprint as pages show it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -115,6 +116,17 @@ pub struct ClusterStatus {
     pub unindexed_builds: u64,
 }
 
+/// How far the index of this machine is behind the verdicts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct IndexStatus {
+    /// Builds that were looked at and cannot be searched yet.
+    pub waiting_builds: u64,
+    /// How long the first of them has waited.
+    pub lag_seconds: u64,
+    /// True while it is looked for builds that the index lacks: there may be more.
+    pub comparing: bool,
+}
+
 /// Why a search gives nothing.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SearchError {
@@ -165,6 +177,12 @@ pub trait Engine: Looker {
     /// How it stands with the cluster that keeps the logs, without asking it; `None` when the logs are
     /// on this machine.
     fn cluster(&self) -> Option<ClusterStatus> {
+        None
+    }
+    /// Fills the index of this machine until it is told to end; returns at once where there is none.
+    fn keep_index(&self, _drain: &CancellationToken, _quit: &CancellationToken) {}
+    /// How far the index of this machine is behind; `None` where there is none.
+    fn index_status(&self) -> Option<IndexStatus> {
         None
     }
     /// False while no build can be looked at, because its logs are where nobody answers.

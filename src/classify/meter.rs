@@ -33,6 +33,10 @@ pub struct Meter {
     pub fingerprints: Gauge,
     /// Fingerprint files that cannot be used.
     pub broken: Gauge,
+    /// Classified builds that are not in the log index yet.
+    pub index_waiting: Gauge,
+    /// How long the first of them has waited.
+    pub index_lag: Gauge,
 }
 
 const META: Metadata<'static> = Metadata::new("whorl", Level::INFO, None);
@@ -66,6 +70,8 @@ impl Meter {
             last_report: gauge("whorl_last_report_timestamp_seconds"),
             fingerprints: gauge("whorl_fingerprints"),
             broken: gauge("whorl_fingerprint_files_broken"),
+            index_waiting: gauge("whorl_index_waiting"),
+            index_lag: gauge("whorl_index_lag_seconds"),
         }
     }
 
@@ -323,6 +329,14 @@ fn describe(to: &dyn Recorder) {
         (
             "whorl_fingerprint_files_broken",
             "Fingerprint files that cannot be used",
+        ),
+        (
+            "whorl_index_waiting",
+            "Classified builds that are not in the log index yet",
+        ),
+        (
+            "whorl_index_lag_seconds",
+            "How long the first of them has waited",
         ),
     ];
     for (name, text) in gauges {

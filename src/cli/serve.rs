@@ -59,25 +59,13 @@ pub(super) async fn serve(config: Config, ready: impl FnOnce(SocketAddr)) -> any
     let stop = service.stopper();
     let address = service.address()?;
     engine.library().watch(stop.clone(), say)?;
-    signals(&engine, stop.clone())?;
-    repair(engine, stop);
+    signals(&engine, stop)?;
+    for problem in engine.warnings() {
+        tracing::warn!("{problem}");
+    }
     tracing::info!(%address, "listening");
     ready(address);
     Ok(service.run().await?)
-}
-
-/// Puts back into the index what a damaged part of it has lost, beside all other work.
-fn repair(engine: Arc<Local>, stop: CancellationToken) {
-    tokio::task::spawn_blocking(move || {
-        for problem in engine.warnings() {
-            tracing::warn!("{problem}");
-        }
-        match engine.repair(|| stop.is_cancelled()) {
-            Ok(0) => {}
-            Ok(builds) => tracing::info!(builds, "put back into the index from their logs"),
-            Err(error) => tracing::error!(%error, "the index could not be repaired"),
-        }
-    });
 }
 
 fn say(outcome: &ReloadOutcome) {

@@ -66,6 +66,11 @@ impl Fields {
         self.0.insert(Arc::from(name.as_ref()), value);
     }
 
+    /// As [`Fields::set`], with a name that is shared already.
+    pub fn put(&mut self, name: Arc<str>, value: FieldValue) {
+        self.0.insert(name, value);
+    }
+
     /// Adds one value to what `name` has, making a list of it when needed.
     pub fn add(&mut self, name: &str, value: FieldValue) {
         let merged = match self.0.remove(name) {

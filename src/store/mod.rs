@@ -9,7 +9,7 @@ pub mod elastic;
 pub mod embedded;
 mod fields;
 
-pub use embedded::{EmbeddedStore, Options};
+pub use embedded::{EmbeddedStore, Options, ReadEvents};
 pub use fields::keyword_of;
 
 use crate::event::{Build, Event};

@@ -117,6 +117,7 @@ pub(super) async fn status(State(app): State<Arc<App>>) -> Result<Json<Value>, A
             "version": rules.version, "count": rules.fingerprints.len(), "broken": rules.broken,
         },
         "cluster": app.engine.cluster(),
+        "index": app.engine.index_status(),
         "sources": app.desk.statuses(),
         "logs_to_fetch": waiting_for_logs,
         "report": report.map(|r| json!({ "id": r.id, "at": r.at, "summary": r.summary, "stale": stale })),

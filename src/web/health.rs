@@ -80,6 +80,10 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> impl IntoResponse {
     let rules = app.engine.rules();
     app.meter.fingerprints.set(rules.fingerprints.len() as f64);
     app.meter.broken.set(rules.broken.len() as f64);
+    if let Some(index) = app.engine.index_status() {
+        app.meter.index_waiting.set(index.waiting_builds as f64);
+        app.meter.index_lag.set(index.lag_seconds as f64);
+    }
     if let (Some(meter), Some(status)) = (&app.cluster_meter, app.engine.cluster()) {
         meter.show(&status);
     }

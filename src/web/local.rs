@@ -1,9 +1,10 @@
 //! The engine of one machine: fingerprints from folders, logs from the spool, the embedded index.
 
+use super::indexer::{IndexStop, Indexer, digest};
 use super::remote::Remote;
 use super::tell;
 use crate::classify::engine::{
-    BrokenFile, ClusterStatus, Engine, MadeReport, Rule, Rules, SearchError, Searched,
+    BrokenFile, ClusterStatus, Engine, IndexStatus, MadeReport, Rule, Rules, SearchError, Searched,
     SearchedEvent,
 };
 use crate::classify::pipeline::{Looker, Outcome};
@@ -21,18 +22,17 @@ use crate::query::{Query, Schema};
 use crate::report::{self, ClusterPart, Cost, FingerprintInfo};
 use crate::state::{NewNote, Outage, ReturnedBug, SeenBug, State, Surroundings};
 use crate::store::{
-    EmbeddedStore, Filters, Health, HealthState, LogStore, Options, SearchRequest, Selection,
-    StoreError,
+    EmbeddedStore, Health, HealthState, LogStore, Options, SearchRequest, Selection, StoreError,
 };
 use jiff::{SignedDuration, Timestamp};
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
 
 /// Events between the reader and the index.
 const BETWEEN: usize = 1024;
@@ -40,6 +40,8 @@ const BETWEEN: usize = 1024;
 const SURVEY: Duration = Duration::from_secs(120);
 /// How long what could not be indexed is indexed in one go: a stop waits for it.
 const AT_ONCE: Duration = Duration::from_secs(1);
+/// An index that is this many seconds behind is told of.
+const LATE: u64 = 60;
 /// Builds of which it is remembered that the index has them; forgetting only costs work.
 const REMEMBERED: usize = 100_000;
 
@@ -69,6 +71,8 @@ pub struct Local {
     roots: Vec<PathBuf>,
     loaded: Mutex<Option<Loaded>>,
     store: Arc<dyn LogStore>,
+    /// What fills the embedded store.
+    indexer: Option<Indexer>,
     /// The cluster, when it keeps the logs.
     remote: Option<Remote>,
     /// Whether it was looked for builds whose events the cluster never got.
@@ -98,26 +102,31 @@ impl Local {
         voices: Vec<Voice>,
     ) -> Result<Self, LocalError> {
         let remote = remote(config)?;
-        let store: Arc<dyn LogStore> = if let Some(remote) = &remote {
-            remote.store().clone()
+        let limits = Limits {
+            max_bytes: config.intake.max_log.0,
+            ..Limits::default()
+        };
+        let (embedded, store): (_, Arc<dyn LogStore>) = if let Some(remote) = &remote {
+            (None, remote.store().clone())
         } else {
             let folder = config.data_dir.join("index");
-            Arc::new(EmbeddedStore::open(&folder, Options::default())?)
+            let store = Arc::new(EmbeddedStore::open(&folder, Options::default())?);
+            (Some(store.clone()), store)
         };
+        let indexer =
+            embedded.map(|store| Indexer::new(store, state.clone(), spool.clone(), limits.clone()));
         let schema = remote.as_ref().map(Remote::schema).unwrap_or_default();
         Ok(Self {
             library: Arc::new(Library::open_for(&config.fingerprints, schema)?),
             roots: config.fingerprints.clone(),
             loaded: Mutex::new(None),
             store,
+            indexer,
             remote,
             compared: AtomicBool::new(false),
             state,
             spool: spool.clone(),
-            limits: Limits {
-                max_bytes: config.intake.max_log.0,
-                ..Limits::default()
-            },
+            limits,
             speaker: tell::speaker(config, voices)?,
             redactor: super::commands::redactor(config).unwrap_or_default(),
             indexed: Mutex::default(),
@@ -171,7 +180,8 @@ impl Local {
         (matcher, rules)
     }
 
-    /// Reads all logs once: the matcher sees each event, then the index takes it.
+    /// Reads all logs once. The index of this machine comes later and reads them itself; a cluster
+    /// takes each event when the matcher has seen it.
     fn classify(&self, build: &Build, matcher: &Matcher) -> Result<one::Outcome, String> {
         let root = self.spool.root(&build.uuid);
         let inputs = if root.is_dir() {
@@ -179,12 +189,16 @@ impl Local {
         } else {
             Vec::new()
         };
+        // Each build has a worker, so that none has helpers.
+        let sweep = || one::sweep(matcher, build, Timestamp::now(), &inputs, &self.limits, 0);
+        if let Some(indexer) = &self.indexer {
+            let found = sweep();
+            indexer.note(&build.uuid);
+            return Ok(found);
+        }
         let digest = digest(&root, build);
         if self.is_indexed(&build.uuid, digest) {
-            let found = one::classify(matcher, build, Timestamp::now(), |sink| {
-                read_all(&inputs, &build.fields(), &self.limits, sink)
-            });
-            return Ok(found);
+            return Ok(sweep());
         }
         let (sender, receiver) = sync_channel(BETWEEN);
         std::thread::scope(|scope| {
@@ -194,32 +208,6 @@ impl Local {
             }))
             .inspect(|_| drop(sender))
         })
-    }
-
-    /// Reads the kept logs of builds that the index has lost with a damaged part of it; the number
-    /// of these builds. Does nothing while nothing is damaged.
-    pub fn repair(&self, stop: impl Fn() -> bool) -> Result<u64, String> {
-        // A cluster is filled again by `tend`.
-        if self.remote.is_some() || self.store.health().state != HealthState::Degraded {
-            return Ok(0);
-        }
-        let mut repaired = 0;
-        for uuid in self.spool.builds().map_err(|e| e.to_string())? {
-            if stop() {
-                break;
-            }
-            let stored = self.state.build(&uuid).map_err(|e| e.to_string())?;
-            let Some(stored) = stored.filter(|s| s.verdict_at.is_some()) else {
-                continue;
-            };
-            if self.has_events(&uuid)? {
-                continue;
-            }
-            let (matcher, _) = self.loaded();
-            self.classify(&stored.build, &matcher)?;
-            repaired += u64::from(self.has_events(&uuid)?);
-        }
-        Ok(repaired)
     }
 
     /// Reads the fingerprints for the fields that the cluster has.
@@ -281,21 +269,6 @@ impl Local {
         Ok(())
     }
 
-    fn has_events(&self, uuid: &str) -> Result<bool, String> {
-        let request = SearchRequest {
-            selection: Selection {
-                filters: Filters {
-                    build_uuid: Some(uuid.to_owned()),
-                    ..Filters::default()
-                },
-                ..Selection::default()
-            },
-            ..SearchRequest::default()
-        };
-        let found = self.store.search(&request, Timestamp::now());
-        Ok(found.map_err(|e| e.to_string())?.total > 0)
-    }
-
     /// True when the index has the build's events as they are now: with other fingerprints they
     /// need only be read.
     fn is_indexed(&self, uuid: &str, digest: u64) -> bool {
@@ -338,27 +311,6 @@ fn remote(config: &Config) -> Result<Option<Remote>, StoreError> {
     let cluster = config.store.elasticsearch.as_ref();
     let cluster = cluster.filter(|_| config.store.kind == StoreKind::Elasticsearch);
     cluster.map(Remote::open).transpose()
-}
-
-/// Tells one state of a build and its logs from another: facts, names, sizes, times.
-fn digest(root: &Path, build: &Build) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    format!("{build:?}").hash(&mut hasher);
-    let mut folders = vec![root.to_owned()];
-    let mut files = BTreeSet::new();
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
-            match entry.metadata() {
-                Ok(facts) if facts.is_dir() => folders.push(entry.path()),
-                Ok(facts) => {
-                    files.insert((entry.path(), facts.len(), facts.modified().ok()));
-                }
-                Err(_) => {}
-            }
-        }
-    }
-    files.hash(&mut hasher);
-    hasher.finish()
 }
 
 fn read(
@@ -499,6 +451,13 @@ impl Looker for Local {
     }
 }
 
+fn behind(index: IndexStatus) -> String {
+    format!(
+        "the log index is {} s behind: {} builds that were classified cannot be searched yet",
+        index.lag_seconds, index.waiting_builds
+    )
+}
+
 /// What is missing of a log leaves the build `partial-log`.
 fn incomplete(verdict: Verdict, problems: &[String]) -> Verdict {
     match verdict {
@@ -571,6 +530,16 @@ impl Engine for Local {
         }
     }
 
+    fn keep_index(&self, drain: &CancellationToken, quit: &CancellationToken) {
+        if let Some(indexer) = &self.indexer {
+            indexer.run(IndexStop { drain, quit });
+        }
+    }
+
+    fn index_status(&self) -> Option<IndexStatus> {
+        self.indexer.as_ref().map(Indexer::status)
+    }
+
     fn cluster(&self) -> Option<ClusterStatus> {
         self.remote.as_ref().map(Remote::status)
     }
@@ -630,10 +599,16 @@ impl Engine for Local {
 
     fn warnings(&self) -> Vec<String> {
         let health = self.health();
-        match health.state {
+        let mut all = match health.state {
             HealthState::Degraded => health.problems,
             HealthState::Ok | HealthState::Down => Vec::new(),
-        }
+        };
+        all.extend(
+            self.index_status()
+                .filter(|index| index.lag_seconds > LATE)
+                .map(behind),
+        );
+        all
     }
 
     fn search(&self, query: &str, limit: usize, now: Timestamp) -> Result<Searched, SearchError> {

@@ -18,6 +18,7 @@ mod guard;
 mod happenings;
 mod health;
 mod hush;
+mod indexer;
 mod intake;
 pub mod irc;
 mod local;

@@ -38,6 +38,8 @@ pub(super) struct Answer {
     searched: Searched,
     failed_builds: usize,
     other_builds: usize,
+    /// Builds that were looked at and cannot be searched yet.
+    unindexed_builds: u64,
 }
 
 /// `GET /api/v1/search?q=…&limit=…`.
@@ -56,6 +58,10 @@ pub(super) async fn api(
         Ok(Answer {
             failed_builds,
             other_builds: searched.builds.len().min(JUDGED) - failed_builds,
+            unindexed_builds: app
+                .engine
+                .index_status()
+                .map_or(0, |index| index.waiting_builds),
             searched,
         })
     });
@@ -96,6 +102,7 @@ fn view_of(app: &App, query: String) -> Result<SearchPage, ApiError> {
         explained: String::new(),
         error: String::new(),
         summary: String::new(),
+        unindexed: unindexed(app),
         hits: Vec::new(),
         query,
     };
@@ -114,6 +121,24 @@ fn view_of(app: &App, query: String) -> Result<SearchPage, ApiError> {
         }
     }
     Ok(page)
+}
+
+/// What a search cannot find yet, in a sentence.
+fn unindexed(app: &App) -> String {
+    let Some(index) = app
+        .engine
+        .index_status()
+        .filter(|i| i.waiting_builds > 0 || i.comparing)
+    else {
+        return String::new();
+    };
+    let more = if index.comparing {
+        "; it is being looked for more of them"
+    } else {
+        ""
+    };
+    let builds = count(index.waiting_builds, "classified build");
+    format!("Not in the index yet: {builds}{more}.")
 }
 
 fn summary(found: &Searched, failed: usize) -> String {

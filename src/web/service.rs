@@ -222,27 +222,9 @@ impl Service {
         // Until the last build is done, which is later than `stop`.
         let done = CancellationToken::new();
         let leases = tokio::spawn(renew(app.state.clone(), done.clone()));
-        background(
-            &tasks,
-            app,
-            "re-classification",
-            watch_rules(app.clone(), stop.clone()),
-        );
-        background(
-            &tasks,
-            app,
-            "reports",
-            make_reports(app.clone(), stop.clone()),
-        );
-        background(&tasks, app, "retention", tidy(app.clone(), stop.clone()));
-        if let Some(cluster) = app.config.store.elsewhere() {
-            let watch = elsewhere::watch(app.clone(), cluster.discover.clone(), stop.clone());
-            background(&tasks, app, "logs elsewhere", watch);
-        }
-        if app.engine.cluster().is_some() {
-            let tending = tend(app.clone(), stop.clone());
-            background(&tasks, app, "log store", tending);
-        }
+        let (index, quit) = (TaskTracker::new(), CancellationToken::new());
+        keep_index(&index, app, &done, &quit);
+        keep_up(&tasks, app, stop);
         background(
             &tasks,
             app,
@@ -284,12 +266,62 @@ impl Service {
         let rest = tokio::time::timeout(left, tasks.wait());
         let (clean, rest) = tokio::join!(self.app.pipeline.drain(left), rest);
         done.cancel();
+        let left = drain.saturating_sub(begun.get().map_or(Duration::ZERO, Instant::elapsed));
+        let indexed = finish_index(&index, left, &quit).await;
         let given_back = tokio::time::timeout(GIVE_BACK, leases).await;
         if given_back.is_err() {
             tracing::warn!("leases could not be given back in time");
         }
         tracing::info!(clean, "stopped");
-        Ok(clean && rest.is_ok())
+        Ok(clean && rest.is_ok() && indexed)
+    }
+}
+
+/// Has the index filled on a thread of its own, which gives way to all others.
+fn keep_index(
+    tasks: &TaskTracker,
+    app: &Arc<App>,
+    drain: &CancellationToken,
+    quit: &CancellationToken,
+) {
+    let (sender, ended) = tokio::sync::oneshot::channel();
+    let (engine, drain, quit) = (app.engine.clone(), drain.clone(), quit.clone());
+    let work = move || {
+        engine.keep_index(&drain, &quit);
+        // Nobody listens any more when the service has stopped.
+        let _ = sender.send(());
+    };
+    let thread = std::thread::Builder::new().name("log index".into());
+    if let Err(error) = thread.spawn(work) {
+        tracing::error!(%error, "no thread for the log index");
+    }
+    // A thread that panicked, or never was, has dropped its end: the task then ends as it did.
+    let indexing = async { assert!(ended.await.is_ok(), "the thread has ended") };
+    background(tasks, app, "log index", indexing);
+}
+
+/// Gives the index the time that is left; what is not indexed is found at the next start.
+async fn finish_index(index: &TaskTracker, left: Duration, quit: &CancellationToken) -> bool {
+    index.close();
+    let finished = tokio::time::timeout(left, index.wait()).await;
+    quit.cancel();
+    finished.is_ok()
+}
+
+/// Starts what goes on beside the builds: second looks, reports, retention, and what a cluster needs.
+fn keep_up(tasks: &TaskTracker, app: &Arc<App>, stop: &CancellationToken) {
+    let rules = watch_rules(app.clone(), stop.clone());
+    background(tasks, app, "re-classification", rules);
+    let reports = make_reports(app.clone(), stop.clone());
+    background(tasks, app, "reports", reports);
+    background(tasks, app, "retention", tidy(app.clone(), stop.clone()));
+    if let Some(cluster) = app.config.store.elsewhere() {
+        let watch = elsewhere::watch(app.clone(), cluster.discover.clone(), stop.clone());
+        background(tasks, app, "logs elsewhere", watch);
+    }
+    if app.engine.cluster().is_some() {
+        let tending = tend(app.clone(), stop.clone());
+        background(tasks, app, "log store", tending);
     }
 }
 

@@ -2,16 +2,20 @@
 
 pub(crate) mod contract;
 
+use jiff::Timestamp;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 use tempfile::TempDir;
-use whorl::event::{Build, Event};
-use whorl::query::Schema;
-use whorl::store::{EmbeddedStore, HealthState, LogStore, Options, StoreError};
+use whorl::event::{Build, Event, FieldValue, Fields};
+use whorl::query::analyser::analyse;
+use whorl::query::{Document, Query, Schema};
+use whorl::store::{
+    EmbeddedStore, HealthState, LogStore, Options, SearchRequest, Selection, StoreError,
+};
 
 /// Tells the test process that it is the child, and where the store is.
 const CHILD: &str = "WHORL_TEST_STORE_CHILD";
@@ -70,6 +74,184 @@ fn a_store_in_use_is_refused_with_its_name() {
     assert!(text.contains(&std::process::id().to_string()), "{text}");
     drop(first);
     open(root.path());
+}
+
+/// Two messages for each build, that say which build it is.
+fn two_each(store: &EmbeddedStore, builds: &[(Build, u64)]) -> Vec<u64> {
+    let mut read = |number: usize, sink: &mut dyn FnMut(Event)| {
+        let uuid = &builds[number].0.uuid;
+        sink(Event::from_message(format!("first of {uuid} at {number}")));
+        sink(Event::from_message(format!("second of {uuid} at {number}")));
+    };
+    store.append_many(builds, &mut read).unwrap()
+}
+
+#[test]
+fn builds_of_several_days_are_appended_together_and_marked() {
+    let root = tempfile::tempdir().unwrap();
+    let store = open(root.path());
+    append(&store, "b1", 1, "old");
+    let builds = [
+        (build("b1", 3), 11),
+        (build("b2", 2), 12),
+        (build("b3", 2), 13),
+        // Said twice: the last one counts.
+        (build("b2", 1), 14),
+    ];
+    assert_eq!(two_each(&store, &builds), [2, 0, 2, 2]);
+    let messages = |store: &EmbeddedStore, uuid: &str| -> Vec<String> {
+        let events = store.events_of(uuid).unwrap();
+        events.into_iter().map(|event| event.message).collect()
+    };
+    assert_eq!(
+        messages(&store, "b1"),
+        ["first of b1 at 0", "second of b1 at 0"]
+    );
+    assert_eq!(
+        messages(&store, "b2"),
+        ["first of b2 at 3", "second of b2 at 3"]
+    );
+    store
+        .append(&build("b4", 2), &mut std::iter::empty())
+        .unwrap();
+    assert_eq!(store.health().documents, 6);
+    drop(store);
+    let store = open(root.path());
+    let mut marks: Vec<_> = store.marks().unwrap().into_iter().collect();
+    marks.sort();
+    let marked = |uuid: &str, mark| (uuid.to_owned(), mark);
+    let expected = [
+        marked("b1", 11),
+        marked("b2", 14),
+        marked("b3", 13),
+        marked("b4", 0),
+    ];
+    assert_eq!(marks, expected);
+}
+
+#[test]
+fn a_slice_of_an_older_form_is_set_aside_and_said_to_be_so() {
+    let (root, slice) = two_days();
+    fs::remove_file(slice.join("form")).unwrap();
+    let store = open(root.path());
+    let problems = store.health().problems;
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].contains("older form"), "{problems:?}");
+    assert!(problems[0].contains("filled again"), "{problems:?}");
+    append(&store, "b1", 1, "again");
+    assert_eq!(store.events_of("b1").unwrap().len(), 300);
+}
+
+/// Queries for a word, and for others like it.
+fn queries_for(word: &str) -> Vec<String> {
+    let escaped = |part: &[char]| -> String {
+        let protect = |c: &char| {
+            let special = c.is_ascii() && !c.is_ascii_alphanumeric();
+            format!("{}{c}", if special { "\\" } else { "" })
+        };
+        part.iter().map(protect).collect()
+    };
+    let all: Vec<char> = word.chars().take(300).collect();
+    let (half, most) = (all.len() / 2, all.len().saturating_sub(1));
+    vec![
+        format!("message:{}", escaped(&all)),
+        format!("\"{}\"", escaped(&all)),
+        format!("{}*", escaped(&all[..half])),
+        format!("*{}", escaped(&all[half..])),
+        format!("{}?", escaped(&all[..most])),
+        format!("*{}*", escaped(&all[half / 2..half])),
+        format!(
+            "{}?{}",
+            escaped(&all[..half]),
+            escaped(&all[(half + 1).min(all.len())..])
+        ),
+        format!("{}~1", escaped(&all)),
+        format!("NOT {}", escaped(&all)),
+    ]
+}
+
+#[test]
+fn no_block_hides_an_event() {
+    let long = ["a".repeat(600), "abc.def".repeat(80), "x1,".repeat(200)];
+    let messages = [
+        "\u{212a}8s is up",
+        "k8s is down",
+        "\u{130}stanbul",
+        "istanbul",
+        "STRASSE \u{df}",
+        "\u{17f}tart start",
+        "\u{c4}rger caf\u{e9} cafe\u{301}",
+        "\u{65e5}\u{672c}\u{8a9e}x \u{30ab}\u{30bf}a",
+        "nova.compute.Manager",
+        "__init__ _ x_1",
+        "Don't foo:bar 1.2.3.4",
+        "compute",
+        "\u{1f600} smile \u{5d0}\"\u{5d1}",
+        &long[0],
+        &long[1],
+        &long[2],
+    ];
+    let root = tempfile::tempdir().unwrap();
+    let store = open(root.path());
+    let events: Vec<Event> = messages.into_iter().map(Event::from_message).collect();
+    // Each event is a block of its own, so that a block can be left out.
+    let builds: Vec<(Build, u64)> = (0..events.len())
+        .map(|n| (build(&format!("{n:03}"), 1), 0))
+        .collect();
+    let mut read = |n: usize, sink: &mut dyn FnMut(Event)| sink(events[n].clone());
+    store.append_many(&builds, &mut read).unwrap();
+    let (mut asked, mut hits) = (0, 0);
+    for event in &events {
+        for text in analyse(&event.message).flat_map(|word| queries_for(&word.text)) {
+            let Ok(query) = Query::parse(&text, &Schema::default()) else {
+                continue;
+            };
+            let holds =
+                |event: &&Event| query.matches(&Document::new(event), Timestamp::UNIX_EPOCH);
+            let expected: Vec<&str> = events.iter().filter(holds).map(|e| &*e.message).collect();
+            let request = SearchRequest {
+                selection: Selection {
+                    query: Some(&query),
+                    ..Selection::default()
+                },
+                limit: usize::MAX,
+                ..SearchRequest::default()
+            };
+            let found = store.search(&request, Timestamp::UNIX_EPOCH).unwrap();
+            let messages: Vec<&str> = found.hits.iter().map(|hit| &*hit.event.message).collect();
+            assert_eq!(messages, expected, "{text}");
+            asked += 1;
+            hits += messages.len();
+        }
+    }
+    assert!(asked > 300 && hits > asked, "{asked} queries, {hits} hits");
+}
+
+#[test]
+fn votes_of_events_in_one_block_are_told_apart() {
+    let root = tempfile::tempdir().unwrap();
+    let store = open(root.path());
+    let shared: Fields = [("voting", FieldValue::Integer(0))].into_iter().collect();
+    let mut first = Event::from_message("has a vote of its own");
+    first.shared = Arc::new(shared);
+    let second = Event {
+        message: "has none".into(),
+        ..first.clone()
+    };
+    first.own.set("voting", FieldValue::Integer(1));
+    store
+        .append(&build("b", 1), &mut [first, second].into_iter())
+        .unwrap();
+    for (voting, expected) in [(true, "has a vote of its own"), (false, "has none")] {
+        let mut request = SearchRequest {
+            limit: 9,
+            ..SearchRequest::default()
+        };
+        request.selection.filters.voting = Some(voting);
+        let found = store.search(&request, Timestamp::UNIX_EPOCH).unwrap();
+        let messages: Vec<&str> = found.hits.iter().map(|hit| &*hit.event.message).collect();
+        assert_eq!(messages, [expected]);
+    }
 }
 
 /// A store with two days, closed again, and the folder of the first.

@@ -1,10 +1,10 @@
-//! What is indexed of an event, and the way back from the index to the event.
+//! What the index keeps of a block: the words and values by which it is found, and columns.
 
-use crate::event::{Event, FieldValue, Fields, Location};
-use crate::query::analyser;
-use crate::store::fields::{keyword_of, time_of, votes};
-use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use super::gate::Gate;
+use super::pack::Packed;
+use super::words::BETWEEN;
+use crate::event::FieldValue;
+use crate::store::fields::keyword_of;
 use std::sync::Arc;
 use tantivy::schema::{
     BytesOptions, FAST, Field, IndexRecordOption, NumericOptions, STRING, Schema,
@@ -13,110 +13,125 @@ use tantivy::schema::{
 use tantivy::tokenizer::{TextAnalyzer, Token, TokenStream, Tokenizer};
 use tantivy::{Index, TantivyDocument, Term};
 
-/// Name under which our analyser is known to the index.
-const ANALYSER: &str = "whorl-standard";
+/// Name under which the cutting of word lists is known to the index.
+const LIST: &str = "whorl-list";
 
-/// Longer values are not indexed as terms; their documents carry a mark and are read instead.
+/// Longer values are not indexed as terms; their blocks carry a mark instead.
 const MAX_VALUE: usize = 4_000;
 
 /// Longer field names are not indexed at all.
 const MAX_NAME: usize = 1_000;
 
-/// Mark of the events whose build does not vote.
-const NOT_VOTING: &str = "!not-voting";
-
-/// The columns of the index.
+/// The fields of the index.
 #[derive(Debug, Clone)]
 pub(super) struct Columns {
     pub(super) schema: Schema,
-    /// The build that the event was appended for.
+    /// The build that the block's events were appended for.
     pub(super) build: Field,
-    /// Place of the event among its build's events.
-    pub(super) seq: Field,
-    /// The event's moment in microseconds since 1970.
-    pub(super) time: Field,
-    /// The analysed message.
-    pub(super) message: Field,
+    /// Place of the first event among its build's events.
+    first: Field,
+    /// Number of events.
+    count: Field,
+    /// The earliest and the latest moment in microseconds since 1970.
+    from: Field,
+    to: Field,
+    /// What the build was marked with when it was appended.
+    mark: Field,
+    /// The words of all messages.
+    pub(super) words: Field,
     /// Every other field: one term for each value, and marks.
     pub(super) keyword: Field,
-    /// The whole event.
-    pub(super) source: Field,
+    /// The block itself.
+    payload: Field,
 }
 
 impl Columns {
     pub(super) fn new() -> Self {
         let mut schema = Schema::builder();
         let words = TextFieldIndexing::default()
-            .set_tokenizer(ANALYSER)
+            .set_tokenizer(LIST)
             .set_fieldnorms(false)
-            .set_index_option(IndexRecordOption::WithFreqsAndPositions);
+            .set_index_option(IndexRecordOption::Basic);
         let numbers = NumericOptions::default().set_fast();
         Self {
             build: schema.add_text_field("build", STRING | FAST),
-            seq: schema.add_u64_field("seq", numbers.clone()),
-            time: schema.add_i64_field("time", numbers),
-            message: schema.add_text_field(
-                "message",
-                TextOptions::default().set_indexing_options(words),
-            ),
+            first: schema.add_u64_field("first", numbers.clone()),
+            count: schema.add_u64_field("count", numbers.clone()),
+            from: schema.add_i64_field("from", numbers.clone()),
+            to: schema.add_i64_field("to", numbers.clone()),
+            mark: schema.add_u64_field("mark", numbers),
+            words: schema
+                .add_text_field("words", TextOptions::default().set_indexing_options(words)),
             keyword: schema.add_text_field("keyword", STRING),
-            source: schema.add_bytes_field("source", BytesOptions::default().set_stored()),
+            payload: schema.add_bytes_field("payload", BytesOptions::default().set_stored()),
             schema: schema.build(),
         }
     }
 
-    /// Makes our analyser known to an index that was just opened.
-    pub(super) fn prepare(index: &Index) {
-        let analyser = TextAnalyzer::builder(StandardTokenizer::default()).build();
-        index.tokenizers().register(ANALYSER, analyser);
+    /// Makes the cutting of word lists known to an index that was just opened.
+    pub(super) fn prepare(index: &Index, gate: &Arc<Gate>) {
+        let list = List {
+            gate: Arc::clone(gate),
+            current: nowhere(),
+        };
+        let analyser = TextAnalyzer::builder(list).build();
+        index.tokenizers().register(LIST, analyser);
     }
 
-    /// The document for one event.
-    pub(super) fn document(
-        &self,
-        build: &str,
-        seq: u64,
-        event: &Event,
-        otherwise: Timestamp,
-    ) -> Result<TantivyDocument, serde_json::Error> {
+    /// The document for one block.
+    pub(super) fn document(&self, build: &str, mark: u64, block: Packed) -> TantivyDocument {
         let mut document = TantivyDocument::default();
         document.add_text(self.build, build);
-        document.add_u64(self.seq, seq);
-        document.add_i64(
-            self.time,
-            time_of(event).unwrap_or(otherwise).as_microsecond(),
-        );
-        document.add_text(self.message, &event.message);
-        for (name, value) in event.fields() {
-            for term in keyword_terms(name, value) {
-                document.add_text(self.keyword, term);
-            }
+        document.add_u64(self.first, block.first);
+        document.add_u64(self.count, block.count);
+        document.add_i64(self.from, block.time.0);
+        document.add_i64(self.to, block.time.1);
+        document.add_u64(self.mark, mark);
+        document.add_text(self.words, block.words);
+        for term in block.keywords {
+            document.add_text(self.keyword, term);
         }
-        if !votes(event) {
-            document.add_text(self.keyword, NOT_VOTING);
-        }
-        document.add_bytes(self.source, &serde_json::to_vec(&Source::from(event))?);
-        Ok(document)
+        document.add_bytes(self.payload, &block.payload);
+        document
     }
 
-    /// The event of a stored document; `None` when the document is not one of ours.
-    pub(super) fn event(&self, document: &TantivyDocument) -> Option<Event> {
-        let bytes = document.get_first(self.source)?.as_bytes()?;
-        let source: Source = serde_json::from_slice(bytes).ok()?;
-        Some(source.into())
+    /// The block of a stored document; `None` when the document is not one of ours.
+    pub(super) fn payload<'d>(&self, document: &'d TantivyDocument) -> Option<&'d [u8]> {
+        document.get_first(self.payload)?.as_bytes()
     }
 
     pub(super) fn build_term(&self, uuid: &str) -> Term {
         Term::from_field_text(self.build, uuid)
     }
 
-    pub(super) fn not_voting_term(&self) -> Term {
-        Term::from_field_text(self.keyword, NOT_VOTING)
+    pub(super) fn voting_term(&self, voting: bool) -> Term {
+        Term::from_field_text(self.keyword, &Marks::voting(voting))
+    }
+}
+
+/// Terms that say something other than a value of their blocks.
+pub(super) struct Marks;
+
+impl Marks {
+    /// Some events are of a build that votes, or that does not.
+    pub(super) fn voting(voting: bool) -> String {
+        if voting { "!voting" } else { "!not-voting" }.to_owned()
+    }
+
+    /// Some events have a field.
+    pub(super) fn presence(name: &str) -> Option<String> {
+        (name.len() <= MAX_NAME).then(|| format!("?{name}"))
+    }
+
+    /// Some events have a value of the field that is no term: too long, or one of too many.
+    pub(super) fn other_value(name: &str) -> String {
+        let name = if name.len() > MAX_NAME { "" } else { name };
+        format!("+{name}")
     }
 }
 
 /// The indexed form of one value, which no other field and value share; `None` when only the mark
-/// of long values stands for it.
+/// of other values stands for it.
 pub(super) fn value_term(name: &str, value: &str) -> Option<String> {
     (value.len() <= MAX_VALUE).then(|| format!("{}{value}", value_prefix(name)))
 }
@@ -126,129 +141,67 @@ pub(super) fn value_prefix(name: &str) -> String {
     format!("{}:{name}=", name.len())
 }
 
-/// Mark of the events that have a field.
-pub(super) fn presence_term(name: &str) -> Option<String> {
-    (name.len() <= MAX_NAME).then(|| format!("?{name}"))
-}
-
-/// Mark of the events that have a value of the field which is too long for a term.
-pub(super) fn long_value_term(name: &str) -> String {
-    format!("+{name}")
-}
-
-fn keyword_terms(name: &str, value: &FieldValue) -> Vec<String> {
-    let Some(presence) = presence_term(name) else {
+/// The terms of one field's value.
+pub(super) fn keyword_terms(name: &str, value: &FieldValue) -> Vec<String> {
+    let Some(presence) = Marks::presence(name) else {
         return Vec::new();
     };
     let mut terms = vec![presence];
     for value in value.values().into_iter().filter_map(keyword_of) {
-        terms.push(value_term(name, &value).unwrap_or_else(|| long_value_term(name)));
+        terms.push(value_term(name, &value).unwrap_or_else(|| Marks::other_value(name)));
     }
-    // A value that stands twice in a list must be counted once.
-    terms.sort_unstable();
-    terms.dedup();
     terms
 }
 
-/// The stored form of an event.
-#[derive(Serialize, Deserialize)]
-struct Source {
-    #[serde(rename = "m")]
-    message: String,
-    #[serde(rename = "o", default, skip_serializing_if = "Fields::is_empty")]
-    own: Fields,
-    #[serde(rename = "s", default, skip_serializing_if = "Fields::is_empty")]
-    shared: Fields,
-    #[serde(rename = "f")]
-    file: Arc<str>,
-    /// Line, number of lines, offset, length.
-    #[serde(rename = "at")]
-    at: (u64, u32, u64, u64),
-}
-
-impl From<&Event> for Source {
-    fn from(event: &Event) -> Self {
-        let at = &event.at;
-        Self {
-            message: event.message.clone(),
-            own: event.own.clone(),
-            shared: (*event.shared).clone(),
-            file: Arc::clone(&at.file),
-            at: (at.line, at.lines, at.offset, at.length),
-        }
-    }
-}
-
-impl From<Source> for Event {
-    fn from(source: Source) -> Self {
-        let (line, lines, offset, length) = source.at;
-        Self {
-            message: source.message,
-            own: source.own,
-            shared: Arc::new(source.shared),
-            at: Location {
-                file: source.file,
-                line,
-                lines,
-                offset,
-                length,
-            },
-        }
-    }
-}
-
-/// The query room's analyser in the shape that the index wants.
-#[derive(Clone, Default)]
-struct StandardTokenizer {
-    words: Words,
-}
-
-/// The words of one text; kept so that the next text uses the same memory.
-#[derive(Clone, Default)]
-struct Words {
-    all: Vec<Token>,
-    next: usize,
+/// Cuts the list of a block's words, and lets the next block come.
+#[derive(Clone)]
+struct List {
+    gate: Arc<Gate>,
     current: Token,
 }
 
-impl Tokenizer for StandardTokenizer {
-    type TokenStream<'a> = WordStream<'a>;
-
-    fn token_stream<'a>(&'a mut self, text: &'a str) -> WordStream<'a> {
-        self.words.next = 0;
-        self.words.all.clear();
-        self.words
-            .all
-            .extend(analyser::analyse(text).map(|word| Token {
-                offset_from: word.start,
-                offset_to: word.end,
-                position: word.position as usize,
-                text: word.text.into_owned(),
-                position_length: 1,
-            }));
-        WordStream(&mut self.words)
+/// A word whose place nobody asks for.
+fn nowhere() -> Token {
+    Token {
+        position: 0,
+        ..Token::default()
     }
 }
 
-struct WordStream<'a>(&'a mut Words);
+struct ListStream<'a> {
+    rest: &'a str,
+    current: &'a mut Token,
+}
 
-impl TokenStream for WordStream<'_> {
+impl Tokenizer for List {
+    type TokenStream<'a> = ListStream<'a>;
+
+    fn token_stream<'a>(&'a mut self, text: &'a str) -> ListStream<'a> {
+        self.gate.leave(text.len());
+        ListStream {
+            rest: text,
+            current: &mut self.current,
+        }
+    }
+}
+
+impl TokenStream for ListStream<'_> {
     fn advance(&mut self) -> bool {
-        let words = &mut *self.0;
-        let Some(token) = words.all.get_mut(words.next) else {
+        let Some((word, rest)) = self.rest.split_once(BETWEEN) else {
             return false;
         };
-        std::mem::swap(token, &mut words.current);
-        words.next += 1;
+        self.current.text.clear();
+        self.current.text.push_str(word);
+        self.rest = rest;
         true
     }
 
     fn token(&self) -> &Token {
-        &self.0.current
+        self.current
     }
 
     fn token_mut(&mut self) -> &mut Token {
-        &mut self.0.current
+        self.current
     }
 }
 
@@ -257,30 +210,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_event_comes_back_as_it_was() {
-        let mut event = Event::from_message("two\nlines");
-        event.own.set("pid", FieldValue::Integer(7));
-        event.own.set("took", FieldValue::Float(1.0));
-        event.own.set("ok", FieldValue::Bool(true));
-        let tags = FieldValue::Many(vec![FieldValue::text("console"), FieldValue::text("b")]);
-        event.shared = Arc::new([("tags", tags)].into_iter().collect());
-        event.at = Location {
-            file: "a/b.log".into(),
-            line: 3,
-            lines: 2,
-            offset: 10,
-            length: 10,
-        };
-        let columns = Columns::new();
-        let document = columns
-            .document("b", 0, &event, Timestamp::UNIX_EPOCH)
-            .unwrap();
-        assert_eq!(columns.event(&document), Some(event));
-    }
-
-    #[test]
     fn no_two_fields_share_a_term() {
         assert_ne!(value_term("a", "b=c"), value_term("a=b", "c"));
         assert_eq!(value_term("a", &"x".repeat(MAX_VALUE + 1)), None);
+    }
+
+    #[test]
+    fn a_list_is_cut_into_its_words() {
+        let mut list = List {
+            gate: Arc::default(),
+            current: nowhere(),
+        };
+        let mut found = Vec::new();
+        let mut stream = list.token_stream("a\nbc\nä_1\n");
+        stream.process(&mut |token| found.push(token.text.clone()));
+        assert_eq!(found, ["a", "bc", "ä_1"]);
     }
 }

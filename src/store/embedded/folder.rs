@@ -9,6 +9,9 @@ use std::path::{Path, PathBuf};
 /// Prefix of folders that are being made or removed; they hold nothing that counts.
 const UNFINISHED: &str = ".unfinished-";
 
+/// Says of a slice that another version of this program wrote it.
+pub(super) const OTHER_FORM: &str = "it was written by another version of this program";
+
 /// A locked store folder.
 #[derive(Debug)]
 pub(super) struct Folder {
@@ -86,10 +89,14 @@ impl Folder {
         let sentence = |name: &String| {
             let folder = aside.join(name);
             let why = fs::read_to_string(folder.join("reason.txt")).unwrap_or_default();
-            format!(
-                "a damaged slice was set aside as {}: {why}",
-                folder.display()
-            )
+            let folder = folder.display();
+            if why.contains(OTHER_FORM) {
+                return format!(
+                    "a slice of an older form was set aside as {folder}; it is filled again from \
+                     the logs that are kept, and the old folder can be removed"
+                );
+            }
+            format!("a damaged slice was set aside as {folder}: {why}")
         };
         names.iter().map(sentence).collect()
     }

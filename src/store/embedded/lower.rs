@@ -1,43 +1,25 @@
-//! From our tree of a query to the index's own queries.
+//! From our tree of a query to a condition on blocks.
 //!
-//! What comes out finds every event that matches, and perhaps more; when it can find more, it says
-//! so, and the caller asks [`crate::query::Query::matches`] about each event found.
+//! What comes out finds every block that has an event which matches, and others; which events match
+//! is asked of [`crate::query::Query::matches`].
 
-use super::document::{Columns, long_value_term, presence_term, value_prefix, value_term};
+use super::document::{Columns, Marks, value_prefix, value_term};
+use super::words::{is_piece, pieces};
 use crate::query::{Clause, FieldKind, Kind, Node, Occur, Schema};
 use tantivy::Term;
-use tantivy::query::{
-    AllQuery, BooleanQuery, EmptyQuery, Occur as IndexOccur, PhraseQuery, Query, RegexQuery,
-    TermQuery,
-};
+use tantivy::query::{BooleanQuery, EmptyQuery, Query, RegexQuery, TermQuery};
 use tantivy::schema::{Field, IndexRecordOption};
 
 /// The analysed field.
 const MESSAGE: &str = "message";
 
-/// A query of the index, and whether it finds exactly what is meant.
-pub(super) struct Lowered {
-    pub(super) query: Box<dyn Query>,
-    pub(super) exact: bool,
-}
+/// Shorter parts of a word are in nearly every block.
+const SHORTEST_PART: usize = 3;
 
-impl Lowered {
-    fn exact(query: impl Query) -> Self {
-        Self {
-            query: Box::new(query),
-            exact: true,
-        }
-    }
+/// A condition on blocks; `None` is every block.
+pub(super) type Lowered = Option<Box<dyn Query>>;
 
-    fn wider(query: impl Query) -> Self {
-        Self {
-            query: Box::new(query),
-            exact: false,
-        }
-    }
-}
-
-/// Knows the index's columns and the kinds of the fields.
+/// Knows the index's fields and the kinds of ours.
 pub(super) struct Lowering<'a> {
     pub(super) columns: &'a Columns,
     pub(super) schema: &'a Schema,
@@ -47,12 +29,12 @@ impl Lowering<'_> {
     /// Lowers a node with all below it.
     pub(super) fn lower(&self, node: &Node) -> Lowered {
         match &node.kind {
-            Kind::All => Lowered::exact(AllQuery),
-            Kind::Nothing => Lowered::exact(EmptyQuery),
+            Kind::All => None,
+            Kind::Nothing => Some(Box::new(EmptyQuery)),
             Kind::Bool(clauses) => self.group(clauses),
             Kind::Boost(inner, _) => self.lower(inner),
             Kind::Term { field, value } => self.term(field, value),
-            Kind::Phrase { field, words, slop } => self.phrase(field, words, *slop),
+            Kind::Phrase { field, words, .. } => self.phrase(field, words),
             Kind::Wildcard { field, pattern } => self.wildcard(field, pattern),
             Kind::Exists(field)
             | Kind::Regex { field, .. }
@@ -63,131 +45,161 @@ impl Lowering<'_> {
 
     /// A condition on an exact value, beside the query.
     pub(super) fn equal(&self, field: &str, value: &str) -> Lowered {
-        if presence_term(field).is_none() {
-            return Lowered::wider(AllQuery);
-        }
+        Marks::presence(field)?;
+        let other = self.keyword(&Marks::other_value(field));
         match value_term(field, value) {
-            Some(term) => Lowered::exact(self.keyword(&term)),
-            None => Lowered::wider(self.keyword(&long_value_term(field))),
+            Some(term) => one_of(vec![Some(self.keyword(&term)), Some(other)]),
+            None => Some(other),
         }
     }
 
     fn group(&self, clauses: &[Clause]) -> Lowered {
         let with = |occur| {
-            clauses
-                .iter()
-                .filter(move |c| c.occur == occur)
-                .map(|c| &c.node)
+            let some = clauses.iter().filter(move |c| c.occur == occur);
+            some.map(|c| self.lower(&c.node))
         };
-        let mut parts: Vec<(IndexOccur, Box<dyn Query>)> = Vec::new();
-        let mut exact = true;
-        for node in with(Occur::Must) {
-            let lowered = self.lower(node);
-            exact &= lowered.exact;
-            parts.push((IndexOccur::Must, lowered.query));
+        // Which events must not match says nothing of the others in their block.
+        if clauses.iter().any(|c| c.occur == Occur::Must) {
+            return all_of(with(Occur::Must));
         }
-        // Beside a clause that must hold, those that may hold decide nothing.
-        if parts.is_empty() {
-            let some = self.one_of(with(Occur::Should));
-            exact &= some.exact;
-            parts.push((IndexOccur::Must, some.query));
+        if clauses.iter().all(|c| c.occur == Occur::MustNot) {
+            return None;
         }
-        for node in with(Occur::MustNot) {
-            let lowered = self.lower(node);
-            // To take away more than is meant would lose events; and the index's exclusion calls
-            // phrases out of order (it asserts so), so only single terms are left to it.
-            let sure = lowered.exact && matches!(node.kind, Kind::Term { .. });
-            exact &= sure;
-            if sure {
-                parts.push((IndexOccur::MustNot, lowered.query));
-            }
-        }
-        let query = match <[_; 1]>::try_from(parts) {
-            Ok([(_, only)]) => only,
-            Err(parts) => Box::new(BooleanQuery::new(parts)),
-        };
-        Lowered { query, exact }
-    }
-
-    /// One of the nodes holds; without any, every event does.
-    fn one_of<'n>(&self, nodes: impl Iterator<Item = &'n Node>) -> Lowered {
-        let (mut queries, mut exact) = (Vec::new(), true);
-        for node in nodes {
-            let lowered = self.lower(node);
-            exact &= lowered.exact;
-            queries.push(lowered.query);
-        }
-        if queries.is_empty() {
-            return Lowered::exact(AllQuery);
-        }
-        let query = Box::new(BooleanQuery::union(queries));
-        Lowered { query, exact }
+        one_of(with(Occur::Should).collect())
     }
 
     fn term(&self, field: &str, value: &str) -> Lowered {
         match self.schema.kind(field) {
-            FieldKind::Text if field == MESSAGE => Lowered::exact(self.word(value)),
-            FieldKind::Keyword => self.equal(field, value),
+            FieldKind::Text if field == MESSAGE => self.word(value),
+            FieldKind::Keyword if field != MESSAGE => self.equal(field, value),
             // The same number or moment can be written in several ways.
             _ => self.present(field),
         }
     }
 
-    fn phrase(&self, field: &str, words: &[(u32, String)], slop: u32) -> Lowered {
+    fn phrase(&self, field: &str, words: &[(u32, String)]) -> Lowered {
         if field != MESSAGE || self.schema.kind(field) != FieldKind::Text {
             return self.present(field);
         }
-        let term = |word: &String| Term::from_field_text(self.columns.message, word);
-        match words {
-            [] => Lowered::wider(AllQuery),
-            [(_, word)] => Lowered::exact(self.word(word)),
-            _ if slop == 0 => Lowered::exact(PhraseQuery::new_with_offset(
-                words
-                    .iter()
-                    .map(|(at, word)| (*at as usize, term(word)))
-                    .collect(),
-            )),
-            _ => {
-                let all = words.iter().map(|(_, word)| self.word(word));
-                let boxed = all.map(|query| Box::new(query) as Box<dyn Query>).collect();
-                Lowered::wider(BooleanQuery::intersection(boxed))
-            }
-        }
+        all_of(words.iter().map(|(_, word)| self.word(word)))
     }
 
     fn wildcard(&self, field: &str, pattern: &str) -> Lowered {
-        let expression = wildcard_expression(pattern);
         match self.schema.kind(field) {
-            FieldKind::Text if field == MESSAGE => matching(self.columns.message, &expression)
-                .map_or_else(|| self.present(field), Lowered::wider),
-            FieldKind::Keyword => {
-                let expression = format!("{}{expression}", escaped(&value_prefix(field)));
+            FieldKind::Text if field == MESSAGE => self.words_like(pattern),
+            FieldKind::Keyword if field != MESSAGE => {
+                let prefix = escaped(&value_prefix(field));
+                let expression = format!("{prefix}{}", wildcard_expression(pattern));
                 let Some(short) = matching(self.columns.keyword, &expression) else {
                     return self.present(field);
                 };
-                let long = self.keyword(&long_value_term(field));
-                Lowered::wider(BooleanQuery::union(vec![Box::new(short), Box::new(long)]))
+                let other = self.keyword(&Marks::other_value(field));
+                one_of(vec![Some(short), Some(other)])
             }
             _ => self.present(field),
         }
     }
 
-    /// All events that have the field at all.
-    fn present(&self, field: &str) -> Lowered {
-        match presence_term(field) {
-            Some(term) if field != MESSAGE => Lowered::wider(self.keyword(&term)),
-            _ => Lowered::wider(AllQuery),
+    /// Blocks with all pieces that a word like the pattern has.
+    fn words_like(&self, pattern: &str) -> Lowered {
+        if !pattern.is_ascii() {
+            // Words with letters beyond ASCII are in the index whole.
+            return matching(self.columns.words, &wildcard_expression(pattern));
         }
+        let parts = parts(pattern);
+        all_of(parts.iter().map(|part| part.lower(self)))
     }
 
-    fn word(&self, word: &str) -> TermQuery {
-        let term = Term::from_field_text(self.columns.message, word);
-        TermQuery::new(term, IndexRecordOption::Basic)
+    /// All blocks with an event that has the field at all.
+    fn present(&self, field: &str) -> Lowered {
+        let mark = Marks::presence(field).filter(|_| field != MESSAGE)?;
+        Some(self.keyword(&mark))
     }
 
-    fn keyword(&self, term: &str) -> TermQuery {
-        let term = Term::from_field_text(self.columns.keyword, term);
-        TermQuery::new(term, IndexRecordOption::Basic)
+    fn word(&self, word: &str) -> Lowered {
+        all_of(
+            pieces(word)
+                .into_iter()
+                .map(|piece| Some(self.piece(piece))),
+        )
+    }
+
+    fn piece(&self, piece: &str) -> Box<dyn Query> {
+        exactly(Term::from_field_text(self.columns.words, piece))
+    }
+
+    fn keyword(&self, term: &str) -> Box<dyn Query> {
+        exactly(Term::from_field_text(self.columns.keyword, term))
+    }
+}
+
+/// Blocks with a term.
+pub(super) fn exactly(term: Term) -> Box<dyn Query> {
+    Box::new(TermQuery::new(term, IndexRecordOption::Basic))
+}
+
+/// All conditions hold.
+pub(super) fn all_of(conditions: impl Iterator<Item = Lowered>) -> Lowered {
+    let mut conditions: Vec<Box<dyn Query>> = conditions.flatten().collect();
+    match conditions.len() {
+        0 | 1 => conditions.pop(),
+        _ => Some(Box::new(BooleanQuery::intersection(conditions))),
+    }
+}
+
+/// One of the conditions holds.
+pub(super) fn one_of(conditions: Vec<Lowered>) -> Lowered {
+    let conditions: Option<Vec<Box<dyn Query>>> = conditions.into_iter().collect();
+    Some(Box::new(BooleanQuery::union(conditions?)))
+}
+
+/// A part of a word that a pattern spells out.
+#[derive(Debug, PartialEq, Eq)]
+struct Part {
+    text: String,
+    /// Nothing else of the piece stands before it.
+    begins: bool,
+    /// Nothing else of the piece stands behind it.
+    ends: bool,
+}
+
+impl Part {
+    fn lower(&self, lowering: &Lowering<'_>) -> Lowered {
+        if self.begins && self.ends {
+            return Some(lowering.piece(&self.text));
+        }
+        if self.text.len() < SHORTEST_PART {
+            return None;
+        }
+        let any = |bound: bool| if bound { "" } else { "[a-z0-9_]*" };
+        let expression = format!("{}{}{}", any(self.begins), self.text, any(self.ends));
+        matching(lowering.columns.words, &expression)
+    }
+}
+
+/// The parts between the wildcards and the characters that separate pieces.
+fn parts(pattern: &str) -> Vec<Part> {
+    let (mut all, mut text, mut begins) = (Vec::new(), String::new(), true);
+    let mut chars = pattern.chars();
+    loop {
+        let (c, wild) = match chars.next() {
+            Some('\\') => (chars.next(), false),
+            Some(c @ ('*' | '?')) => (Some(c), true),
+            other => (other, false),
+        };
+        if let Some(c) = c.filter(|c| !wild && u8::try_from(*c).is_ok_and(is_piece)) {
+            text.push(c);
+            continue;
+        }
+        if !text.is_empty() {
+            let text = std::mem::take(&mut text);
+            let ends = !wild;
+            all.push(Part { text, begins, ends });
+        }
+        if c.is_none() {
+            return all;
+        }
+        begins = !wild;
     }
 }
 
@@ -219,6 +231,40 @@ fn push_escaped(out: &mut String, c: char) {
     out.push(c);
 }
 
-fn matching(field: Field, expression: &str) -> Option<RegexQuery> {
-    RegexQuery::from_pattern(expression, field).ok()
+fn matching(field: Field, expression: &str) -> Lowered {
+    let query = RegexQuery::from_pattern(expression, field).ok()?;
+    Some(Box::new(query))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_spells_out_parts_of_pieces() {
+        let part = |text: &str, begins, ends| Part {
+            text: text.into(),
+            begins,
+            ends,
+        };
+        for (pattern, expected) in [
+            ("foo*", vec![part("foo", true, false)]),
+            ("*foo", vec![part("foo", false, true)]),
+            (
+                "a.foo?b",
+                vec![
+                    part("a", true, true),
+                    part("foo", true, false),
+                    part("b", false, true),
+                ],
+            ),
+            (
+                r"x\*y*",
+                vec![part("x", true, true), part("y", true, false)],
+            ),
+            ("*", vec![]),
+        ] {
+            assert_eq!(parts(pattern), expected, "{pattern}");
+        }
+    }
 }

@@ -1,33 +1,49 @@
 //! The log store that needs no server: one Tantivy index for each day.
 //!
-//! Invariants: one commit for each append, so that a build is there whole or not at all whenever
-//! the process dies; a build lives in one slice; only this module knows Tantivy; a slice that
-//! cannot be read is set aside and reported, and the others go on.
+//! A document of the index is a block of some hundred to a few thousand events of one build: one
+//! packed frame of texts, one of all else, the different words as terms, a few columns
+//! (`pack.rs`). What is asked becomes a condition on blocks that leaves none out (`lower.rs`); the
+//! events of the blocks found are evaluated exactly (`scan.rs`).
+//!
+//! Invariants: one commit for all that is appended together, so that a build is there whole or not
+//! at all whenever the process dies; a build lives in one slice; only this module knows Tantivy; a
+//! slice that cannot be read is set aside and reported, and the others go on.
 
+mod append;
+mod ask;
+mod bytes;
+mod count;
 mod document;
 mod folder;
+mod gate;
 mod lower;
+mod need;
+mod pack;
+mod page;
+mod scan;
 mod slice;
+mod unpack;
+mod when;
+mod words;
 
-use super::{
-    Health, HealthState, LogStore, SearchRequest, SearchResult, Selection, StoreError, StoredHit,
-};
+use super::{Health, HealthState, LogStore, SearchRequest, SearchResult, Selection, StoreError};
 use crate::event::{Build, Event};
-use crate::query::{Document, Schema};
-use crate::store::fields::{day_of, keyword_of, votes};
+use crate::query::Schema;
+use crate::store::fields::day_of;
+pub use append::ReadEvents;
+use ask::{Found, Part};
 use document::Columns;
-use folder::{Folder, io};
+use folder::Folder;
 use jiff::Timestamp;
 use jiff::civil::Date;
-use lower::{Lowered, Lowering};
-use slice::{Found, Slice, Wanted, count_values, failure, find, load, matches};
-use std::collections::{BTreeMap, BTreeSet};
+use scan::Question;
+use slice::{Block, Slice, failure, with_payload};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
-use tantivy::query::{AllQuery, BooleanQuery, Occur, Query, TermQuery};
-use tantivy::schema::IndexRecordOption;
-use tantivy::{Index, IndexWriter, Searcher};
+use tantivy::{IndexWriter, Searcher};
+use unpack::Unpacker;
 
 /// How the store is opened.
 #[derive(Debug, Clone)]
@@ -62,12 +78,6 @@ pub struct EmbeddedStore {
     writer: Mutex<Writer>,
 }
 
-/// Events found in one slice.
-struct Part {
-    searcher: Searcher,
-    found: Vec<Found>,
-}
-
 impl EmbeddedStore {
     /// Opens the store in `root`, which is made when it is not there, and locks it.
     pub fn open(root: &Path, options: Options) -> Result<Self, StoreError> {
@@ -86,6 +96,17 @@ impl EmbeddedStore {
             }
         }
         Ok(store)
+    }
+
+    /// The builds that the store has, events or not, with what each was marked with when it was
+    /// appended.
+    pub fn marks(&self) -> Result<HashMap<String, u64>, StoreError> {
+        let mut all = HashMap::new();
+        for slice in self.slices() {
+            let read = || slice.marks(&mut all).map_err(|e| failure(&e));
+            self.on_slice(&slice, read)?;
+        }
+        Ok(all)
     }
 
     fn open_slice(&self, day: Date) -> Result<Slice, StoreError> {
@@ -143,133 +164,45 @@ impl EmbeddedStore {
         }
     }
 
-    /// The slice that a build's events go to: where it is already, else that of its last day.
-    fn slice_for(&self, build: &Build) -> Result<Arc<Slice>, StoreError> {
-        let slices = self.slices();
-        for slice in &slices {
-            let holds = || {
-                slice
-                    .holds(&build.uuid, &self.columns)
-                    .map_err(|e| failure(&e))
-            };
-            if holds()? {
-                return Ok(Arc::clone(slice));
-            }
-        }
-        let end = build
-            .finished
-            .or(build.started)
-            .unwrap_or_else(Timestamp::now);
-        let day = day_of(end);
-        if let Some(slice) = slices.into_iter().find(|slice| slice.day == day) {
-            return Ok(slice);
-        }
-        self.create_slice(day)
-    }
-
-    fn create_slice(&self, day: Date) -> Result<Arc<Slice>, StoreError> {
-        let (new, folder) = (self.folder.unfinished(day), self.folder.slice(day));
-        if new.exists() {
-            std::fs::remove_dir_all(&new).map_err(io("remove", &new))?;
-        }
-        std::fs::create_dir_all(&new).map_err(io("create", &new))?;
-        Index::create_in_dir(&new, self.columns.schema.clone()).map_err(|e| failure(&e))?;
-        // The name comes last: a folder that has it is a whole index.
-        std::fs::rename(&new, &folder).map_err(io("create", &folder))?;
-        let slice = Slice::open(&folder, day, &self.columns, false).map_err(|e| failure(&e))?;
-        let slice = Arc::new(slice);
-        let mut slices = self.slices.write().unwrap_or_else(PoisonError::into_inner);
-        slices.insert(day, Arc::clone(&slice));
-        Ok(slice)
-    }
-
-    /// Takes the slice's writer out of its place: if anything fails before it is put back, it is
-    /// dropped with all that was not committed.
-    fn take_writer(&self, slice: &Slice, kept: &mut Writer) -> Result<IndexWriter, StoreError> {
-        match kept.take() {
-            Some((day, writer)) if day == slice.day => Ok(writer),
-            other => {
-                if let Some((_, writer)) = other {
-                    writer.wait_merging_threads().map_err(|e| failure(&e))?;
-                }
-                let writer: IndexWriter = slice
-                    .index
-                    .writer_with_num_threads(1, self.options.writer_memory)
-                    .map_err(|e| failure(&e))?;
-                // Files of a commit that a kill cut off would be in the way of the next one.
-                let collected = writer.garbage_collect_files().wait();
-                collected.map_err(|e| failure(&e))?;
-                Ok(writer)
-            }
-        }
-    }
-
-    fn lower(&self, selection: &Selection<'_>) -> Lowered {
-        let lowering = Lowering {
-            columns: &self.columns,
-            schema: &self.options.schema,
-        };
-        let mut exact = true;
-        let mut parts: Vec<(Occur, Box<dyn Query>)> = vec![(Occur::Must, Box::new(AllQuery))];
-        let filters = &selection.filters;
-        let equal = filters
-            .equal
-            .iter()
-            .map(|(field, value)| lowering.equal(field, value));
-        let query = selection.query.map(|query| lowering.lower(query.root()));
-        for lowered in equal.chain(query) {
-            exact &= lowered.exact;
-            parts.push((Occur::Must, lowered.query));
-        }
-        if let Some(uuid) = &filters.build_uuid {
-            parts.push((Occur::Must, exactly(self.columns.build_term(uuid))));
-        }
-        if let Some(voting) = filters.voting {
-            let occur = if voting { Occur::MustNot } else { Occur::Must };
-            parts.push((occur, exactly(self.columns.not_voting_term())));
-        }
-        let query = Box::new(BooleanQuery::new(parts));
-        Lowered { query, exact }
-    }
-
-    fn find(&self, selection: &Selection<'_>, now: Timestamp) -> Result<Vec<Part>, StoreError> {
-        let Lowered { query, exact } = self.lower(selection);
-        let holds = |event: &Event| holds(selection, event, now);
-        let wanted = Wanted {
-            query,
-            verify: if exact { None } else { Some(&holds) },
-            time: selection.from.map_or(i64::MIN, Timestamp::as_microsecond)
-                ..selection.to.map_or(i64::MAX, Timestamp::as_microsecond),
-        };
-        let mut parts = Vec::new();
+    /// Asks all slices; what is damaged is set aside and has nothing to say.
+    fn ask<T>(
+        &self,
+        selection: &Selection<'_>,
+        now: Timestamp,
+        look: impl Fn(Searcher, Vec<Block>, &Question<'_>) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        let schema = &self.options.schema;
+        let question = Question::new(selection, schema, now);
+        let lowered = ask::lower(selection, &self.columns, schema);
+        let mut answers = Vec::new();
         for slice in self.slices() {
             let work = || {
                 let searcher = slice.searcher();
-                let found = find(&searcher, &wanted, &self.columns)?;
-                Ok(Part { searcher, found })
+                let blocks = ask::blocks(&searcher, &lowered, &question)?;
+                look(searcher, blocks, &question)
             };
-            parts.extend(self.on_slice(&slice, work)?);
+            answers.extend(self.on_slice(&slice, work)?);
         }
-        Ok(parts)
+        Ok(answers)
     }
 
-    fn hit(
-        &self,
-        searcher: &Searcher,
-        found: &Found,
-        request: &SearchRequest<'_>,
-    ) -> Result<StoredHit, StoreError> {
-        let event = load(searcher, found.address, &self.columns)?;
-        let spans = match request.selection.query {
-            Some(query) if request.highlight => query.spans(&Document::new(&event)),
-            _ => Vec::new(),
-        };
-        Ok(StoredHit {
-            spans,
-            event,
-            build_uuid: found.build.to_string(),
-            time: timestamp(found.time),
+    fn find(&self, selection: &Selection<'_>, now: Timestamp) -> Result<Vec<Part>, StoreError> {
+        self.ask(selection, now, |searcher, blocks, question| {
+            let blocks = ask::events(&searcher, blocks, question, &self.columns)?;
+            Ok(Part { searcher, blocks })
         })
+    }
+
+    /// The events of a build as its blocks have them.
+    fn events_in(&self, part: &Part) -> Result<Vec<Event>, StoreError> {
+        let mut blocks: Vec<_> = part.blocks.iter().map(|(block, _)| block).collect();
+        blocks.sort_unstable_by_key(|block| block.first);
+        let (mut events, mut unpacker) = (Vec::new(), Unpacker::new()?);
+        for block in blocks {
+            let read = |payload: &[u8]| unpacker.events(payload, &mut events);
+            with_payload(&part.searcher, block.address, &self.columns, read)?;
+        }
+        Ok(events)
     }
 }
 
@@ -279,25 +212,10 @@ impl LogStore for EmbeddedStore {
         build: &Build,
         events: &mut dyn Iterator<Item = Event>,
     ) -> Result<u64, StoreError> {
-        let mut kept = self.writer();
-        let slice = self.slice_for(build)?;
-        let mut writer = self.take_writer(&slice, &mut kept)?;
-        let otherwise = build
-            .finished
-            .or(build.started)
-            .unwrap_or_else(Timestamp::now);
-        writer.delete_term(self.columns.build_term(&build.uuid));
-        let mut count = 0;
-        for event in events {
-            let document = self.columns.document(&build.uuid, count, &event, otherwise);
-            let document = document.map_err(|e| StoreError::Index(e.to_string()))?;
-            writer.add_document(document).map_err(|e| failure(&e))?;
-            count += 1;
-        }
-        writer.commit().map_err(|e| failure(&e))?;
-        slice.reload().map_err(|e| failure(&e))?;
-        *kept = Some((slice.day, writer));
-        Ok(count)
+        let counts = self.append_many(&[(build.clone(), 0)], &mut |_, sink| {
+            events.for_each(&mut *sink);
+        })?;
+        Ok(counts.into_iter().sum())
     }
 
     fn search(
@@ -306,25 +224,10 @@ impl LogStore for EmbeddedStore {
         now: Timestamp,
     ) -> Result<SearchResult, StoreError> {
         let parts = self.find(&request.selection, now)?;
-        let mut all: Vec<(&Searcher, &Found)> = parts
-            .iter()
-            .flat_map(|part| part.found.iter().map(|found| (&part.searcher, found)))
-            .collect();
-        all.sort_unstable_by(|(_, a), (_, b)| {
-            let time = a.time.cmp(&b.time);
-            let time = if request.newest_first {
-                time.reverse()
-            } else {
-                time
-            };
-            time.then_with(|| a.build.cmp(&b.build))
-                .then(a.seq.cmp(&b.seq))
-        });
-        let page = all.iter().skip(request.offset).take(request.limit);
-        let hits = page.map(|(searcher, found)| self.hit(searcher, found, request));
+        let blocks = parts.iter().flat_map(|part| &part.blocks);
         Ok(SearchResult {
-            total: all.len() as u64,
-            hits: hits.collect::<Result<_, _>>()?,
+            total: blocks.map(|(block, found)| found.count(block)).sum(),
+            hits: page::page(&parts, request, &self.columns)?,
         })
     }
 
@@ -336,15 +239,8 @@ impl LogStore for EmbeddedStore {
         now: Timestamp,
     ) -> Result<Vec<(String, u64)>, StoreError> {
         let mut counts = BTreeMap::new();
-        for mut part in self.find(selection, now)? {
-            part.found.sort_unstable_by_key(|found| found.address);
-            count_values(
-                &part.searcher,
-                &part.found,
-                field,
-                &self.columns,
-                &mut counts,
-            )?;
+        for part in self.find(selection, now)? {
+            count::values(&part, field, &self.columns, &mut counts)?;
         }
         let mut counts: Vec<(String, u64)> = counts.into_iter().collect();
         // Stable: equal counts stay in the order of the values.
@@ -362,18 +258,11 @@ impl LogStore for EmbeddedStore {
         let seconds = i64::try_from(interval.max(1)).unwrap_or(i64::MAX);
         let width = seconds.saturating_mul(1_000_000);
         let mut counts: BTreeMap<i64, u64> = BTreeMap::new();
-        for found in self
-            .find(selection, now)?
-            .iter()
-            .flat_map(|part| &part.found)
-        {
-            let start = found.time.div_euclid(width).saturating_mul(width);
-            *counts.entry(start).or_default() += 1;
+        for part in self.find(selection, now)? {
+            count::spans(&part, width, &self.columns, &mut counts)?;
         }
-        Ok(counts
-            .into_iter()
-            .map(|(at, count)| (timestamp(at), count))
-            .collect())
+        let counts = counts.into_iter();
+        Ok(counts.map(|(at, count)| (timestamp(at), count)).collect())
     }
 
     fn distinct_builds(
@@ -381,25 +270,19 @@ impl LogStore for EmbeddedStore {
         selection: &Selection<'_>,
         now: Timestamp,
     ) -> Result<Vec<String>, StoreError> {
-        let parts = self.find(selection, now)?;
-        let builds: BTreeSet<&str> = parts
-            .iter()
-            .flat_map(|part| part.found.iter().map(|found| &*found.build))
-            .collect();
+        let found = self.ask(selection, now, |searcher, blocks, question| {
+            ask::builds(&searcher, blocks, question, &self.columns)
+        })?;
+        let builds: BTreeSet<&str> = found.iter().flatten().map(|build| &**build).collect();
         Ok(builds.into_iter().map(str::to_owned).collect())
     }
 
     fn events_of(&self, build_uuid: &str) -> Result<Vec<Event>, StoreError> {
         let mut selection = Selection::default();
         selection.filters.build_uuid = Some(build_uuid.to_owned());
-        let mut events = Vec::new();
-        for mut part in self.find(&selection, Timestamp::UNIX_EPOCH)? {
-            part.found.sort_unstable_by_key(|found| found.seq);
-            for found in &part.found {
-                events.push(load(&part.searcher, found.address, &self.columns)?);
-            }
-        }
-        Ok(events)
+        let parts = self.find(&selection, Timestamp::UNIX_EPOCH)?;
+        let events: Result<Vec<_>, _> = parts.iter().map(|part| self.events_in(part)).collect();
+        Ok(events?.concat())
     }
 
     fn delete_before(&self, limit: Timestamp) -> Result<u64, StoreError> {
@@ -409,7 +292,7 @@ impl LogStore for EmbeddedStore {
         for slice in self.slices().into_iter().filter(|s| s.day < first_kept) {
             self.forget(slice.day, &mut writer);
             self.folder.remove(slice.day)?;
-            gone += slice.searcher().num_docs();
+            gone += slice.events();
         }
         Ok(gone)
     }
@@ -423,37 +306,12 @@ impl LogStore for EmbeddedStore {
             } else {
                 HealthState::Degraded
             },
-            documents: slices.iter().map(|slice| slice.searcher().num_docs()).sum(),
+            documents: slices.iter().map(|slice| slice.events()).sum(),
             bytes: self.folder.bytes(),
             slices: slices.len() as u64,
             problems,
         }
     }
-}
-
-fn exactly(term: tantivy::Term) -> Box<dyn Query> {
-    Box::new(TermQuery::new(term, IndexRecordOption::Basic))
-}
-
-/// What is meant, asked of one event; build, votes and time are exact in the index.
-fn holds(selection: &Selection<'_>, event: &Event, now: Timestamp) -> bool {
-    let equal = |(field, wanted): &(String, String)| {
-        let values = event
-            .field(field)
-            .map(|value| value.values())
-            .unwrap_or_default();
-        values
-            .into_iter()
-            .any(|value| keyword_of(value).as_ref() == Some(wanted))
-    };
-    selection.filters.equal.iter().all(equal)
-        && selection
-            .filters
-            .voting
-            .is_none_or(|voting| votes(event) == voting)
-        && selection
-            .query
-            .is_none_or(|query| matches(query, event, now))
 }
 
 fn timestamp(microseconds: i64) -> Timestamp {

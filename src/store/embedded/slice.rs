@@ -1,58 +1,72 @@
 //! One time slice: the index of the builds that ended on one day.
 
-use super::document::{Columns, value_prefix};
-use crate::event::Event;
-use crate::query::{Document, Query as OurQuery};
+use super::document::Columns;
+use super::gate::Gate;
+use super::lower::exactly;
 use crate::store::StoreError;
-use jiff::Timestamp;
 use jiff::civil::Date;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tantivy::collector::DocSetCollector;
-use tantivy::columnar::StrColumn;
-use tantivy::query::{Query, TermQuery};
-use tantivy::schema::IndexRecordOption;
+use tantivy::collector::{Count, DocSetCollector};
+use tantivy::columnar::{Column, StrColumn};
+use tantivy::query::Query;
+use tantivy::store::Compressor;
 use tantivy::{
-    DocAddress, DocSet, Index, IndexReader, ReloadPolicy, Searcher, TERMINATED, TantivyDocument,
+    DocAddress, Index, IndexReader, IndexSettings, ReloadPolicy, Searcher, TantivyDocument,
     TantivyError,
 };
+
+/// The file that says which form of slice a folder has, and what it says of this one.
+const FORM_FILE: &str = "form";
+const FORM: &str = "blocks 1\n";
 
 /// An open slice.
 pub(super) struct Slice {
     pub(super) day: Date,
     pub(super) folder: PathBuf,
     pub(super) index: Index,
+    pub(super) gate: Arc<Gate>,
     reader: IndexReader,
 }
 
-/// What is looked for in a slice.
-pub(super) struct Wanted<'a> {
-    pub(super) query: Box<dyn Query>,
-    /// Asked about every candidate when the index query finds more than is meant.
-    pub(super) verify: Option<&'a dyn Fn(&Event) -> bool>,
-    /// Microseconds since 1970, the end excluded.
-    pub(super) time: std::ops::Range<i64>,
-}
-
-/// One event that was found, still in the index.
+/// A block that was found, still in the index.
 #[derive(Debug, Clone)]
-pub(super) struct Found {
-    pub(super) time: i64,
-    pub(super) build: Arc<str>,
-    pub(super) seq: u64,
+pub(super) struct Block {
     pub(super) address: DocAddress,
+    pub(super) build: Arc<str>,
+    pub(super) first: u64,
+    pub(super) count: u64,
+    /// The earliest and the latest moment.
+    pub(super) time: (i64, i64),
 }
 
 /// The columns of one segment.
 struct Segment {
-    time: tantivy::columnar::Column<i64>,
-    seq: tantivy::columnar::Column<u64>,
+    first: Column<u64>,
+    count: Column<u64>,
+    from: Column<i64>,
+    to: Column<i64>,
     build: Option<StrColumn>,
     names: HashMap<u64, Arc<str>>,
 }
 
 impl Slice {
+    /// Makes the files of an empty slice.
+    pub(super) fn create(folder: &Path, columns: &Columns) -> Result<(), StoreError> {
+        let settings = IndexSettings {
+            // Blocks are packed already.
+            docstore_compression: Compressor::None,
+            docstore_compress_dedicated_thread: false,
+            ..IndexSettings::default()
+        };
+        let builder = Index::builder().schema(columns.schema.clone());
+        let made = builder.settings(settings).create_in_dir(folder);
+        made.map_err(|e| failure(&e))?;
+        let path = folder.join(FORM_FILE);
+        std::fs::write(&path, FORM).map_err(super::folder::io("write", &path))
+    }
+
     /// Opens a slice and reads all of it once when `check` is set.
     pub(super) fn open(
         folder: &Path,
@@ -60,10 +74,17 @@ impl Slice {
         columns: &Columns,
         check: bool,
     ) -> Result<Self, TantivyError> {
+        let refused = |message: &str| Err(TantivyError::SchemaError(message.to_owned()));
+        if std::fs::read_to_string(folder.join(FORM_FILE))
+            .ok()
+            .as_deref()
+            != Some(FORM)
+        {
+            return refused(super::folder::OTHER_FORM);
+        }
         let index = Index::open_in_dir(folder)?;
         if index.schema() != columns.schema {
-            let message = "it was written by another version of this program".to_owned();
-            return Err(TantivyError::SchemaError(message));
+            return refused("its fields are not those of this program");
         }
         if check {
             let damaged = index.validate_checksum()?;
@@ -72,7 +93,8 @@ impl Slice {
                 return Err(TantivyError::InternalError(message));
             }
         }
-        Columns::prepare(&index);
+        let gate = Arc::default();
+        Columns::prepare(&index, &gate);
         let reader = index
             .reader_builder()
             .reload_policy(ReloadPolicy::Manual)
@@ -81,6 +103,7 @@ impl Slice {
             day,
             folder: folder.to_owned(),
             index,
+            gate,
             reader,
         })
     }
@@ -107,26 +130,57 @@ impl Slice {
 
     /// True when the slice has events of a build.
     pub(super) fn holds(&self, build: &str, columns: &Columns) -> Result<bool, TantivyError> {
-        let query = TermQuery::new(columns.build_term(build), IndexRecordOption::Basic);
-        Ok(query_count(&self.searcher(), &query)? > 0)
+        let query = exactly(columns.build_term(build));
+        Ok(self.searcher().search(&*query, &Count)? > 0)
+    }
+
+    /// What each build was marked with.
+    pub(super) fn marks(&self, all: &mut HashMap<String, u64>) -> Result<(), TantivyError> {
+        let searcher = self.searcher();
+        for segment in searcher.segment_readers() {
+            let mark = segment.fast_fields().u64("mark")?;
+            let Some(build) = segment.fast_fields().str("build")? else {
+                continue;
+            };
+            let mut marks: HashMap<u64, u64> = HashMap::new();
+            for doc in segment.doc_ids_alive() {
+                let ord = build.term_ords(doc).next();
+                marks.extend(ord.zip(mark.first(doc)));
+            }
+            for (ord, mark) in marks {
+                let mut name = String::new();
+                build.ord_to_str(ord, &mut name)?;
+                all.insert(name, mark);
+            }
+        }
+        Ok(())
+    }
+
+    /// Number of events.
+    pub(super) fn events(&self) -> u64 {
+        let searcher = self.searcher();
+        let count = |segment: &tantivy::SegmentReader| {
+            let column = segment.fast_fields().u64("count").ok()?;
+            let alive = segment.doc_ids_alive();
+            Some(
+                alive
+                    .map(|doc| column.first(doc).unwrap_or_default())
+                    .sum::<u64>(),
+            )
+        };
+        searcher.segment_readers().iter().filter_map(count).sum()
     }
 }
 
-fn query_count(searcher: &Searcher, query: &dyn Query) -> Result<usize, TantivyError> {
-    searcher.search(query, &tantivy::collector::Count)
-}
-
-/// All events of a slice that are wanted, in no order.
+/// All blocks of a slice that meet a condition and have events in a span of time, in the order of
+/// the index.
 pub(super) fn find(
     searcher: &Searcher,
-    wanted: &Wanted<'_>,
-    columns: &Columns,
-) -> Result<Vec<Found>, StoreError> {
-    let mut addresses: Vec<DocAddress> = searcher
-        .search(&*wanted.query, &DocSetCollector)
-        .map_err(|e| failure(&e))?
-        .into_iter()
-        .collect();
+    query: &dyn Query,
+    time: &std::ops::Range<i64>,
+) -> Result<Vec<Block>, StoreError> {
+    let found = searcher.search(query, &DocSetCollector);
+    let mut addresses: Vec<DocAddress> = found.map_err(|e| failure(&e))?.into_iter().collect();
     addresses.sort_unstable();
     let mut segments: HashMap<u32, Segment> = HashMap::new();
     let mut all = Vec::new();
@@ -137,16 +191,10 @@ pub(super) fn find(
                 entry.insert(Segment::open(searcher, address.segment_ord)?)
             }
         };
-        let time = segment.time.first(address.doc_id).unwrap_or_default();
-        if !wanted.time.contains(&time) {
-            continue;
+        let (from, to) = segment.time(address.doc_id);
+        if from < time.end && to >= time.start {
+            all.push(segment.block(address)?);
         }
-        if let Some(verify) = wanted.verify
-            && !verify(&load(searcher, address, columns)?)
-        {
-            continue;
-        }
-        all.push(segment.found(address, time)?);
     }
     Ok(all)
 }
@@ -154,29 +202,40 @@ pub(super) fn find(
 impl Segment {
     fn open(searcher: &Searcher, ord: u32) -> Result<Self, StoreError> {
         let fast = searcher.segment_reader(ord).fast_fields();
+        let number = |name| fast.u64(name).map_err(|e| failure(&e));
+        let moment = |name| fast.i64(name).map_err(|e| failure(&e));
         Ok(Self {
-            time: fast.i64("time").map_err(|e| failure(&e))?,
-            seq: fast.u64("seq").map_err(|e| failure(&e))?,
+            first: number("first")?,
+            count: number("count")?,
+            from: moment("from")?,
+            to: moment("to")?,
             build: fast.str("build").map_err(|e| failure(&e))?,
             names: HashMap::new(),
         })
     }
 
-    fn found(&mut self, address: DocAddress, time: i64) -> Result<Found, StoreError> {
+    fn time(&self, doc: u32) -> (i64, i64) {
+        let from = self.from.first(doc).unwrap_or_default();
+        (from, self.to.first(doc).unwrap_or_default())
+    }
+
+    fn block(&mut self, address: DocAddress) -> Result<Block, StoreError> {
+        let doc = address.doc_id;
         let ord = self
             .build
             .as_ref()
-            .and_then(|column| column.term_ords(address.doc_id).next())
+            .and_then(|column| column.term_ords(doc).next())
             .ok_or_else(|| StoreError::Damaged("the column of builds".to_owned()))?;
         let build = match self.names.get(&ord) {
             Some(name) => Arc::clone(name),
             None => self.name(ord)?,
         };
-        Ok(Found {
-            time,
-            build,
-            seq: self.seq.first(address.doc_id).unwrap_or_default(),
+        Ok(Block {
             address,
+            build,
+            first: self.first.first(doc).unwrap_or_default(),
+            count: self.count.first(doc).unwrap_or_default(),
+            time: self.time(doc),
         })
     }
 
@@ -195,78 +254,16 @@ impl Segment {
     }
 }
 
-/// The event at an address.
-pub(super) fn load(
+/// Works on the payload of a block.
+pub(super) fn with_payload<T>(
     searcher: &Searcher,
     address: DocAddress,
     columns: &Columns,
-) -> Result<Event, StoreError> {
+    work: impl FnOnce(&[u8]) -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
     let document: TantivyDocument = searcher.doc(address).map_err(|e| failure(&e))?;
-    columns
-        .event(&document)
-        .ok_or_else(|| StoreError::Damaged("a stored event".to_owned()))
-}
-
-/// Adds to `counts` how many of the events found have which value of a field.
-pub(super) fn count_values(
-    searcher: &Searcher,
-    found: &[Found],
-    field: &str,
-    columns: &Columns,
-    counts: &mut BTreeMap<String, u64>,
-) -> Result<(), StoreError> {
-    let mut segments: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
-    for one in found {
-        let address = one.address;
-        segments
-            .entry(address.segment_ord)
-            .or_default()
-            .push(address.doc_id);
-    }
-    for (ord, documents) in segments {
-        count_segment(searcher, ord, &documents, field, columns, counts)
-            .map_err(|e| failure(&TantivyError::from(e)))?;
-    }
-    Ok(())
-}
-
-/// Walks the field's terms and meets each one's events with those found (ascending).
-fn count_segment(
-    searcher: &Searcher,
-    ord: u32,
-    documents: &[u32],
-    field: &str,
-    columns: &Columns,
-    counts: &mut BTreeMap<String, u64>,
-) -> std::io::Result<()> {
-    let reader = searcher.segment_reader(ord);
-    let index = reader
-        .inverted_index(columns.keyword)
-        .map_err(std::io::Error::other)?;
-    let prefix = value_prefix(field);
-    let mut terms = index.terms().range().ge(prefix.as_bytes()).into_stream()?;
-    while terms.advance() {
-        let Some(value) = terms.key().strip_prefix(prefix.as_bytes()) else {
-            break;
-        };
-        let value = String::from_utf8_lossy(value).into_owned();
-        let mut postings =
-            index.read_postings_from_terminfo(terms.value(), IndexRecordOption::Basic)?;
-        let mut count = 0;
-        while postings.doc() != TERMINATED {
-            count += u64::from(documents.binary_search(&postings.doc()).is_ok());
-            postings.advance();
-        }
-        if count > 0 {
-            *counts.entry(value).or_default() += count;
-        }
-    }
-    Ok(())
-}
-
-/// Evaluates our query over one event.
-pub(super) fn matches(query: &OurQuery, event: &Event, now: Timestamp) -> bool {
-    query.matches(&Document::new(event), now)
+    let payload = columns.payload(&document);
+    work(payload.ok_or_else(|| StoreError::Damaged("a stored block".to_owned()))?)
 }
 
 /// Sorts the index's errors into damage and refusals.

@@ -212,6 +212,8 @@ pub(super) struct SearchPage {
     pub(super) explained: String,
     pub(super) error: String,
     pub(super) summary: String,
+    /// What cannot be found yet.
+    pub(super) unindexed: String,
     pub(super) hits: Vec<SearchHit>,
 }
 

@@ -1,6 +1,8 @@
 //! The log index: what is damaged is told and mended from the kept logs.
 
 use super::program::{Home, until};
+use nix::sys::signal::Signal;
+use whorl::store::{EmbeddedStore, LogStore, Options};
 
 #[test]
 fn a_damaged_index_is_told_and_mended_from_the_logs() {
@@ -54,4 +56,35 @@ fn new_fingerprints_do_not_write_the_index_again() {
     home.rule("pump", "message:pump");
     program.verdict("u1", "matched");
     assert_eq!(files(), before);
+}
+
+#[test]
+fn what_a_kill_keeps_from_the_index_is_found_again() {
+    let home = Home::new("");
+    let mut program = home.start();
+    for n in 0..20 {
+        let uuid = format!("u{n}");
+        let log = format!("boom once\nneedle {n}\n");
+        assert_eq!(program.feed(&uuid, log.as_bytes()), 202);
+        program.verdict(&uuid, "matched");
+    }
+    program.signal(Signal::SIGKILL);
+    program.ended();
+    let program = home.start();
+    until("all are indexed once", || {
+        let found = program.json("/api/v1/search?q=needle");
+        (found["events"] == 20 && found["unindexed_builds"] == 0).then_some(())
+    });
+    assert_eq!(program.json("/api/v1/search?q=boom")["events"], 20);
+    let index = &program.json("/api/v1/status")["index"];
+    assert_eq!(index["waiting_builds"], 0, "{index}");
+    let metrics = program.get("/metrics");
+    assert!(metrics.contains("whorl_index_waiting 0"), "{metrics}");
+    assert!(metrics.contains("whorl_index_lag_seconds 0"), "{metrics}");
+    // A stop finishes what waits.
+    assert_eq!(program.feed("late", b"boom\nneedle 20\n"), 202);
+    program.verdict("late", "matched");
+    assert_eq!(program.stop(), Some(0));
+    let store = EmbeddedStore::open(&home.data().join("index"), Options::default()).unwrap();
+    assert_eq!(store.events_of("late").unwrap().len(), 2);
 }

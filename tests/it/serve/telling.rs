@@ -193,6 +193,7 @@ fn metrics_are_what_prometheus_reads() {
     assert_eq!(typed, helped, "every family is explained");
     for wanted in [
         "whorl_queue_waiting",
+        "whorl_index_lag_seconds",
         "whorl_reclassify_left",
         "whorl_intake_refused_total",
     ] {

@@ -10,6 +10,11 @@
 )]
 
 use super::{BLOCKS, Carry, Keys, Level, Scratch, fold, fold_into, look};
+// Not `expect`: the lint does not look at test builds.
+#[allow(
+    clippy::wildcard_imports,
+    reason = "the instructions have names of their own"
+)]
 use std::arch::x86_64::*;
 
 /// [`fold`] as a table for the lower half of the bytes.

@@ -1,0 +1,190 @@
+//! From what is asked to the blocks and events that are meant, on all processors.
+
+use super::document::Columns;
+use super::lower::{Lowered, Lowering, all_of, exactly};
+use super::scan::{Hit, Question, Scanner};
+use super::slice::{Block, find, with_payload};
+use super::unpack::{Facts, Payload, Unpacker};
+use crate::query::Schema;
+use crate::store::{Selection, StoreError};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use tantivy::Searcher;
+use tantivy::query::AllQuery;
+
+/// Fewer pieces of work are not worth a second thread.
+const WORTH_A_THREAD: usize = 8;
+
+/// More threads would only wait for memory.
+const MOST_THREADS: usize = 8;
+
+/// What was found in one slice.
+pub(super) struct Part {
+    pub(super) searcher: Searcher,
+    pub(super) blocks: Vec<(Block, Found)>,
+}
+
+/// The events of a block that are meant.
+pub(super) enum Found {
+    All,
+    Some(Vec<Hit>),
+}
+
+impl Found {
+    pub(super) fn count(&self, block: &Block) -> u64 {
+        match self {
+            Self::All => block.count,
+            Self::Some(hits) => hits.len() as u64,
+        }
+    }
+
+    /// The events with their moments, which are read when they are not known yet.
+    pub(super) fn hits(
+        &self,
+        searcher: &Searcher,
+        block: &Block,
+        columns: &Columns,
+    ) -> Result<Cow<'_, [Hit]>, StoreError> {
+        if let Self::Some(hits) = self {
+            return Ok(Cow::Borrowed(hits));
+        }
+        with_payload(searcher, block.address, columns, |payload| {
+            let mut facts = Vec::new();
+            Unpacker::new()?.facts(&Payload::read(payload)?, &mut facts)?;
+            let times = Facts::read(&facts)?.times()?;
+            Ok(Cow::Owned((0..).zip(times).collect()))
+        })
+    }
+
+    /// The numbers of the events in a block of so many.
+    pub(super) fn numbers(&self, count: usize) -> Vec<usize> {
+        match self {
+            Self::All => (0..count).collect(),
+            Self::Some(hits) => hits.iter().map(|(number, _)| *number as usize).collect(),
+        }
+    }
+}
+
+/// The condition on blocks for a selection; `None` is every block.
+pub(super) fn lower(selection: &Selection<'_>, columns: &Columns, schema: &Schema) -> Lowered {
+    let lowering = Lowering { columns, schema };
+    let filters = &selection.filters;
+    let equal = filters.equal.iter();
+    let equal = equal.map(|(field, value)| lowering.equal(field, value));
+    let query = selection.query.map(|query| lowering.lower(query.root()));
+    let build = filters.build_uuid.as_ref();
+    let build = build.map(|uuid| Some(exactly(columns.build_term(uuid))));
+    let voting = filters.voting;
+    let voting = voting.map(|voting| Some(exactly(columns.voting_term(voting))));
+    all_of(equal.chain(query).chain(build).chain(voting))
+}
+
+/// The blocks of a slice that may have an answer.
+pub(super) fn blocks(
+    searcher: &Searcher,
+    lowered: &Lowered,
+    question: &Question<'_>,
+) -> Result<Vec<Block>, StoreError> {
+    match lowered {
+        Some(query) => find(searcher, &**query, &question.time),
+        None => find(searcher, &AllQuery, &question.time),
+    }
+}
+
+/// What each block has of what is meant; blocks with nothing are left out.
+pub(super) fn events(
+    searcher: &Searcher,
+    blocks: Vec<Block>,
+    question: &Question<'_>,
+    columns: &Columns,
+) -> Result<Vec<(Block, Found)>, StoreError> {
+    let found = each(&blocks, question, |scanner, block| {
+        look(searcher, block, scanner, question, columns)
+    })?;
+    let pairs = blocks.into_iter().zip(found);
+    Ok(pairs
+        .filter(|(block, found)| found.count(block) > 0)
+        .collect())
+}
+
+/// The builds that have such an event.
+pub(super) fn builds(
+    searcher: &Searcher,
+    blocks: Vec<Block>,
+    question: &Question<'_>,
+    columns: &Columns,
+) -> Result<Vec<Arc<str>>, StoreError> {
+    let mut by_build: BTreeMap<Arc<str>, Vec<Block>> = BTreeMap::new();
+    for block in blocks {
+        by_build
+            .entry(Arc::clone(&block.build))
+            .or_default()
+            .push(block);
+    }
+    let by_build: Vec<_> = by_build.into_iter().collect();
+    let found = each(&by_build, question, |scanner, (_, blocks)| {
+        for block in blocks {
+            if look(searcher, block, scanner, question, columns)?.count(block) > 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    })?;
+    let pairs = by_build.into_iter().zip(found);
+    Ok(pairs
+        .filter_map(|((build, _), found)| found.then_some(build))
+        .collect())
+}
+
+fn look(
+    searcher: &Searcher,
+    block: &Block,
+    scanner: &mut Scanner<'_>,
+    question: &Question<'_>,
+    columns: &Columns,
+) -> Result<Found, StoreError> {
+    let (from, to) = block.time;
+    if question.asks_nothing() && question.time.contains(&from) && question.time.contains(&to) {
+        return Ok(Found::All);
+    }
+    let scan = |payload: &[u8]| scanner.scan(payload);
+    with_payload(searcher, block.address, columns, scan).map(Found::Some)
+}
+
+/// Works on all, in the order of the list, on as many threads as are worth it.
+fn each<T: Sync, R: Send>(
+    all: &[T],
+    question: &Question<'_>,
+    work: impl Fn(&mut Scanner<'_>, &T) -> Result<R, StoreError> + Sync,
+) -> Result<Vec<R>, StoreError> {
+    let next = AtomicUsize::new(0);
+    let some = || -> Result<Vec<(usize, R)>, StoreError> {
+        let (mut scanner, mut done) = (Scanner::new(question)?, Vec::new());
+        loop {
+            let at = next.fetch_add(1, Ordering::Relaxed);
+            let Some(one) = all.get(at) else {
+                return Ok(done);
+            };
+            done.push((at, work(&mut scanner, one)?));
+        }
+    };
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    let threads = threads.min(MOST_THREADS).min(all.len() / WORTH_A_THREAD);
+    let mut done = std::thread::scope(|scope| {
+        let others: Vec<_> = (1..threads).map(|_| scope.spawn(some)).collect();
+        let mut done = some()?;
+        for other in others {
+            // A panic goes on here: the caller knows what it means.
+            done.extend(
+                other
+                    .join()
+                    .unwrap_or_else(|p| std::panic::resume_unwind(p))?,
+            );
+        }
+        Ok::<_, StoreError>(done)
+    })?;
+    done.sort_unstable_by_key(|(at, _)| *at);
+    Ok(done.into_iter().map(|(_, result)| result).collect())
+}

@@ -1,0 +1,244 @@
+//! Which events of a block are meant, exactly.
+
+use super::need::Need;
+use super::unpack::{Facts, Payload, Rows, Unpacker};
+use crate::event::Event;
+use crate::query::{Document, Kind, Node, Schema};
+use crate::store::fields::{keyword_of, votes};
+use crate::store::{Filters, Selection, StoreError};
+use jiff::Timestamp;
+use memchr::memmem::Finder;
+use std::collections::{BTreeSet, HashMap};
+use std::ops::Range;
+
+/// What is asked of every block that may have an answer.
+pub(super) struct Question<'a> {
+    selection: &'a Selection<'a>,
+    now: Timestamp,
+    /// Microseconds since 1970, the end excluded.
+    pub(super) time: Range<i64>,
+    need: Need,
+    /// The fields that it depends on.
+    fields: BTreeSet<&'a str>,
+}
+
+/// An event of a block: its number there and its moment.
+pub(super) type Hit = (u32, i64);
+
+/// Looks into one block after the other; keeps its memory for the next one.
+pub(super) struct Scanner<'q> {
+    question: &'q Question<'q>,
+    unpacker: Unpacker,
+    facts: Vec<u8>,
+    text: Vec<u8>,
+    folded: Vec<u8>,
+}
+
+impl<'a> Question<'a> {
+    pub(super) fn new(selection: &'a Selection<'a>, schema: &Schema, now: Timestamp) -> Self {
+        let mut fields = BTreeSet::new();
+        let Filters { equal, voting, .. } = &selection.filters;
+        fields.extend(equal.iter().map(|(field, _)| field.as_str()));
+        fields.extend(voting.map(|_| "voting"));
+        let mut need = Need::Any;
+        if let Some(query) = selection.query {
+            fields_of(query.root(), &mut fields);
+            need = Need::of(query.root(), schema);
+        }
+        Self {
+            selection,
+            now,
+            time: selection.from.map_or(i64::MIN, Timestamp::as_microsecond)
+                ..selection.to.map_or(i64::MAX, Timestamp::as_microsecond),
+            need,
+            fields,
+        }
+    }
+
+    /// True when every event of a found block is meant that is in time.
+    pub(super) fn asks_nothing(&self) -> bool {
+        let Filters { equal, voting, .. } = &self.selection.filters;
+        self.selection.query.is_none() && equal.is_empty() && voting.is_none()
+    }
+
+    /// True when moments alone do not decide about an event.
+    fn reads_text(&self) -> bool {
+        self.fields.contains("message")
+    }
+
+    fn holds(&self, event: &Event) -> bool {
+        let Selection { query, filters, .. } = self.selection;
+        let equal = |(field, wanted): &(String, String)| {
+            let value = event.field(field);
+            let values = value.map(|value| value.values()).unwrap_or_default();
+            let mut words = values.into_iter().filter_map(keyword_of);
+            words.any(|word| word == *wanted)
+        };
+        filters.equal.iter().all(equal)
+            && filters.voting.is_none_or(|voting| votes(event) == voting)
+            && query.is_none_or(|query| query.matches(&Document::new(event), self.now))
+    }
+}
+
+fn fields_of<'a>(node: &'a Node, fields: &mut BTreeSet<&'a str>) {
+    match &node.kind {
+        Kind::All | Kind::Nothing => {}
+        Kind::Bool(clauses) => clauses.iter().for_each(|c| fields_of(&c.node, fields)),
+        Kind::Boost(inner, _) => fields_of(inner, fields),
+        Kind::Exists(field)
+        | Kind::Term { field, .. }
+        | Kind::Phrase { field, .. }
+        | Kind::Wildcard { field, .. }
+        | Kind::Regex { field, .. }
+        | Kind::Fuzzy { field, .. }
+        | Kind::Range { field, .. } => {
+            fields.insert(field);
+        }
+    }
+}
+
+impl<'q> Scanner<'q> {
+    pub(super) fn new(question: &'q Question<'q>) -> Result<Self, StoreError> {
+        Ok(Self {
+            question,
+            unpacker: Unpacker::new()?,
+            facts: Vec::new(),
+            text: Vec::new(),
+            folded: Vec::new(),
+        })
+    }
+
+    /// The events of a block that are meant, in their order.
+    pub(super) fn scan(&mut self, payload: &[u8]) -> Result<Vec<Hit>, StoreError> {
+        let payload = Payload::read(payload)?;
+        if self.question.reads_text() && !payload.odd_case && !self.may_hold(&payload)? {
+            return Ok(Vec::new());
+        }
+        let mut buffer = std::mem::take(&mut self.facts);
+        self.unpacker.facts(&payload, &mut buffer)?;
+        let facts = Facts::read(&buffer)?;
+        let hits = self.events(&payload, &facts);
+        self.facts = buffer;
+        hits
+    }
+
+    /// Unpacks the text and says whether any event may have what is needed.
+    fn may_hold(&mut self, payload: &Payload<'_>) -> Result<bool, StoreError> {
+        self.unpacker.text(payload, &mut self.text)?;
+        self.folded.clear();
+        self.folded.extend_from_slice(&self.text);
+        self.folded.make_ascii_lowercase();
+        let anchors = self.question.need.anchors();
+        Ok(anchors.is_none_or(|words| words.iter().any(|w| w.find(&self.folded).is_some())))
+    }
+
+    fn events(&mut self, payload: &Payload<'_>, facts: &Facts<'_>) -> Result<Vec<Hit>, StoreError> {
+        let times = facts.times()?;
+        let question = self.question;
+        let in_time = |event: &usize| times.get(*event).is_some_and(|t| question.time.contains(t));
+        let events: Vec<usize> = if question.asks_nothing() {
+            (0..facts.count).filter(in_time).collect()
+        } else if !question.reads_text() {
+            let rows = facts.rows_for(&|name| question.fields.contains(name))?;
+            by_fields(question, &rows, (0..facts.count).filter(in_time))?
+        } else {
+            if payload.odd_case {
+                self.unpacker.text(payload, &mut self.text)?;
+            }
+            let mut candidates = self.candidates(payload, facts)?;
+            candidates.retain(in_time);
+            if candidates.is_empty() {
+                return Ok(Vec::new());
+            }
+            let rows = facts.rows_for(&|name| question.fields.contains(name))?;
+            self.by_text(&rows, candidates)?
+        };
+        let hit = |event: usize| {
+            let number = u32::try_from(event).ok()?;
+            Some((number, *times.get(event)?))
+        };
+        Ok(events.into_iter().filter_map(hit).collect())
+    }
+
+    /// The events whose bytes do not speak against them.
+    fn candidates(
+        &self,
+        payload: &Payload<'_>,
+        facts: &Facts<'_>,
+    ) -> Result<Vec<usize>, StoreError> {
+        let question = self.question;
+        if payload.odd_case || matches!(question.need, Need::Any) {
+            return Ok((0..facts.count).collect());
+        }
+        let ends = facts.ends()?;
+        let text = |event: usize| {
+            let start = event.checked_sub(1).map_or(0, |before| ends[before]);
+            self.folded.get(start..ends[event]).unwrap_or_default()
+        };
+        let found = match question.need.anchors() {
+            Some(words) => with_words(&self.folded, &ends, &words),
+            None => (0..facts.count).collect(),
+        };
+        let holds = |event: &usize| question.need.holds(text(*event));
+        Ok(found.into_iter().filter(holds).collect())
+    }
+
+    fn by_text(&self, rows: &Rows, candidates: Vec<usize>) -> Result<Vec<usize>, StoreError> {
+        let mut events = Vec::new();
+        for event in candidates {
+            if self.question.holds(&rows.event(event, &self.text)?) {
+                events.push(event);
+            }
+        }
+        Ok(events)
+    }
+}
+
+/// The events in whose text one of the words begins.
+fn with_words(text: &[u8], ends: &[usize], words: &[&Finder<'static>]) -> Vec<usize> {
+    let mut events = Vec::new();
+    for word in words {
+        let mut from = 0;
+        while let Some(at) = text.get(from..).and_then(|rest| word.find(rest)) {
+            let event = ends.partition_point(|end| *end <= from + at);
+            let Some(end) = ends.get(event) else { break };
+            events.push(event);
+            from = *end;
+        }
+    }
+    if words.len() > 1 {
+        events.sort_unstable();
+        events.dedup();
+    }
+    events
+}
+
+/// Asks once for all events that have the same values in the fields that matter.
+fn by_fields(
+    question: &Question<'_>,
+    rows: &Rows,
+    events: impl Iterator<Item = usize>,
+) -> Result<Vec<usize>, StoreError> {
+    let mut known: HashMap<(usize, Vec<u8>), bool> = HashMap::new();
+    let mut found = Vec::new();
+    for event in events {
+        let numbers: Option<Vec<u8>> = rows.columns.iter().map(|c| c.number(event)).collect();
+        let holds = match numbers {
+            None => question.holds(&rows.fields(event)?),
+            Some(numbers) => {
+                let key = (rows.group(event), numbers);
+                if let Some(holds) = known.get(&key) {
+                    *holds
+                } else {
+                    let holds = question.holds(&rows.fields(event)?);
+                    known.insert(key, holds);
+                    holds
+                }
+            }
+        };
+        if holds {
+            found.push(event);
+        }
+    }
+    Ok(found)
+}

@@ -1,0 +1,386 @@
+//! Puts the events of classified builds into the embedded index, behind their verdicts.
+//!
+//! In: the names of builds that were looked at. The indexer reads their kept logs itself, on one
+//! thread that gives way to classification, and commits those of about a second together.
+//! Invariants: the list of names is bounded; what does not fit into it, and what a kill cut off, is
+//! found again by comparing the kept logs with the marks in the index, so nothing is lost; a build
+//! that the index has as it is now is not read again.
+
+use super::held;
+use crate::classify::engine::IndexStatus;
+use crate::classify::spool::Spool;
+use crate::event::{Build, Event, Verdict};
+use crate::intake::{Limits, open_path, read_all};
+use crate::state::State;
+use crate::store::{EmbeddedStore, StoreError};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio_util::sync::CancellationToken;
+
+/// Names that can wait.
+const WAITING: usize = 10_000;
+/// How long is waited for other builds to be committed with.
+const GATHER: Duration = Duration::from_secs(1);
+/// Bytes of logs, as they are kept, that are committed together.
+const TOGETHER: u64 = 64 << 20;
+/// Builds that are committed together.
+const MOST: usize = 1000;
+/// How soon a stop is noticed, and how long is waited after the index has failed.
+const PATIENCE: Duration = Duration::from_millis(100);
+const AFTER_FAILURE: Duration = Duration::from_secs(5);
+/// How much the indexing threads give way to others.
+const NICER: i32 = 5;
+
+/// When an indexer should end.
+#[derive(Clone, Copy)]
+pub(super) struct IndexStop<'a> {
+    /// Nothing more comes: what waits is finished.
+    pub(super) drain: &'a CancellationToken,
+    /// Now.
+    pub(super) quit: &'a CancellationToken,
+}
+
+/// Fills the index.
+pub(super) struct Indexer {
+    store: Arc<EmbeddedStore>,
+    state: Arc<State>,
+    spool: Spool,
+    limits: Limits,
+    queue: Mutex<Queue>,
+    wake: Condvar,
+    /// Names that can wait.
+    room: usize,
+}
+
+#[derive(Default)]
+struct Queue {
+    waiting: VecDeque<Waiting>,
+    names: HashSet<String>,
+    /// The builds that are being indexed, and since when the first of them waited.
+    running: Option<(usize, Instant)>,
+    /// Since when there may be builds that neither wait nor are indexed.
+    unsure: Option<Instant>,
+}
+
+struct Waiting {
+    uuid: String,
+    since: Instant,
+    /// It was missing from the index.
+    missed: bool,
+}
+
+/// A build that is about to be indexed.
+struct Next {
+    waiting: Waiting,
+    build: Build,
+    digest: u64,
+}
+
+enum Step {
+    Look,
+    Index(Vec<Waiting>),
+    End,
+}
+
+impl Indexer {
+    pub(super) fn new(
+        store: Arc<EmbeddedStore>,
+        state: Arc<State>,
+        spool: Spool,
+        limits: Limits,
+    ) -> Self {
+        let queue = Queue {
+            // An earlier run may have been killed.
+            unsure: Some(Instant::now()),
+            ..Queue::default()
+        };
+        Self {
+            store,
+            state,
+            spool,
+            limits,
+            queue: Mutex::new(queue),
+            wake: Condvar::new(),
+            room: WAITING,
+        }
+    }
+
+    /// Says that a build was looked at; does not wait.
+    pub(super) fn note(&self, uuid: &str) {
+        self.enter(uuid, false);
+    }
+
+    fn enter(&self, uuid: &str, missed: bool) -> bool {
+        let mut queue = held(&self.queue);
+        if queue.names.contains(uuid) {
+            return true;
+        }
+        if queue.waiting.len() >= self.room {
+            queue.unsure = Some(Instant::now());
+            return false;
+        }
+        queue.names.insert(uuid.to_owned());
+        queue.waiting.push_back(Waiting {
+            uuid: uuid.to_owned(),
+            since: Instant::now(),
+            missed,
+        });
+        self.wake.notify_all();
+        true
+    }
+
+    /// How far it is behind.
+    pub(super) fn status(&self) -> IndexStatus {
+        let queue = held(&self.queue);
+        let running = queue.running.map(|(_, since)| since);
+        let first = queue.waiting.front().map(|waiting| waiting.since);
+        let since = running.into_iter().chain(first).min();
+        let builds = queue.waiting.len() + queue.running.map_or(0, |(builds, _)| builds);
+        IndexStatus {
+            waiting_builds: builds as u64,
+            lag_seconds: since.map_or(0, |since| since.elapsed().as_secs()),
+            comparing: queue.unsure.is_some(),
+        }
+    }
+
+    /// Indexes until it is told to end.
+    pub(super) fn run(&self, stop: IndexStop<'_>) {
+        // Should the system refuse, indexing only gives way less.
+        let _ = rustix::process::nice(NICER);
+        let mut indexed = HashMap::new();
+        loop {
+            match self.next(stop) {
+                Step::End => return,
+                Step::Look => self.compare(&mut indexed, stop),
+                Step::Index(some) => self.index(some, &mut indexed, stop),
+            }
+        }
+    }
+
+    fn next(&self, stop: IndexStop<'_>) -> Step {
+        let mut queue = held(&self.queue);
+        loop {
+            if stop.quit.is_cancelled() {
+                return Step::End;
+            }
+            let draining = stop.drain.is_cancelled();
+            if queue.unsure.is_some() && queue.waiting.len() <= self.room / 2 && !draining {
+                return Step::Look;
+            }
+            let ripe = |first: &Waiting| draining || first.since.elapsed() >= GATHER;
+            if queue.waiting.front().is_some_and(ripe) || queue.waiting.len() >= MOST {
+                return Step::Index(queue.take());
+            }
+            if draining && queue.waiting.is_empty() {
+                return Step::End;
+            }
+            let waited = self.wake.wait_timeout(queue, PATIENCE);
+            (queue, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    /// Finds the builds with a verdict that the index does not have as they are now.
+    fn compare(&self, indexed: &mut HashMap<String, u64>, stop: IndexStop<'_>) {
+        let began = Instant::now();
+        match self.find_missing(indexed, stop) {
+            Ok(()) => {
+                let mut queue = held(&self.queue);
+                // What did not fit meanwhile needs another look.
+                queue.unsure = queue.unsure.filter(|since| *since > began);
+            }
+            Err(error) => {
+                tracing::error!(error, "it is not known which builds the index lacks");
+                pause(stop);
+            }
+        }
+    }
+
+    fn find_missing(
+        &self,
+        indexed: &mut HashMap<String, u64>,
+        stop: IndexStop<'_>,
+    ) -> Result<(), String> {
+        *indexed = self.store.marks().map_err(|e| e.to_string())?;
+        for uuid in self.spool.builds().map_err(|e| e.to_string())? {
+            if stop.quit.is_cancelled() || stop.drain.is_cancelled() {
+                break;
+            }
+            let stored = self.state.build(&uuid).map_err(|e| e.to_string())?;
+            // Others come when they are looked at.
+            let looked_at = |verdict| !matches!(verdict, Verdict::Pending | Verdict::NoLog);
+            let Some(stored) = stored.filter(|s| s.verdict_at.is_some() && looked_at(s.verdict))
+            else {
+                continue;
+            };
+            let digest = digest(&self.spool.root(&uuid), &stored.build);
+            if indexed.get(&uuid) != Some(&digest) && !self.enter(&uuid, true) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn index(&self, some: Vec<Waiting>, indexed: &mut HashMap<String, u64>, stop: IndexStop<'_>) {
+        let (mut next, mut bytes, mut rest) = (Vec::new(), 0, VecDeque::from(some));
+        while bytes < TOGETHER
+            && let Some(waiting) = rest.pop_front()
+        {
+            match self.prepare(waiting, indexed) {
+                Ok(Some((one, size))) => {
+                    bytes += size;
+                    next.push(one);
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    tracing::error!(error, "a build was not indexed");
+                    held(&self.queue).unsure = Some(Instant::now());
+                }
+            }
+        }
+        held(&self.queue).give_back(rest, next.len());
+        if next.is_empty() {
+            return;
+        }
+        match self.append(&next) {
+            Ok(()) => done(&next, indexed),
+            Err(error) => {
+                tracing::error!(%error, builds = next.len(), "the events were not indexed");
+                let again = next.into_iter().map(|one| one.waiting);
+                held(&self.queue).give_back(again.collect(), 0);
+                pause(stop);
+            }
+        }
+        held(&self.queue).running = None;
+    }
+
+    /// What is to be indexed of a build, and how many bytes; nothing when the index has it, or when
+    /// its logs have had their time.
+    fn prepare(
+        &self,
+        waiting: Waiting,
+        indexed: &HashMap<String, u64>,
+    ) -> Result<Option<(Next, u64)>, String> {
+        let job = self.state.job(&waiting.uuid).map_err(|e| e.to_string())?;
+        let root = self.spool.root(&waiting.uuid);
+        let Some(job) = job.filter(|_| root.is_dir()) else {
+            return Ok(None);
+        };
+        let digest = digest(&root, &job.build);
+        if indexed.get(&waiting.uuid) == Some(&digest) {
+            return Ok(None);
+        }
+        let size = files(&root).into_iter().map(|(_, size, _)| size).sum();
+        let build = job.build;
+        let next = Next {
+            waiting,
+            build,
+            digest,
+        };
+        Ok(Some((next, size)))
+    }
+
+    /// Indexes all; when reading one of them panics, each for itself, and that one not.
+    fn append(&self, all: &[Next]) -> Result<(), StoreError> {
+        let together = || self.append_together(all);
+        match catch_unwind(AssertUnwindSafe(together)) {
+            Ok(appended) => appended,
+            Err(_) if all.len() > 1 => all.chunks(1).try_for_each(|one| self.append(one)),
+            Err(_) => {
+                let uuid = all.first().map(|one| one.waiting.uuid.as_str());
+                tracing::error!(uuid, "the events of a build cannot be indexed");
+                Ok(())
+            }
+        }
+    }
+
+    fn append_together(&self, all: &[Next]) -> Result<(), StoreError> {
+        let marked = all.iter().map(|one| (one.build.clone(), one.digest));
+        let marked: Vec<(Build, u64)> = marked.collect();
+        let mut read = |number: usize, sink: &mut dyn FnMut(Event)| {
+            let Some((build, _)) = marked.get(number) else {
+                return;
+            };
+            match open_path(&self.spool.root(&build.uuid), &self.limits) {
+                Ok(inputs) => drop(read_all(&inputs, &build.fields(), &self.limits, sink)),
+                Err(error) => tracing::error!(uuid = build.uuid, %error, "no logs to index"),
+            }
+        };
+        self.store.append_many(&marked, &mut read).map(drop)
+    }
+}
+
+/// Waits after a failure, unless it is to end.
+fn pause(stop: IndexStop<'_>) {
+    let begun = Instant::now();
+    let ends = || stop.quit.is_cancelled() || stop.drain.is_cancelled();
+    while begun.elapsed() < AFTER_FAILURE && !ends() {
+        std::thread::sleep(PATIENCE);
+    }
+}
+
+impl Queue {
+    /// As many as may be committed together.
+    fn take(&mut self) -> Vec<Waiting> {
+        let some: Vec<Waiting> = self.waiting.drain(..self.waiting.len().min(MOST)).collect();
+        for waiting in &some {
+            self.names.remove(&waiting.uuid);
+        }
+        self.running = some.first().map(|first| (some.len(), first.since));
+        some
+    }
+
+    /// Puts back what was taken too many; `running` are being indexed.
+    fn give_back(&mut self, rest: VecDeque<Waiting>, running: usize) {
+        for waiting in rest.into_iter().rev() {
+            if self.names.insert(waiting.uuid.clone()) {
+                self.waiting.push_front(waiting);
+            }
+        }
+        self.running = self.running.filter(|_| running > 0);
+        self.running = self.running.map(|(_, since)| (running, since));
+    }
+}
+
+fn done(all: &[Next], indexed: &mut HashMap<String, u64>) {
+    for one in all {
+        indexed.insert(one.waiting.uuid.clone(), one.digest);
+    }
+    let builds = all.iter().filter(|one| one.waiting.missed).count();
+    if builds > 0 {
+        tracing::info!(builds, "put back into the index from their logs");
+    }
+}
+
+/// Tells one state of a build and its logs from another: facts, names, sizes, times.
+pub(super) fn digest(root: &Path, build: &Build) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    format!("{build:?}").hash(&mut hasher);
+    files(root).hash(&mut hasher);
+    hasher.finish()
+}
+
+type FileFacts = (std::path::PathBuf, u64, Option<std::time::SystemTime>);
+
+fn files(root: &Path) -> BTreeSet<FileFacts> {
+    let mut folders = vec![root.to_owned()];
+    let mut files = BTreeSet::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+            match entry.metadata() {
+                Ok(facts) if facts.is_dir() => folders.push(entry.path()),
+                Ok(facts) => {
+                    files.insert((entry.path(), facts.len(), facts.modified().ok()));
+                }
+                Err(_) => {}
+            }
+        }
+    }
+    files
+}
+
+#[cfg(test)]
+mod tests;

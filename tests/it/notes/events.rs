@@ -2,6 +2,7 @@
 
 use super::{Place, build, found};
 use jiff::{SignedDuration, Timestamp};
+use std::fmt::Write as _;
 use whorl::event::{BugFacts, BugReview, BugStatus, Match, Verdict};
 use whorl::note::route::{Happening, Route, Wishes};
 use whorl::note::{Hears, Markup, Speaker, Voice, Wording};
@@ -215,10 +216,8 @@ fn an_outage_is_told_when_it_begins_and_when_it_is_over() {
     let mut said = String::new();
     for lasted in [None, Some(SignedDuration::from_mins(150))] {
         for note in place.speaker.outage(&outage, lasted) {
-            said.push_str(&format!(
-                "[{} {}]\n{}\n",
-                note.target, note.topic, note.text
-            ));
+            let (target, topic, text) = (note.target, note.topic, note.text);
+            writeln!(said, "[{target} {topic}]\n{text}").unwrap();
         }
     }
     insta::assert_snapshot!("outages", said);

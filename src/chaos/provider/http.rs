@@ -147,7 +147,26 @@ fn failed(url: &str, error: &reqwest::Error) -> Failure {
     if error.is_builder() {
         return Failure::Unexpected(format!("{url}: {}", told(error)));
     }
-    Failure::Failed(format!("failed to connect to {url}: {}", told(error)))
+    Failure::Failed(format!("failed to connect to {url}: {}", refused(error).unwrap_or_else(|| told(error))))
+}
+
+/// A refused connection in the words that people have in their notes.
+fn refused(error: &reqwest::Error) -> Option<String> {
+    let url = error.url()?;
+    let host = url.host_str()?;
+    let port = url.port_or_known_default()?;
+    let scheme = if url.scheme() == "https" { "HTTPSConnection" } else { "HTTPConnection" };
+    let path = match url.query() {
+        Some(query) => format!("{}?{query}", url.path()),
+        None => url.path().to_owned(),
+    };
+    told(error).contains("os error 111").then(|| {
+        format!(
+            "{scheme}Pool(host='{host}', port={port}): Max retries exceeded with url: {path} (Caused by \
+             NewConnectionError(\"{scheme}(host='{host}', port={port}): Failed to establish a new \
+             connection: [Errno 111] Connection refused\"))"
+        )
+    })
 }
 
 /// An error with all its causes, without the address that stands before it.

@@ -1,8 +1,9 @@
 //! One activity: controls, pauses, the call, its entry in the journal.
 
+use super::hypothesis::Flag;
 use super::journal::{List, now};
 use super::Runner;
-use crate::chaos::bell::Ear;
+use crate::chaos::bell::{Bell, Ear};
 use crate::chaos::events::bounded;
 use crate::chaos::log::Level;
 use crate::chaos::provider::{Call, Failure, call, seconds};
@@ -13,16 +14,35 @@ use std::time::Instant;
 
 /// How an activity is run.
 #[derive(Clone, Copy)]
-pub(super) struct How {
+pub(super) struct How<'a> {
     /// The journal's list that its entry goes into, from its beginning.
     pub(super) list: Option<List>,
     pub(super) ear: Ear,
+    /// Raised as soon as it was announced, for whoever lets it begin before going on.
+    pub(super) begun: Option<&'a Flag>,
+}
+
+impl How<'_> {
+    /// The run's main thread, without an entry in a list.
+    pub(super) fn looking(ear: Ear) -> Self {
+        Self {
+            list: None,
+            ear,
+            begun: None,
+        }
+    }
+
+    fn begin(self, bell: &Bell) {
+        if let Some(begun) = self.begun {
+            begun.raise(bell);
+        }
+    }
 }
 
 impl Runner<'_> {
     /// Runs an activity and gives its entry. What it fails with is in the entry; an error is something
     /// that ends more than the activity.
-    pub(super) fn activity(&self, activity: &Value, how: How) -> Result<Value, Failure> {
+    pub(super) fn activity(&self, activity: &Value, how: How<'_>) -> Result<Value, Failure> {
         let reference = activity.get("ref").filter(|reference| py::truth(reference));
         let activity = match reference {
             None => activity,
@@ -42,7 +62,7 @@ impl Runner<'_> {
         result
     }
 
-    fn between_controls(&self, activity: &Value, how: How) -> Result<Value, Failure> {
+    fn between_controls(&self, activity: &Value, how: How<'_>) -> Result<Value, Failure> {
         let own = super::Dry::of(&activity["dry"]);
         let dry = self.options.dry.union(own);
         let is_dry = dry.skips(activity);
@@ -52,6 +72,7 @@ impl Runner<'_> {
         self.announce(activity);
         let mut entry = json!({"activity": activity, "output": null, "start": now()});
         let place = how.list.map(|list| (list, self.journal.push(list, entry.clone())));
+        how.begin(&self.tools.bell);
         let result = self.timed(activity, is_dry, how, &mut entry);
         if let Some((list, place)) = place {
             self.journal.update(list, place, &entry);
@@ -63,7 +84,7 @@ impl Runner<'_> {
     }
 
     fn announce(&self, activity: &Value) {
-        let kind = if activity["type"] == "probe" { "Probe" } else { "Action" };
+        let kind = title_case(activity["type"].as_str().unwrap_or_default());
         let name = py::text(&activity["name"]);
         let background = py::truth(&activity["background"]);
         let where_ = if background { " [in background]" } else { "" };
@@ -75,7 +96,7 @@ impl Runner<'_> {
     }
 
     /// Calls the provider and fills the entry.
-    fn timed(&self, activity: &Value, is_dry: bool, how: How, entry: &mut Value) -> Result<(), Failure> {
+    fn timed(&self, activity: &Value, is_dry: bool, how: How<'_>, entry: &mut Value) -> Result<(), Failure> {
         let begin = Instant::now();
         let result = if is_dry {
             Ok(Value::Null)
@@ -112,12 +133,13 @@ impl Runner<'_> {
         }
     }
 
-    fn pause(&self, time: &Value, when: &str, skip: bool, how: How) -> Result<(), Failure> {
+    fn pause(&self, time: &Value, when: &str, skip: bool, how: How<'_>) -> Result<(), Failure> {
         if !py::truth(time) {
             return Ok(());
         }
         let text = py::text(time);
         self.say(Level::Info, &format!("Pausing {when} activity for {text}s..."));
+        how.begin(&self.tools.bell);
         if skip {
             return Ok(());
         }
@@ -145,4 +167,11 @@ fn completed(activity: &Value, entry: &Value) -> Value {
         fields["error"] = json!(text.trim());
     }
     fields
+}
+
+/// `action` as log lines begin with it.
+fn title_case(word: &str) -> String {
+    let mut chars = word.chars();
+    let first = chars.next().map(|c| c.to_ascii_uppercase());
+    first.into_iter().chain(chars.map(|c| c.to_ascii_lowercase())).collect()
 }

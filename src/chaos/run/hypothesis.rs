@@ -80,7 +80,7 @@ impl Runner<'_> {
     fn look(&self, ear: Ear) -> Result<Value, Failure> {
         let mut probes: Vec<Value> = Vec::new();
         for activity in model::probes(&self.experiment) {
-            let mut entry = self.activity(activity, How { list: None, ear })?;
+            let mut entry = self.activity(activity, How::looking(ear))?;
             let held = if entry["status"] == "failed" {
                 self.say(
                     Level::Warning,
@@ -131,7 +131,7 @@ impl Runner<'_> {
     }
 
     /// Looks again and again until `over`.
-    pub(super) fn continuously(&self, over: &Flag) {
+    pub(super) fn continuously(&self, over: &Flag, looked: &Flag) {
         let frequency = self.options.frequency;
         self.event("hypothesis-started", &json!({"phase": "during", "frequency": frequency}));
         let every = py::float_text(frequency);
@@ -139,7 +139,7 @@ impl Runner<'_> {
             Level::Info,
             &format!("Executing the steady-state hypothesis continuously every {every} seconds"),
         );
-        if let Err(failure) = self.looks(over) {
+        if let Err(failure) = self.looks(over, looked) {
             let (status, message) = match failure {
                 Failure::Stopped(stop) => (Status::Interrupted, format!("{stop:?}")),
                 Failure::Failed(message) | Failure::Unexpected(message) => (Status::Aborted, message),
@@ -150,7 +150,7 @@ impl Runner<'_> {
         self.say(Level::Info, "Continuous steady state hypothesis terminated");
     }
 
-    fn looks(&self, over: &Flag) -> Result<(), Failure> {
+    fn looks(&self, over: &Flag, looked: &Flag) -> Result<(), Failure> {
         let pause = Duration::try_from_secs_f64(self.options.frequency).unwrap_or(Duration::ZERO);
         let (mut iteration, mut unmet) = (0u32, 0u32);
         loop {
@@ -166,6 +166,7 @@ impl Runner<'_> {
             let mut fields = told("during", &state);
             fields["iteration"] = json!(iteration);
             self.event("hypothesis-completed", &fields);
+            looked.raise(&self.tools.bell);
             let held = met(&state);
             let name = last_probe(&state);
             self.journal.lock().during.push(state);

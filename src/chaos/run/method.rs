@@ -9,9 +9,13 @@ use crate::chaos::log::Level;
 use crate::chaos::provider::Failure;
 use crate::chaos::{model, py};
 use serde_json::{Value, json};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::{self, Scope};
 use std::time::Duration;
+
+/// So long the method waits for the first look during it.
+const FIRST_LOOK: Duration = Duration::from_millis(50);
 
 /// How many activities run in the background.
 #[derive(Default)]
@@ -20,10 +24,12 @@ pub(super) struct Running(AtomicUsize);
 impl Runner<'_> {
     /// Plays the method. True when it came to its end, so that the hypothesis is to be looked at.
     pub(super) fn method(&self, during: bool) -> Result<bool, Failure> {
-        let over = Flag::default();
+        let (over, looked) = (Flag::default(), Flag::default());
         let played = thread::scope(|scope| {
             if during {
-                scope.spawn(|| self.continuously(&over));
+                scope.spawn(|| self.continuously(&over, &looked));
+                // The first look is at what was there before the method, unless it takes long.
+                looked.wait(&self.tools.bell, FIRST_LOOK);
             }
             self.watch_conditions(scope, &over);
             let played = self.play();
@@ -99,7 +105,7 @@ impl Runner<'_> {
             } else {
                 let how = How {
                     list: Some(List::Run),
-                    ear: Ear::Main,
+                    ..How::looking(Ear::Main)
                 };
                 self.activity(activity, how)?;
             }
@@ -121,16 +127,21 @@ impl Runner<'_> {
         list: List,
     ) {
         running.0.fetch_add(1, Ordering::SeqCst);
+        let begun = Arc::new(Flag::default());
+        let flag = Arc::clone(&begun);
         scope.spawn(move || {
             let how = How {
                 list: Some(list),
-                ear: Ear::Background,
+                begun: Some(&flag),
+                ..How::looking(Ear::Background)
             };
             // Its entry says how it ended; nothing more hangs on it.
             let _ = self.activity(activity, how);
             running.0.fetch_sub(1, Ordering::SeqCst);
-            self.tools.bell.poke();
+            flag.raise(&self.tools.bell);
         });
+        // Activities begin in the order in which they are written.
+        begun.wait(&self.tools.bell, Duration::from_secs(5));
     }
 
     /// Waits for background activities, unless the run is to end.

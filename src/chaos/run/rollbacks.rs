@@ -127,7 +127,7 @@ impl Runner<'_> {
         }
         let how = How {
             list: Some(List::Rollbacks),
-            ear: Ear::Main,
+            ..How::looking(Ear::Main)
         };
         self.activity(activity, how).map(drop)
     }

@@ -92,6 +92,11 @@ impl<'a> Validator<'a> {
         result
     }
 
+    /// Looks at one activity.
+    pub fn activity(&self, activity: &Value) -> Result<(), Problem> {
+        activity::activity(self, activity, &KeyPath::top())
+    }
+
     /// What the original tool stumbles over before it says anything.
     fn shape(&self) -> Result<(), Problem> {
         let top = KeyPath::top();

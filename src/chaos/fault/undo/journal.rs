@@ -34,7 +34,7 @@ pub struct Entry {
 #[serde(rename_all = "kebab-case")]
 enum Record {
     Intent(Entry),
-    Applied(u64),
+    Applied(serde::de::IgnoredAny),
     Undone { id: u64 },
 }
 

@@ -99,7 +99,10 @@ impl Bell {
                     let waited = self.rung.wait_timeout(state, left);
                     waited.unwrap_or_else(PoisonError::into_inner).0
                 }
-                None => self.rung.wait(state).unwrap_or_else(PoisonError::into_inner),
+                None => self
+                    .rung
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner),
             };
         }
     }

@@ -39,7 +39,11 @@ pub(crate) struct Patience {
 }
 
 /// Runs a child to its end; whatever is left of its group when time is up or the run is to end is killed.
-pub(crate) fn run(mut command: Command, input: Option<Vec<u8>>, patience: &Patience) -> Result<Output, ChildEnd> {
+pub(crate) fn run(
+    mut command: Command,
+    input: Option<Vec<u8>>,
+    patience: &Patience,
+) -> Result<Output, ChildEnd> {
     let stdin = match &input {
         Some(_) => Stdio::piped(),
         // A group in the background may not read from the terminal: it would be stopped.
@@ -59,7 +63,9 @@ pub(crate) fn run(mut command: Command, input: Option<Vec<u8>>, patience: &Patie
     }
     let slot = Arc::new(Slot::default());
     collect(child, Arc::clone(&slot), Arc::clone(&patience.bell));
-    let deadline = patience.timeout.and_then(|time| Instant::now().checked_add(time));
+    let deadline = patience
+        .timeout
+        .and_then(|time| Instant::now().checked_add(time));
     match patience.bell.wait(deadline, patience.ear, || slot.take()) {
         Waited::Ready(output) => output.map_err(ChildEnd::Start),
         Waited::Late => {
@@ -88,9 +94,14 @@ pub(crate) fn kill(group: Option<Pid>) {
 /// Reads what the child says, waits for its end and puts both into the slot.
 fn collect(mut child: Child, slot: Arc<Slot<io::Result<Output>>>, bell: Arc<Bell>) {
     thread::spawn(move || {
-        let stdout = child.stdout.take().map(|out| thread::spawn(move || all_of(out)));
+        let stdout = child
+            .stdout
+            .take()
+            .map(|out| thread::spawn(move || all_of(out)));
         let stderr = child.stderr.take().map(all_of).unwrap_or_default();
-        let stdout = stdout.and_then(|reader| reader.join().ok()).unwrap_or_default();
+        let stdout = stdout
+            .and_then(|reader| reader.join().ok())
+            .unwrap_or_default();
         let output = child.wait().map(|status| Output {
             status: code(status),
             stdout,

@@ -36,7 +36,10 @@ pub(crate) struct Controls {
 }
 
 fn list(of: &Value) -> Vec<Value> {
-    of.get("controls").and_then(Value::as_array).cloned().unwrap_or_default()
+    of.get("controls")
+        .and_then(Value::as_array)
+        .cloned()
+        .unwrap_or_default()
 }
 
 impl Controls {
@@ -73,7 +76,11 @@ impl Controls {
     fn each(&self) -> Vec<Value> {
         let mut each: Vec<Value> = self.global.clone();
         let of_activities = super::model::all(&self.experiment).flat_map(list);
-        let all = self.top.iter().cloned().chain(list(&self.experiment["steady-state-hypothesis"]));
+        let all = self
+            .top
+            .iter()
+            .cloned()
+            .chain(list(&self.experiment["steady-state-hypothesis"]));
         for control in all.chain(of_activities) {
             let known = each.iter().any(|other| other["name"] == control["name"]);
             if !known && py::truth(&control["name"]) {
@@ -84,18 +91,28 @@ impl Controls {
     }
 
     /// `configure_control` of every control.
-    pub(crate) fn configure(&self, configuration: &Map<String, Value>, secrets: &Map<String, Value>) {
+    pub(crate) fn configure(
+        &self,
+        configuration: &Map<String, Value>,
+        secrets: &Map<String, Value>,
+    ) {
         if !self.any {
             return;
         }
         for control in self.each() {
-            self.hook(&control, "configure_control", &json!({}), &json!({
-                "experiment": self.experiment,
-                "configuration": configuration,
-                "secrets": secrets,
-                "settings": null,
-                "event_registry": null,
-            }), &control["provider"]["arguments"]);
+            self.hook(
+                &control,
+                "configure_control",
+                &json!({}),
+                &json!({
+                    "experiment": self.experiment,
+                    "configuration": configuration,
+                    "secrets": secrets,
+                    "settings": null,
+                    "event_registry": null,
+                }),
+                &control["provider"]["arguments"],
+            );
         }
     }
 
@@ -103,14 +120,27 @@ impl Controls {
     pub(crate) fn clean_up(&self) {
         if self.any {
             for control in self.each() {
-                self.hook(&control, "cleanup_control", &json!({}), &json!({}), &Value::Null);
+                self.hook(
+                    &control,
+                    "cleanup_control",
+                    &json!({}),
+                    &json!({}),
+                    &Value::Null,
+                );
             }
         }
         let mut host = self.host.lock().unwrap_or_else(PoisonError::into_inner);
         *host = None;
     }
 
-    fn hook(&self, control: &Value, hook: &str, given: &Value, offered: &Value, arguments: &Value) -> Option<Value> {
+    fn hook(
+        &self,
+        control: &Value,
+        hook: &str,
+        given: &Value,
+        offered: &Value,
+        arguments: &Value,
+    ) -> Option<Value> {
         let provider = &control["provider"];
         if provider["type"] != "python" {
             return None;
@@ -160,8 +190,17 @@ impl Controls {
                 "settings": null,
             });
             let hook = format!("{scope}_{}_control", at.level);
-            let answer = self.hook(&control, &hook, &json!({"context": at.context}), &offered, &arguments);
-            let wish = answer.as_ref().and_then(|answer| answer.get("interrupt")).and_then(Value::as_str);
+            let answer = self.hook(
+                &control,
+                &hook,
+                &json!({"context": at.context}),
+                &offered,
+                &arguments,
+            );
+            let wish = answer
+                .as_ref()
+                .and_then(|answer| answer.get("interrupt"))
+                .and_then(Value::as_str);
             if let Some(wish) = wish {
                 return Err(Failure::Stopped(Stop::Control(wish.to_owned())));
             }

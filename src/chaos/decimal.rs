@@ -61,7 +61,8 @@ impl Decimal {
         let digits = number.strip_prefix('-').unwrap_or(number);
         let counted = digits.bytes().filter(u8::is_ascii_digit).count();
         let points = digits.bytes().filter(|b| *b == b'.').count();
-        if counted == 0 || points > 1 || counted + points != digits.len() || exponent.abs() > 10_000 {
+        if counted == 0 || points > 1 || counted + points != digits.len() || exponent.abs() > 10_000
+        {
             return None;
         }
         let mut decimal = Self::plain(number);
@@ -138,7 +139,11 @@ mod tests {
     #[test]
     fn what_is_no_number_is_told_apart() {
         for text in ["", "x", "1.2.3", "1,5", "--1", "."] {
-            assert_eq!(Decimal::new(&json!(text)).unwrap_err(), NotDecimal::Text, "{text:?}");
+            assert_eq!(
+                Decimal::new(&json!(text)).unwrap_err(),
+                NotDecimal::Text,
+                "{text:?}"
+            );
         }
         assert!(matches!(Decimal::new(&json!({})), Err(NotDecimal::Type(_))));
     }

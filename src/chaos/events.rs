@@ -24,7 +24,9 @@ impl Events {
     pub(crate) fn emit(&self, kind: &str, fields: &Value) {
         let mut event = Map::new();
         event.insert("type".into(), json!(kind));
-        let now = Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6f+00:00").to_string();
+        let now = Timestamp::now()
+            .strftime("%Y-%m-%dT%H:%M:%S.%6f+00:00")
+            .to_string();
         event.insert("timestamp".into(), json!(now));
         event.extend(fields.as_object().cloned().unwrap_or_default());
         let line = format!("{}\n", Value::Object(event));

@@ -4,12 +4,17 @@ use serde_json::Value;
 
 /// The activities of a list in an experiment.
 pub(crate) fn list<'a>(experiment: &'a Value, key: &str) -> &'a [Value] {
-    experiment.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
+    experiment
+        .get(key)
+        .and_then(Value::as_array)
+        .map_or(&[], Vec::as_slice)
 }
 
 /// The probes of the hypothesis.
 pub(crate) fn probes(experiment: &Value) -> &[Value] {
-    experiment.get("steady-state-hypothesis").map_or(&[], |hypothesis| list(hypothesis, "probes"))
+    experiment
+        .get("steady-state-hypothesis")
+        .map_or(&[], |hypothesis| list(hypothesis, "probes"))
 }
 
 /// Everything that can be referred to: of two with one name the later one is meant, and probes of the
@@ -20,7 +25,9 @@ fn referable(experiment: &Value) -> impl DoubleEndedIterator<Item = &Value> {
 
 /// The activity of a name.
 pub(crate) fn lookup<'a>(experiment: &'a Value, name: &str) -> Option<&'a Value> {
-    referable(experiment).rev().find(|activity| activity["name"] == name)
+    referable(experiment)
+        .rev()
+        .find(|activity| activity["name"] == name)
 }
 
 /// The names of everything that can be referred to.

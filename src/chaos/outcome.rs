@@ -55,7 +55,11 @@ impl Outcome {
     pub fn of(journal: &Journal) -> Self {
         let outcome = classify(journal);
         let warnings = warnings(journal);
-        let weak = ["dry-run", "no-steady-state-hypothesis", "method-activity-failed"];
+        let weak = [
+            "dry-run",
+            "no-steady-state-hypothesis",
+            "method-activity-failed",
+        ];
         let answers = outcome == "passed" || outcome == "deviated";
         Self {
             outcome,
@@ -67,7 +71,11 @@ impl Outcome {
 }
 
 fn states(journal: &Journal) -> impl Iterator<Item = &Value> {
-    journal.before.iter().chain(&journal.during).chain(&journal.after)
+    journal
+        .before
+        .iter()
+        .chain(&journal.during)
+        .chain(&journal.after)
 }
 
 fn classify(journal: &Journal) -> &'static str {
@@ -76,7 +84,8 @@ fn classify(journal: &Journal) -> &'static str {
         Some(Status::Aborted) => return "aborted",
         _ => {}
     }
-    let mut probes = states(journal).flat_map(|state| state["probes"].as_array().into_iter().flatten());
+    let mut probes =
+        states(journal).flat_map(|state| state["probes"].as_array().into_iter().flatten());
     if probes.any(|probe| probe["status"] != "succeeded") {
         return "probe-error";
     }
@@ -109,7 +118,11 @@ fn verdict(outcome: &str, journal: &Journal) -> String {
                 ("during", !journal.during.is_empty()),
                 ("after", journal.after.is_some()),
             ];
-            let phases: Vec<&str> = phases.iter().filter(|(_, seen)| *seen).map(|(name, _)| *name).collect();
+            let phases: Vec<&str> = phases
+                .iter()
+                .filter(|(_, seen)| *seen)
+                .map(|(name, _)| *name)
+                .collect();
             if phases.is_empty() {
                 return "The run completed without evaluating a steady state.".into();
             }
@@ -128,7 +141,8 @@ fn verdict(outcome: &str, journal: &Journal) -> String {
             "The steady state did not hold before the method, nothing was injected.".into()
         }
         "probe-error" => {
-            "A steady-state probe could not be executed, its tolerance could not be evaluated.".into()
+            "A steady-state probe could not be executed, its tolerance could not be evaluated."
+                .into()
         }
         "aborted" => match reason(journal, "stop-condition") {
             Some(reason) => format!("The run was aborted: {reason}."),
@@ -172,7 +186,8 @@ pub fn exit_code(journal: &Journal, strict: bool) -> u8 {
     if journal.deviated || journal.status != Some(Status::Completed) {
         return 1;
     }
-    let action = |entry: &&Value| entry["activity"]["type"] == "action" && entry["status"] == "failed";
+    let action =
+        |entry: &&Value| entry["activity"]["type"] == "action" && entry["status"] == "failed";
     if strict && journal.run.iter().any(|entry| action(&entry)) {
         return ACTION_FAILED;
     }

@@ -51,7 +51,10 @@ impl Page {
 
     fn text(&self, text: &str) -> String {
         match self.kind {
-            Kind::Html => text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;"),
+            Kind::Html => text
+                .replace('&', "&amp;")
+                .replace('<', "&lt;")
+                .replace('>', "&gt;"),
             Kind::Markdown => text
                 .replace('\\', "\\\\")
                 .replace('|', "\\|")
@@ -74,10 +77,18 @@ impl Page {
         let experiment = &journal["experiment"];
         self.line("h1", "# ", &py::text(&experiment["title"]));
         self.line("p", "", &py::text(&experiment["description"]));
-        let word = if journal["deviated"] == true { "deviated" } else { journal["status"].as_str().unwrap_or("unknown") };
+        let word = if journal["deviated"] == true {
+            "deviated"
+        } else {
+            journal["status"].as_str().unwrap_or("unknown")
+        };
         let seconds = journal["duration"].as_f64().unwrap_or(0.0);
         let start = py::text(&journal["start"]);
-        self.line("p", "", &format!("Ended with status {word}; began {start}, took {seconds:.1} s."));
+        self.line(
+            "p",
+            "",
+            &format!("Ended with status {word}; began {start}, took {seconds:.1} s."),
+        );
         if let Some(reason) = journal["interruption"]["reason"].as_str() {
             self.line("p", "", &format!("It ended early: {reason}."));
         }
@@ -93,29 +104,58 @@ impl Page {
             if !state.is_object() {
                 continue;
             }
-            let met = if state["steady_state_met"] == true { "held" } else { "did not hold" };
-            self.line("h2", "## ", &format!("Hypothesis {phase} the method {met}: {title}"));
+            let met = if state["steady_state_met"] == true {
+                "held"
+            } else {
+                "did not hold"
+            };
+            self.line(
+                "h2",
+                "## ",
+                &format!("Hypothesis {phase} the method {met}: {title}"),
+            );
             self.table(&state["probes"], true);
         }
         let during = journal["steady_states"]["during"].as_array();
-        let during: Vec<&Value> = during.into_iter().flatten().filter(|state| state.is_object()).collect();
+        let during: Vec<&Value> = during
+            .into_iter()
+            .flatten()
+            .filter(|state| state.is_object())
+            .collect();
         if !during.is_empty() {
-            let unmet = during.iter().filter(|state| state["steady_state_met"] == false).count();
+            let unmet = during
+                .iter()
+                .filter(|state| state["steady_state_met"] == false)
+                .count();
             let all = during.len();
-            self.line("h2", "## ", &format!("Hypothesis during the method: did not hold {unmet} of {all} times"));
+            self.line(
+                "h2",
+                "## ",
+                &format!("Hypothesis during the method: did not hold {unmet} of {all} times"),
+            );
         }
     }
 
     fn entries(&mut self, title: &str, entries: &Value) {
-        if entries.as_array().is_some_and(|entries| !entries.is_empty()) {
+        if entries
+            .as_array()
+            .is_some_and(|entries| !entries.is_empty())
+        {
             self.line("h2", "## ", title);
             self.table(entries, false);
         }
     }
 
     fn table(&mut self, entries: &Value, judged: bool) {
-        let last = if judged { "within tolerance" } else { "seconds" };
-        self.row(&["activity", "status", "output", last].map(str::to_owned), true);
+        let last = if judged {
+            "within tolerance"
+        } else {
+            "seconds"
+        };
+        self.row(
+            &["activity", "status", "output", last].map(str::to_owned),
+            true,
+        );
         if self.kind == Kind::Markdown {
             self.out.push_str("| --- | --- | --- | --- |\n");
         }
@@ -126,9 +166,21 @@ impl Page {
                 (true, _) => "no".to_owned(),
                 (false, _) => format!("{:.3}", entry["duration"].as_f64().unwrap_or(0.0)),
             };
-            self.row(&[py::text(&entry["activity"]["name"]), status, output(entry), last], false);
+            self.row(
+                &[
+                    py::text(&entry["activity"]["name"]),
+                    status,
+                    output(entry),
+                    last,
+                ],
+                false,
+            );
         }
-        self.out.push_str(if self.kind == Kind::Html { "</table>\n" } else { "\n" });
+        self.out.push_str(if self.kind == Kind::Html {
+            "</table>\n"
+        } else {
+            "\n"
+        });
     }
 
     fn row(&mut self, cells: &[String; 4], head: bool) {
@@ -141,7 +193,10 @@ impl Page {
             self.out.push_str("<table>");
         }
         let tag = if head { "th" } else { "td" };
-        let cells: String = cells.iter().map(|cell| format!("<{tag}>{cell}</{tag}>")).collect();
+        let cells: String = cells
+            .iter()
+            .map(|cell| format!("<{tag}>{cell}</{tag}>"))
+            .collect();
         let _ = writeln!(self.out, "<tr>{cells}</tr>");
     }
 }
@@ -149,10 +204,18 @@ impl Page {
 /// What came out, or why nothing did.
 fn output(entry: &Value) -> String {
     let lines = entry["exception"].as_array();
-    let error: String = lines.into_iter().flatten().filter_map(Value::as_str).collect();
+    let error: String = lines
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
     let text = if error.is_empty() {
         let output = &entry["output"];
-        if output.is_null() { String::new() } else { output.to_string() }
+        if output.is_null() {
+            String::new()
+        } else {
+            output.to_string()
+        }
     } else {
         error.trim().to_owned()
     };

@@ -139,7 +139,10 @@ mod tests {
         assert_eq!(with(&json!("$n")), json!("3"));
         assert_eq!(with(&json!("a ${list}")), json!("a [1, True]"));
         assert_eq!(with(&json!("${_x}")), json!(null));
-        assert_eq!(with(&json!(["${name}", {"k": "$token"}])), json!(["Jane", {"k": "t"}]));
+        assert_eq!(
+            with(&json!(["${name}", {"k": "$token"}])),
+            json!(["Jane", {"k": "t"}])
+        );
     }
 
     #[test]

@@ -48,7 +48,9 @@ fn in_list(list: &[Value], value: &Value) -> Result<bool, NotApplicable> {
     let bounds = |a: &Value, b: &Value| {
         py::at_most(a, b).ok_or_else(|| {
             let (a, b) = (py::kind(a), py::kind(b));
-            NotApplicable(format!("'<=' not supported between instances of '{a}' and '{b}'"))
+            NotApplicable(format!(
+                "'<=' not supported between instances of '{a}' and '{b}'"
+            ))
         })
     };
     Ok(bounds(low, value)? && bounds(value, high)?)

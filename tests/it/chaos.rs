@@ -43,7 +43,9 @@ impl Ran {
 fn log_lines(text: &str) -> Vec<String> {
     let line = regex::Regex::new(r"(?m)^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d (\w+)\] (.*)$").unwrap();
     let found = line.captures_iter(text);
-    found.map(|found| format!("[{}] {}", &found[1], &found[2])).collect()
+    found
+        .map(|found| format!("[{}] {}", &found[1], &found[2]))
+        .collect()
 }
 
 impl Place {
@@ -111,5 +113,7 @@ fn until(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// A file beside these tests.
 fn beside(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/it/chaos").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/it/chaos")
+        .join(name)
 }

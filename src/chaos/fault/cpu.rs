@@ -14,8 +14,14 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 const PARAMETERS: [(&str, &str); 2] = [
-    ("threads", "how many; as many as there are processors when not given"),
-    ("intensity", "percent of the time that each is busy; 100 when not given"),
+    (
+        "threads",
+        "how many; as many as there are processors when not given",
+    ),
+    (
+        "intensity",
+        "percent of the time that each is busy; 100 when not given",
+    ),
 ];
 
 /// Of this much time, a thread is busy for its share.
@@ -43,9 +49,16 @@ impl Fault for Cpu {
         parameters.percent("intensity").map(drop)
     }
 
-    fn prepare(&self, parameters: &Parameters<'_>, ground: &Ground<'_>) -> Result<Value, FaultError> {
+    fn prepare(
+        &self,
+        parameters: &Parameters<'_>,
+        ground: &Ground<'_>,
+    ) -> Result<Value, FaultError> {
         let processors = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let run = ground.folder.file_name().map(|name| name.to_string_lossy().into_owned());
+        let run = ground
+            .folder
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned());
         Ok(json!({
             "threads": parameters.whole("threads", 1, 1024)?.unwrap_or(processors as u64),
             "intensity": parameters.percent("intensity")?,
@@ -144,7 +157,11 @@ fn busy(deadline: Instant, work: Duration) {
         let begin = Instant::now();
         while begin.elapsed() < work {
             for _ in 0..1000 {
-                number = black_box(number.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
+                number = black_box(
+                    number
+                        .wrapping_mul(6_364_136_223_846_793_005)
+                        .wrapping_add(1),
+                );
             }
         }
         thread::sleep(SLICE - work);

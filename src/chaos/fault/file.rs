@@ -15,8 +15,13 @@ use std::path::{Path, PathBuf};
 
 /// Where a file is put aside: beside itself, so that this is a rename.
 fn stash(path: &Path, ground: &Ground<'_>) -> PathBuf {
-    let name = path.file_name().map(|name| name.to_string_lossy().into_owned());
-    let run = ground.folder.file_name().map(|name| name.to_string_lossy().into_owned());
+    let name = path
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
+    let run = ground
+        .folder
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
     path.with_file_name(format!(
         ".{}.whorl-{}-{}",
         name.unwrap_or_default(),
@@ -49,7 +54,10 @@ fn sync_folder_of(path: &Path) -> Result<(), FaultError> {
 /// Puts back what was put aside, unless somebody has written the file anew meanwhile.
 fn put_back(path: &Path, stash: &Path) -> Result<String, FaultError> {
     if !there(stash) {
-        return Ok(format!("{} was not moved, or is back already", path.display()));
+        return Ok(format!(
+            "{} was not moved, or is back already",
+            path.display()
+        ));
     }
     if there(path) {
         return Ok(format!(

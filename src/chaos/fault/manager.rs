@@ -61,7 +61,10 @@ impl Faults {
             return Ok(());
         }
         let Some(name) = provider.get("fault").and_then(Value::as_str) else {
-            return Err(("fault".into(), "a fault activity must say which `fault`".into()));
+            return Err((
+                "fault".into(),
+                "a fault activity must say which `fault`".into(),
+            ));
         };
         let Some(fault) = find(name) else {
             return Err(("fault".into(), format!("unknown fault '{name}'")));
@@ -70,9 +73,17 @@ impl Faults {
         let arguments = match provider.get("arguments") {
             None | Some(Value::Null) => &empty,
             Some(Value::Object(map)) => map,
-            Some(_) => return Err(("arguments".into(), "arguments of a fault must be a mapping".into())),
+            Some(_) => {
+                return Err((
+                    "arguments".into(),
+                    "arguments of a fault must be a mapping".into(),
+                ));
+            }
         };
-        if arguments.values().any(|value| value.as_str().is_some_and(|text| text.contains('$'))) {
+        if arguments
+            .values()
+            .any(|value| value.as_str().is_some_and(|text| text.contains('$')))
+        {
             // Known only when names are replaced.
             return Ok(());
         }
@@ -91,9 +102,15 @@ impl Faults {
         let name = provider["fault"].as_str().unwrap_or_default();
         let longest = seconds(provider.get("duration").unwrap_or(&Value::Null))?;
         let longest = longest.map_or(LONGEST, |time| time.as_secs_f64());
-        let seed = provider.get("seed").and_then(Value::as_u64).unwrap_or(self.seed);
+        let seed = provider
+            .get("seed")
+            .and_then(Value::as_u64)
+            .unwrap_or(self.seed);
         let empty = json!({});
-        let arguments = provider.get("arguments").filter(|a| a.is_object()).unwrap_or(&empty);
+        let arguments = provider
+            .get("arguments")
+            .filter(|a| a.is_object())
+            .unwrap_or(&empty);
         let activity = call.activity["name"].as_str().unwrap_or_default();
         let map = arguments.as_object().cloned().unwrap_or_default();
         self.put_in(name, &map, activity, longest, seed, &*call.tools.log)
@@ -109,7 +126,8 @@ impl Faults {
         seed: u64,
         log: &dyn Log,
     ) -> Result<Value, FaultError> {
-        let fault = find(name).ok_or_else(|| FaultError::Target(format!("unknown fault '{name}'")))?;
+        let fault =
+            find(name).ok_or_else(|| FaultError::Target(format!("unknown fault '{name}'")))?;
         let parameters = Parameters::new(fault.name(), arguments);
         fault.validate(&parameters)?;
         let mut session = self.session();
@@ -152,7 +170,11 @@ impl Faults {
     }
 
     /// The session, begun when this is the first fault.
-    fn opened<'s>(&self, session: &'s mut Option<Session>, log: &dyn Log) -> Result<&'s mut Session, FaultError> {
+    fn opened<'s>(
+        &self,
+        session: &'s mut Option<Session>,
+        log: &dyn Log,
+    ) -> Result<&'s mut Session, FaultError> {
         if session.is_none() {
             self.finish_earlier(log);
             *session = Some(self.open().map_err(FaultError::io(&self.state))?);
@@ -188,7 +210,10 @@ impl Faults {
             }
             Err(error) => {
                 let state = self.state.display();
-                log.log(Level::Warning, &format!("Cannot look for earlier faults in {state}: {error}"));
+                log.log(
+                    Level::Warning,
+                    &format!("Cannot look for earlier faults in {state}: {error}"),
+                );
             }
         }
     }
@@ -218,7 +243,10 @@ impl Faults {
                 undone.iter().all(|fault| fault.done)
             }
             Err(error) => {
-                log.log(Level::Error, &format!("Faults could not be taken back: {error}"));
+                log.log(
+                    Level::Error,
+                    &format!("Faults could not be taken back: {error}"),
+                );
                 false
             }
         }
@@ -236,7 +264,8 @@ impl Faults {
             let _ = std::fs::remove_dir_all(&session.folder);
         } else {
             let folder = session.folder.display();
-            let message = format!("Some faults are left; `whorl chaos undo` tries again ({folder})");
+            let message =
+                format!("Some faults are left; `whorl chaos undo` tries again ({folder})");
             log.log(Level::Error, &message);
         }
         clean
@@ -250,6 +279,9 @@ fn report(undone: &[Undone], what: &str, log: &dyn Log) {
         } else {
             (Level::Error, "could not be taken back")
         };
-        log.log(level, &format!("Fault {} {word}: {}", fault.fault, fault.text));
+        log.log(
+            level,
+            &format!("Fault {} {word}: {}", fault.fault, fault.text),
+        );
     }
 }

@@ -48,7 +48,11 @@ pub trait Fault: Sync {
 
     /// Looks at the targets and plans: everything that `apply` and `undo` need, and nothing is changed
     /// yet but for what is put into the run's own folder.
-    fn prepare(&self, parameters: &Parameters<'_>, ground: &Ground<'_>) -> Result<Value, FaultError>;
+    fn prepare(
+        &self,
+        parameters: &Parameters<'_>,
+        ground: &Ground<'_>,
+    ) -> Result<Value, FaultError>;
 
     /// Does it, and makes sure that it has an effect.
     fn apply(&self, plan: &Value, ground: &Ground<'_>) -> Result<(), FaultError>;

@@ -32,10 +32,16 @@ impl<'a> Parameters<'a> {
 
     /// Refuses parameters that the fault does not know.
     pub fn only(&self, known: &[(&'static str, &'static str)]) -> Result<(), FaultError> {
-        let unknown = self.map.keys().find(|key| !known.iter().any(|(name, _)| name == key));
+        let unknown = self
+            .map
+            .keys()
+            .find(|key| !known.iter().any(|(name, _)| name == key));
         unknown.map_or(Ok(()), |key| {
             let known: Vec<&str> = known.iter().map(|(name, _)| *name).collect();
-            Err(self.wrong(key, format!("is not known here; known are {}", known.join(", "))))
+            Err(self.wrong(
+                key,
+                format!("is not known here; known are {}", known.join(", ")),
+            ))
         })
     }
 
@@ -50,7 +56,9 @@ impl<'a> Parameters<'a> {
 
     /// A path, made absolute so that `undo` finds it from everywhere.
     pub fn path(&self, key: &str) -> Result<PathBuf, FaultError> {
-        let text = self.text(key)?.ok_or_else(|| self.wrong(key, "is missing"))?;
+        let text = self
+            .text(key)?
+            .ok_or_else(|| self.wrong(key, "is missing"))?;
         std::path::absolute(text).map_err(|error| self.wrong(key, error.to_string()))
     }
 
@@ -71,7 +79,11 @@ impl<'a> Parameters<'a> {
     }
 
     /// One of some words.
-    pub fn one_of(&self, key: &str, words: &[&'static str]) -> Result<Option<&'static str>, FaultError> {
+    pub fn one_of(
+        &self,
+        key: &str,
+        words: &[&'static str],
+    ) -> Result<Option<&'static str>, FaultError> {
         let Some(text) = self.text(key)? else {
             return Ok(None);
         };

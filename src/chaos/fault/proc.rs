@@ -43,7 +43,9 @@ impl Seen {
     /// The letter of its state; nothing when it is gone or another process has its pid.
     pub(super) fn state(&self) -> Option<char> {
         let (_, fields) = stat(self.pid)?;
-        let same = fields.get(19).is_some_and(|start| *start == self.start.to_string());
+        let same = fields
+            .get(19)
+            .is_some_and(|start| *start == self.start.to_string());
         same.then(|| fields.first()?.chars().next())?
     }
 
@@ -76,7 +78,9 @@ fn command_line(pid: i32) -> Option<String> {
 pub(super) fn with_argument(argument: &str) -> Vec<Seen> {
     all()
         .into_iter()
-        .filter(|pid| command_line(*pid).is_some_and(|line| line.split('\0').any(|a| a == argument)))
+        .filter(|pid| {
+            command_line(*pid).is_some_and(|line| line.split('\0').any(|a| a == argument))
+        })
         .filter_map(Seen::of)
         .collect()
 }

@@ -16,7 +16,10 @@ const EFFECT: Duration = Duration::from_secs(2);
 const TARGETS: [(&str, &str); 3] = [
     ("pid", "the process"),
     ("name", "all processes of this name"),
-    ("intensity", "percent of them, chosen by the seed; 100 when not given"),
+    (
+        "intensity",
+        "percent of them, chosen by the seed; 100 when not given",
+    ),
 ];
 
 /// `process-stop`: SIGSTOP, taken back by SIGCONT.
@@ -38,8 +41,15 @@ fn validate(parameters: &Parameters<'_>) -> Result<(), FaultError> {
 
 fn prepare(parameters: &Parameters<'_>, ground: &Ground<'_>) -> Result<Value, FaultError> {
     validate(parameters)?;
-    let found = match (parameters.whole("pid", 2, 1 << 22)?, parameters.text("name")?) {
-        (Some(pid), _) => i32::try_from(pid).ok().and_then(Seen::of).into_iter().collect(),
+    let found = match (
+        parameters.whole("pid", 2, 1 << 22)?,
+        parameters.text("name")?,
+    ) {
+        (Some(pid), _) => i32::try_from(pid)
+            .ok()
+            .and_then(Seen::of)
+            .into_iter()
+            .collect(),
         (None, Some(name)) => Seen::named(name),
         (None, None) => Vec::new(),
     };
@@ -53,12 +63,19 @@ fn prepare(parameters: &Parameters<'_>, ground: &Ground<'_>) -> Result<Value, Fa
 
 fn targets(plan: &Value) -> Vec<Seen> {
     let items = plan["processes"].as_array();
-    items.into_iter().flatten().filter_map(Seen::from_json).collect()
+    items
+        .into_iter()
+        .flatten()
+        .filter_map(Seen::from_json)
+        .collect()
 }
 
 fn describe(plan: &Value, fault: &str, done: &str) -> Cause {
     let targets = targets(plan);
-    let target: Vec<String> = targets.iter().map(|t| format!("{} ({})", t.name, t.pid)).collect();
+    let target: Vec<String> = targets
+        .iter()
+        .map(|t| format!("{} ({})", t.name, t.pid))
+        .collect();
     let target = target.join(", ");
     Cause {
         fault: fault.into(),
@@ -83,11 +100,18 @@ fn send(target: &Seen, signal: Signal) -> Result<bool, FaultError> {
 }
 
 /// Waits until all targets are in a state.
-fn until(targets: &[Seen], what: &str, holds: impl Fn(Option<char>) -> bool) -> Result<(), FaultError> {
+fn until(
+    targets: &[Seen],
+    what: &str,
+    holds: impl Fn(Option<char>) -> bool,
+) -> Result<(), FaultError> {
     let deadline = Instant::now() + EFFECT;
     while let Some(target) = targets.iter().find(|target| !holds(target.state())) {
         if Instant::now() > deadline {
-            return Err(FaultError::Effect(format!("{} ({}) is not {what}", target.name, target.pid)));
+            return Err(FaultError::Effect(format!(
+                "{} ({}) is not {what}",
+                target.name, target.pid
+            )));
         }
         thread::sleep(Duration::from_millis(2));
     }
@@ -111,7 +135,11 @@ impl Fault for Stop {
         validate(parameters)
     }
 
-    fn prepare(&self, parameters: &Parameters<'_>, ground: &Ground<'_>) -> Result<Value, FaultError> {
+    fn prepare(
+        &self,
+        parameters: &Parameters<'_>,
+        ground: &Ground<'_>,
+    ) -> Result<Value, FaultError> {
         prepare(parameters, ground)
     }
 
@@ -119,10 +147,15 @@ impl Fault for Stop {
         let targets = targets(plan);
         for target in &targets {
             if !send(target, Signal::SIGSTOP)? {
-                return Err(FaultError::Target(format!("{} ({}) is gone", target.name, target.pid)));
+                return Err(FaultError::Target(format!(
+                    "{} ({}) is gone",
+                    target.name, target.pid
+                )));
             }
         }
-        until(&targets, "stopped", |state| matches!(state, Some('T' | 't' | 'Z') | None))
+        until(&targets, "stopped", |state| {
+            matches!(state, Some('T' | 't' | 'Z') | None)
+        })
     }
 
     fn undo(&self, plan: &Value, _: &Ground<'_>) -> Result<String, FaultError> {
@@ -132,7 +165,10 @@ impl Fault for Stop {
             gone += usize::from(!send(target, Signal::SIGCONT)?);
         }
         until(&targets, "going on", |state| state != Some('T'))?;
-        Ok(format!("{} processes go on, {gone} are gone", targets.len() - gone))
+        Ok(format!(
+            "{} processes go on, {gone} are gone",
+            targets.len() - gone
+        ))
     }
 
     fn describe(&self, plan: &Value) -> Cause {
@@ -157,7 +193,11 @@ impl Fault for Kill {
         validate(parameters)
     }
 
-    fn prepare(&self, parameters: &Parameters<'_>, ground: &Ground<'_>) -> Result<Value, FaultError> {
+    fn prepare(
+        &self,
+        parameters: &Parameters<'_>,
+        ground: &Ground<'_>,
+    ) -> Result<Value, FaultError> {
         prepare(parameters, ground)
     }
 
@@ -166,7 +206,9 @@ impl Fault for Kill {
         for target in &targets {
             send(target, Signal::SIGKILL)?;
         }
-        until(&targets, "dead", |state| matches!(state, Some('Z' | 'X') | None))
+        until(&targets, "dead", |state| {
+            matches!(state, Some('Z' | 'X') | None)
+        })
     }
 
     fn undo(&self, _: &Value, _: &Ground<'_>) -> Result<String, FaultError> {

@@ -38,8 +38,8 @@ pub fn watch(folder: &Path, say: &mut dyn Write) -> io::Result<()> {
             }
         }
     });
-    writeln!(say, "{READY}")?;
-    say.flush()?;
+    // Who does not hear it may be dead already: then there is all the more to do.
+    let _ = writeln!(say, "{READY}").and_then(|()| say.flush());
     let mut pause = due_in(folder);
     loop {
         match heard.recv_timeout(pause) {
@@ -76,7 +76,13 @@ fn due_in(folder: &Path) -> Duration {
         return AGAIN;
     };
     let now = clock::uptime();
-    let due = journal.pending().iter().map(|entry| entry.until - now).fold(f64::MAX, f64::min);
+    let due = journal
+        .pending()
+        .iter()
+        .map(|entry| entry.until - now)
+        .fold(f64::MAX, f64::min);
     // Uptime counts in hundredths of a second.
-    Duration::try_from_secs_f64((due + 0.01).max(0.0)).unwrap_or(IDLE).min(IDLE)
+    Duration::try_from_secs_f64((due + 0.01).max(0.0))
+        .unwrap_or(IDLE)
+        .min(IDLE)
 }

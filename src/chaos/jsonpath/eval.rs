@@ -39,7 +39,11 @@ impl Pick {
             Self::All => children(here).into_iter().cloned().collect(),
             Self::Filter(test) if test.holds(root, here) => vec![here.clone()],
             Self::Filter(_) => Vec::new(),
-            Self::By(path) => path.values(root, here).iter().filter_map(|key| by(here, key)).collect(),
+            Self::By(path) => path
+                .values(root, here)
+                .iter()
+                .filter_map(|key| by(here, key))
+                .collect(),
             Self::Call(function, arguments) => calls(*function, arguments, root, here),
         }
     }
@@ -135,15 +139,21 @@ fn calls(function: Function, arguments: &[Operand], root: &Value, here: &Value) 
         let values = argument.values(root, here);
         let longer = |list: &Vec<Value>| {
             let list = list.clone();
-            values.iter().map(move |value| {
-                let mut list = list.clone();
-                list.push(value.clone());
-                list
-            }).collect::<Vec<_>>()
+            values
+                .iter()
+                .map(move |value| {
+                    let mut list = list.clone();
+                    list.push(value.clone());
+                    list
+                })
+                .collect::<Vec<_>>()
         };
         lists = lists.iter().flat_map(longer).collect();
     }
-    lists.iter().filter_map(|list| call(function, list, here)).collect()
+    lists
+        .iter()
+        .filter_map(|list| call(function, list, here))
+        .collect()
 }
 
 fn call(function: Function, arguments: &[Value], here: &Value) -> Option<Value> {
@@ -151,11 +161,17 @@ fn call(function: Function, arguments: &[Value], here: &Value) -> Option<Value> 
         (Function::CharAt, [index]) => {
             let text: Vec<char> = here.as_str()?.chars().collect();
             let index = place(index)?;
-            let index = if index < 0 { index + i64::try_from(text.len()).ok()? } else { index };
+            let index = if index < 0 {
+                index + i64::try_from(text.len()).ok()?
+            } else {
+                index
+            };
             Some(json!(text.get(usize::try_from(index).ok()?)?))
         }
         (Function::Substring, [start]) => substring(here.as_str()?, place(start)?, i64::MAX),
-        (Function::Substring, [start, end]) => substring(here.as_str()?, place(start)?, place(end)?),
+        (Function::Substring, [start, end]) => {
+            substring(here.as_str()?, place(start)?, place(end)?)
+        }
         (Function::Length, []) => match here {
             Value::Array(items) => Some(json!(items.len())),
             Value::String(text) => Some(json!(text.chars().count())),
@@ -173,7 +189,13 @@ fn call(function: Function, arguments: &[Value], here: &Value) -> Option<Value> 
         },
         (Function::Entries, []) => match here {
             Value::Object(map) => Some(map.iter().map(|(k, v)| json!([k, v])).collect()),
-            Value::Array(items) => Some(items.iter().enumerate().map(|(n, v)| json!([n, v])).collect()),
+            Value::Array(items) => Some(
+                items
+                    .iter()
+                    .enumerate()
+                    .map(|(n, v)| json!([n, v]))
+                    .collect(),
+            ),
             _ => None,
         },
         _ => None,
@@ -186,8 +208,17 @@ fn place(value: &Value) -> Option<i64> {
 
 fn substring(text: &str, start: i64, end: i64) -> Option<Value> {
     let length = i64::try_from(text.chars().count()).ok()?;
-    let clamp = |n: i64| if n < 0 { (n + length).max(0) } else { n.min(length) };
+    let clamp = |n: i64| {
+        if n < 0 {
+            (n + length).max(0)
+        } else {
+            n.min(length)
+        }
+    };
     let (start, end) = (clamp(start), clamp(end));
     let text = text.chars().skip(usize::try_from(start).ok()?);
-    Some(json!(text.take(usize::try_from((end - start).max(0)).ok()?).collect::<String>()))
+    Some(json!(
+        text.take(usize::try_from((end - start).max(0)).ok()?)
+            .collect::<String>()
+    ))
 }

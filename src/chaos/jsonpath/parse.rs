@@ -56,7 +56,10 @@ impl Parser<'_> {
     }
 
     fn wrong(&self, message: &str) -> PathError {
-        let at = self.words.get(self.at).map_or(self.text.len(), |(at, _)| *at);
+        let at = self
+            .words
+            .get(self.at)
+            .map_or(self.text.len(), |(at, _)| *at);
         PathError {
             column: self.text[..at].chars().count() + 1,
             message: message.to_owned(),

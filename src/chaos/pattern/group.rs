@@ -81,7 +81,10 @@ impl Walk {
 
     fn number_of(&self, name: &str) -> Result<usize, PatternError> {
         let known = self.names.iter().find(|(known, _)| known == name);
-        known.map_or_else(|| error(format!("unknown group name '{name}'")), |(_, n)| Ok(*n))
+        known.map_or_else(
+            || error(format!("unknown group name '{name}'")),
+            |(_, n)| Ok(*n),
+        )
     }
 
     fn same(&mut self) -> Result<(), PatternError> {

@@ -70,7 +70,11 @@ mod tests {
             ("}", "}", true),
         ] {
             let compiled = Pattern::new(pattern).unwrap();
-            assert_eq!(compiled.search(text).unwrap(), expected, "{pattern} on {text:?}");
+            assert_eq!(
+                compiled.search(text).unwrap(),
+                expected,
+                "{pattern} on {text:?}"
+            );
         }
     }
 
@@ -91,7 +95,10 @@ mod tests {
             (r"\1", "invalid group reference 1"),
             ("(?P=x)", "unknown group name 'x'"),
             ("a(?i)", "global flags not at the start of the expression"),
-            ("(?P<a>x)(?P<a>y)", "redefinition of group name 'a' as group 2; was group 1"),
+            (
+                "(?P<a>x)(?P<a>y)",
+                "redefinition of group name 'a' as group 2; was group 1",
+            ),
             ("(?z)", "unknown extension ?z"),
         ] {
             let error = Pattern::new(pattern).err().map(|e| e.to_string());

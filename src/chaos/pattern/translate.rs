@@ -233,11 +233,16 @@ impl Walk {
 
     fn hex(&mut self, kind: char, length: usize) -> Result<char, PatternError> {
         let mut digits = String::new();
-        while let Some(c) = self.peek().filter(|c| c.is_ascii_hexdigit() && digits.len() < length) {
+        while let Some(c) = self
+            .peek()
+            .filter(|c| c.is_ascii_hexdigit() && digits.len() < length)
+        {
             digits.push(c);
             self.at += 1;
         }
-        let found = u32::from_str_radix(&digits, 16).ok().filter(|_| digits.len() == length);
+        let found = u32::from_str_radix(&digits, 16)
+            .ok()
+            .filter(|_| digits.len() == length);
         match found.and_then(char::from_u32) {
             Some(c) => Ok(c),
             None if digits.len() < length => error(format!("incomplete escape \\{kind}{digits}")),
@@ -247,10 +252,14 @@ impl Walk {
 }
 
 fn octal(digits: &str) -> Result<char, PatternError> {
-    let value = u32::from_str_radix(digits, 8).ok().filter(|value| *value <= 0o377);
+    let value = u32::from_str_radix(digits, 8)
+        .ok()
+        .filter(|value| *value <= 0o377);
     match value.and_then(char::from_u32) {
         Some(c) => Ok(c),
-        None => error(format!("octal escape value \\{digits} outside of range 0-0o377")),
+        None => error(format!(
+            "octal escape value \\{digits} outside of range 0-0o377"
+        )),
     }
 }
 

@@ -53,30 +53,45 @@ pub(super) fn run(call: &Call<'_>) -> Result<Value, Failure> {
 fn request(call: &Call<'_>) -> Result<Request, Failure> {
     let provider = call.provider();
     let names = call.names();
-    let replaced = |key: &str| provider.get(key).map(|value| substitute(value, names)).unwrap_or_default();
+    let replaced = |key: &str| {
+        provider
+            .get(key)
+            .map(|value| substitute(value, names))
+            .unwrap_or_default()
+    };
     let mut arguments = provider.get("arguments").cloned().unwrap_or_default();
     if py::truth(&arguments) && names.any() {
         arguments = substitute(&arguments, names);
     }
     let headers = replaced("headers");
     let headers: Vec<(String, String)> = headers.as_object().map_or_else(Vec::new, |map| {
-        map.iter().map(|(key, value)| (key.clone(), py::text(value))).collect()
+        map.iter()
+            .map(|(key, value)| (key.clone(), py::text(value)))
+            .collect()
     });
     let (connect, read) = match replaced("timeout") {
         Value::Array(pair) if pair.len() == 2 => (seconds(&pair[0])?, seconds(&pair[1])?),
         both => (seconds(&both)?, seconds(&both)?),
     };
-    let method = provider.get("method").and_then(Value::as_str).unwrap_or("GET");
+    let method = provider
+        .get("method")
+        .and_then(Value::as_str)
+        .unwrap_or("GET");
     Ok(Request {
         url: py::text(&replaced("url")),
         method: method.to_uppercase(),
-        json: headers.iter().any(|(key, value)| key == "Content-Type" && value == "application/json"),
+        json: headers
+            .iter()
+            .any(|(key, value)| key == "Content-Type" && value == "application/json"),
         headers,
         arguments,
         connect,
         read,
         verify_tls: provider.get("verify_tls").is_none_or(py::truth),
-        retries: provider.get("max_retries").and_then(Value::as_u64).unwrap_or(0),
+        retries: provider
+            .get("max_retries")
+            .and_then(Value::as_u64)
+            .unwrap_or(0),
     })
 }
 
@@ -103,7 +118,10 @@ fn ask(request: &Request) -> Result<Value, Failure> {
 
 fn build(client: &Client, request: &Request) -> Result<RequestBuilder, Failure> {
     let wrong = |error: String| Failure::Unexpected(format!("{}: {error}", request.url));
-    let method = request.method.parse().map_err(|_| wrong(format!("no method {}", request.method)))?;
+    let method = request
+        .method
+        .parse()
+        .map_err(|_| wrong(format!("no method {}", request.method)))?;
     let mut builder = client.request(method, &request.url);
     for (key, value) in &request.headers {
         builder = builder.header(key, value);
@@ -147,7 +165,10 @@ fn failed(url: &str, error: &reqwest::Error) -> Failure {
     if error.is_builder() {
         return Failure::Unexpected(format!("{url}: {}", told(error)));
     }
-    Failure::Failed(format!("failed to connect to {url}: {}", refused(error).unwrap_or_else(|| told(error))))
+    Failure::Failed(format!(
+        "failed to connect to {url}: {}",
+        refused(error).unwrap_or_else(|| told(error))
+    ))
 }
 
 /// A refused connection in the words that people have in their notes.
@@ -155,7 +176,11 @@ fn refused(error: &reqwest::Error) -> Option<String> {
     let url = error.url()?;
     let host = url.host_str()?;
     let port = url.port_or_known_default()?;
-    let scheme = if url.scheme() == "https" { "HTTPSConnection" } else { "HTTPConnection" };
+    let scheme = if url.scheme() == "https" {
+        "HTTPSConnection"
+    } else {
+        "HTTPConnection"
+    };
     let path = match url.query() {
         Some(query) => format!("{}?{query}", url.path()),
         None => url.path().to_owned(),
@@ -177,7 +202,11 @@ fn told(error: &reqwest::Error) -> String {
         text = error.to_string();
         cause = error.source();
     }
-    if text.is_empty() { error.to_string() } else { text }
+    if text.is_empty() {
+        error.to_string()
+    } else {
+        text
+    }
 }
 
 fn output(answer: Response) -> Result<Value, Failure> {

@@ -86,10 +86,15 @@ pub(crate) fn seconds(value: &Value) -> Result<Option<Duration>, Failure> {
     if value.is_null() {
         return Ok(None);
     }
-    let number = value.as_f64().or_else(|| value.as_bool().map(|b| f64::from(u8::from(b))));
-    let number = number.ok_or_else(|| Failure::Unexpected(format!("{value} is no number of seconds")))?;
+    let number = value
+        .as_f64()
+        .or_else(|| value.as_bool().map(|b| f64::from(u8::from(b))));
+    let number =
+        number.ok_or_else(|| Failure::Unexpected(format!("{value} is no number of seconds")))?;
     if number <= 0.0 {
         return Ok(Some(Duration::ZERO));
     }
-    Ok(Some(Duration::try_from_secs_f64(number).unwrap_or(Duration::MAX)))
+    Ok(Some(
+        Duration::try_from_secs_f64(number).unwrap_or(Duration::MAX),
+    ))
 }

@@ -12,7 +12,10 @@ pub(super) fn run(call: &Call<'_>) -> Result<Value, Failure> {
     let provider = call.provider();
     let environment = &call.tools.environment;
     let names = call.names();
-    let mut arguments = provider.get("arguments").cloned().unwrap_or_else(|| json!([]));
+    let mut arguments = provider
+        .get("arguments")
+        .cloned()
+        .unwrap_or_else(|| json!([]));
     if py::truth(&arguments) && names.any() {
         arguments = substitute(&arguments, names);
     }
@@ -62,9 +65,13 @@ fn list(arguments: &Value) -> Result<Vec<String>, Failure> {
             .collect(),
         other => {
             let kind = py::kind(other);
-            return Err(Failure::Unexpected(format!("'{kind}' object is not iterable")));
+            return Err(Failure::Unexpected(format!(
+                "'{kind}' object is not iterable"
+            )));
         }
     };
-    let meant = items.iter().filter(|item| !item.is_null() && item.as_str() != Some(""));
+    let meant = items
+        .iter()
+        .filter(|item| !item.is_null() && item.as_str() != Some(""));
     Ok(meant.map(py::text).collect())
 }

@@ -10,7 +10,10 @@ use serde_json::{Map, Value, json};
 pub(super) fn run(call: &Call<'_>) -> Result<Value, Failure> {
     let provider = call.provider();
     let names = call.names();
-    let mut arguments = provider.get("arguments").cloned().unwrap_or_else(|| json!({}));
+    let mut arguments = provider
+        .get("arguments")
+        .cloned()
+        .unwrap_or_else(|| json!({}));
     if names.any() {
         arguments = substitute(&arguments, names);
     }
@@ -62,7 +65,12 @@ fn wanted_secrets(provider: &Value, secrets: &Map<String, Value>) -> Value {
         return Value::Null;
     };
     let mut poured = Map::new();
-    for scope in wanted.as_array().into_iter().flatten().filter_map(Value::as_str) {
+    for scope in wanted
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+    {
         let scope = secrets.get(scope).and_then(Value::as_object);
         poured.extend(scope.cloned().unwrap_or_default());
     }

@@ -1,8 +1,8 @@
 //! One activity: controls, pauses, the call, its entry in the journal.
 
+use super::Runner;
 use super::hypothesis::Flag;
 use super::journal::{List, now};
-use super::Runner;
 use crate::chaos::bell::{Bell, Ear};
 use crate::chaos::events::bounded;
 use crate::chaos::log::Level;
@@ -47,7 +47,9 @@ impl Runner<'_> {
         let activity = match reference {
             None => activity,
             Some(name) => {
-                let found = name.as_str().and_then(|name| model::lookup(&self.experiment, name));
+                let found = name
+                    .as_str()
+                    .and_then(|name| model::lookup(&self.experiment, name));
                 found.ok_or_else(|| {
                     let name = py::text(name);
                     Failure::Unexpected(format!("could not find referenced activity '{name}'"))
@@ -58,7 +60,8 @@ impl Runner<'_> {
         self.controls.before(&at)?;
         let result = self.between_controls(activity, how);
         let state = result.as_ref().ok();
-        self.controls.after_one(&at, state.unwrap_or(&Value::Null))?;
+        self.controls
+            .after_one(&at, state.unwrap_or(&Value::Null))?;
         result
     }
 
@@ -71,7 +74,9 @@ impl Runner<'_> {
         self.pause(&pauses["before"], "before next", no_pause, how)?;
         self.announce(activity);
         let mut entry = json!({"activity": activity, "output": null, "start": now()});
-        let place = how.list.map(|list| (list, self.journal.push(list, entry.clone())));
+        let place = how
+            .list
+            .map(|list| (list, self.journal.push(list, entry.clone())));
         how.begin(&self.tools.bell);
         let result = self.timed(activity, is_dry, how, &mut entry);
         if let Some((list, place)) = place {
@@ -96,7 +101,13 @@ impl Runner<'_> {
     }
 
     /// Calls the provider and fills the entry.
-    fn timed(&self, activity: &Value, is_dry: bool, how: How<'_>, entry: &mut Value) -> Result<(), Failure> {
+    fn timed(
+        &self,
+        activity: &Value,
+        is_dry: bool,
+        how: How<'_>,
+        entry: &mut Value,
+    ) -> Result<(), Failure> {
         let begin = Instant::now();
         let result = if is_dry {
             Ok(Value::Null)
@@ -138,18 +149,26 @@ impl Runner<'_> {
             return Ok(());
         }
         let text = py::text(time);
-        self.say(Level::Info, &format!("Pausing {when} activity for {text}s..."));
+        self.say(
+            Level::Info,
+            &format!("Pausing {when} activity for {text}s..."),
+        );
         how.begin(&self.tools.bell);
         if skip {
             return Ok(());
         }
         if time.as_f64().is_some_and(|time| time < 0.0) {
-            return Err(Failure::Unexpected("sleep length must be non-negative".into()));
+            return Err(Failure::Unexpected(
+                "sleep length must be non-negative".into(),
+            ));
         }
         let Some(time) = seconds(time)? else {
             return Ok(());
         };
-        self.tools.bell.sleep(time, how.ear).map_err(Failure::Stopped)
+        self.tools
+            .bell
+            .sleep(time, how.ear)
+            .map_err(Failure::Stopped)
     }
 }
 
@@ -173,5 +192,8 @@ fn completed(activity: &Value, entry: &Value) -> Value {
 fn title_case(word: &str) -> String {
     let mut chars = word.chars();
     let first = chars.next().map(|c| c.to_ascii_uppercase());
-    first.into_iter().chain(chars.map(|c| c.to_ascii_lowercase())).collect()
+    first
+        .into_iter()
+        .chain(chars.map(|c| c.to_ascii_lowercase()))
+        .collect()
 }

@@ -33,7 +33,10 @@ impl Runner<'_> {
                 self.event("run-signal-exit", &json!({}));
             }
             Stop::Terminate => {
-                self.say(Level::Warning, "Caught SIGTERM signal, interrupting experiment now");
+                self.say(
+                    Level::Warning,
+                    "Caught SIGTERM signal, interrupting experiment now",
+                );
                 self.say(Level::Critical, "SIGTERM signal received");
                 self.event("run-interrupted", &json!({}));
             }

@@ -52,7 +52,11 @@ impl Runner<'_> {
     fn not_met(&self, state: &Value) {
         let mut probes = state["probes"].as_array().into_iter().flatten();
         let failed = probes.any(|probe| probe["status"] != "succeeded");
-        self.journal.set_status(if failed { Status::Failed } else { Status::Completed });
+        self.journal.set_status(if failed {
+            Status::Failed
+        } else {
+            Status::Completed
+        });
         let name = last_probe(state);
         self.say(
             Level::Critical,
@@ -73,7 +77,8 @@ impl Runner<'_> {
         self.controls.before(&at)?;
         let result = self.look(ear);
         let state = result.as_ref().ok();
-        self.controls.after_one(&at, state.unwrap_or(&Value::Null))?;
+        self.controls
+            .after_one(&at, state.unwrap_or(&Value::Null))?;
         result
     }
 
@@ -103,7 +108,12 @@ impl Runner<'_> {
     }
 
     /// Whether an output is within the tolerance of its probe.
-    pub(super) fn within(&self, activity: &Value, output: &Value, ear: Ear) -> Result<bool, Failure> {
+    pub(super) fn within(
+        &self,
+        activity: &Value,
+        output: &Value,
+        ear: Ear,
+    ) -> Result<bool, Failure> {
         let tolerance = match &activity["tolerance"] {
             text @ Value::String(_) => substitute(text, self.names()),
             other => other.clone(),
@@ -111,6 +121,12 @@ impl Runner<'_> {
         let mut stopped = None;
         let mut ask = |probe: &Value| {
             let mut probe = probe.clone();
+            let arguments = probe.pointer("/provider/arguments").unwrap_or(&Value::Null);
+            if !probe["provider"].is_object() || !(arguments.is_object() || arguments.is_null()) {
+                return Err(NotApplicable(
+                    "the arguments of a probe must be a mapping".into(),
+                ));
+            }
             probe["provider"]["arguments"]["value"] = output.clone();
             match call(&self.call(&probe, ear)) {
                 Ok(answer) => Ok(py::truth(&answer)),
@@ -133,7 +149,10 @@ impl Runner<'_> {
     /// Looks again and again until `over`.
     pub(super) fn continuously(&self, over: &Flag, looked: &Flag) {
         let frequency = self.options.frequency;
-        self.event("hypothesis-started", &json!({"phase": "during", "frequency": frequency}));
+        self.event(
+            "hypothesis-started",
+            &json!({"phase": "during", "frequency": frequency}),
+        );
         let every = py::float_text(frequency);
         self.say(
             Level::Info,
@@ -142,7 +161,9 @@ impl Runner<'_> {
         if let Err(failure) = self.looks(over, looked) {
             let (status, message) = match failure {
                 Failure::Stopped(stop) => (Status::Interrupted, format!("{stop:?}")),
-                Failure::Failed(message) | Failure::Unexpected(message) => (Status::Aborted, message),
+                Failure::Failed(message) | Failure::Unexpected(message) => {
+                    (Status::Aborted, message)
+                }
             };
             self.journal.set_status(status);
             self.say(Level::Critical, &message);
@@ -172,7 +193,8 @@ impl Runner<'_> {
             self.journal.lock().during.push(state);
             if !held {
                 unmet += 1;
-                let message = format!("Continuous steady state probe '{name}' is not in the given tolerance");
+                let message =
+                    format!("Continuous steady state probe '{name}' is not in the given tolerance");
                 self.say(Level::Warning, &message);
                 if self.options.fail_fast {
                     self.fail_fast(f64::from(unmet * 100) / f64::from(iteration));

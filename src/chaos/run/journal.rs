@@ -95,11 +95,17 @@ impl Journal {
 }
 
 fn read(path: &str) -> String {
-    fs::read_to_string(path).map(|text| text.trim().to_owned()).unwrap_or_default()
+    fs::read_to_string(path)
+        .map(|text| text.trim().to_owned())
+        .unwrap_or_default()
 }
 
 fn platform() -> String {
-    format!("Linux-{}-{}", read("/proc/sys/kernel/osrelease"), std::env::consts::ARCH)
+    format!(
+        "Linux-{}-{}",
+        read("/proc/sys/kernel/osrelease"),
+        std::env::consts::ARCH
+    )
 }
 
 fn node() -> String {
@@ -108,7 +114,9 @@ fn node() -> String {
 
 /// The time as the journal writes it.
 pub(super) fn now() -> String {
-    Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S.%6f+00:00").to_string()
+    Timestamp::now()
+        .strftime("%Y-%m-%dT%H:%M:%S.%6f+00:00")
+        .to_string()
 }
 
 /// A journal that several threads write.
@@ -182,7 +190,10 @@ impl Shared {
 
     pub(super) fn verdict(&self) -> (&'static str, bool) {
         let journal = self.lock();
-        (journal.status.map_or("completed", Status::name), journal.deviated)
+        (
+            journal.status.map_or("completed", Status::name),
+            journal.deviated,
+        )
     }
 
     pub(super) fn end(&self, signal: Option<&str>) {
@@ -202,7 +213,9 @@ impl Shared {
     }
 
     pub(super) fn into_inner(self) -> Journal {
-        self.inner.into_inner().unwrap_or_else(PoisonError::into_inner)
+        self.inner
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

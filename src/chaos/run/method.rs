@@ -35,7 +35,10 @@ impl Runner<'_> {
             let played = self.play();
             if let Err(Failure::Stopped(_)) = &played {
                 // Before the other threads are waited for: they look at it.
-                self.journal.lock().status.get_or_insert(Status::Interrupted);
+                self.journal
+                    .lock()
+                    .status
+                    .get_or_insert(Status::Interrupted);
             }
             over.raise(&self.tools.bell);
             played
@@ -154,7 +157,11 @@ impl Runner<'_> {
     }
 
     /// Ours: each probe of `stop-conditions` is asked again and again; out of tolerance, it ends the run.
-    fn watch_conditions<'scope, 'env>(&'env self, scope: &'scope Scope<'scope, 'env>, over: &'env Flag) {
+    fn watch_conditions<'scope, 'env>(
+        &'env self,
+        scope: &'scope Scope<'scope, 'env>,
+        over: &'env Flag,
+    ) {
         if self.options.dry.probes {
             return;
         }

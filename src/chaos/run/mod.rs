@@ -88,6 +88,12 @@ pub fn run(
     variables: &Variables,
     means: Means,
 ) -> Result<Journal, RunError> {
+    if !experiment.is_object() {
+        return Err(RunError::Broken {
+            message: "an experiment is a mapping".into(),
+            journal: None,
+        });
+    }
     let tools = Tools {
         log: means.log,
         bell: means.bell,
@@ -101,8 +107,16 @@ pub fn run(
     experiment["title"] = title;
     let dry = options.dry.union(Dry::of(&experiment["dry"]));
     experiment["dry"] = dry.to_json();
-    let options = &Options { dry, ..options.clone() };
-    let controls = Controls::new(&experiment, means.controls, Arc::clone(&tools.python), Arc::clone(&tools.environment));
+    let options = &Options {
+        dry,
+        ..options.clone()
+    };
+    let controls = Controls::new(
+        &experiment,
+        means.controls,
+        Arc::clone(&tools.python),
+        Arc::clone(&tools.environment),
+    );
     let runner = Runner {
         journal: journal::Shared::new(&experiment),
         experiment,
@@ -123,9 +137,19 @@ fn settings(
     variables: &Variables,
     tools: &Tools,
 ) -> Result<(Map<String, Value>, Map<String, Value>), SettingError> {
-    let part = |key: &str| experiment.get(key).and_then(Value::as_object).cloned().unwrap_or_default();
+    let part = |key: &str| {
+        experiment
+            .get(key)
+            .and_then(Value::as_object)
+            .cloned()
+            .unwrap_or_default()
+    };
     let environment = &tools.environment;
-    let loaded = load_configuration(&part("configuration"), &variables.configuration, environment)?;
+    let loaded = load_configuration(
+        &part("configuration"),
+        &variables.configuration,
+        environment,
+    )?;
     let secrets = load_secrets(&part("secrets"), &loaded, &variables.secrets, environment)?;
     let configuration = dynamic(loaded, &*tools.log, |probe, known| {
         call(&Call {
@@ -160,18 +184,30 @@ impl Runner<'_> {
         self.say(Level::Info, &format!("Running experiment: {title}"));
         self.event("run-started", &json!({"title": self.experiment["title"]}));
         if let Some(dry) = self.options.dry.name() {
-            self.say(Level::Warning, &format!("Running experiment with dry {dry}"));
+            self.say(
+                Level::Warning,
+                &format!("Running experiment with dry {dry}"),
+            );
         }
         self.controls.configure(&self.configuration, &self.secrets);
         let strategy = self.options.hypothesis;
-        self.say(Level::Info, &format!("Steady-state strategy: {}", strategy.name()));
-        self.say(Level::Info, &format!("Rollbacks strategy: {}", self.options.rollbacks));
+        self.say(
+            Level::Info,
+            &format!("Steady-state strategy: {}", strategy.name()),
+        );
+        self.say(
+            Level::Info,
+            &format!("Rollbacks strategy: {}", self.options.rollbacks),
+        );
         let hypothesis = self.has_hypothesis();
         let ending = self.ended(self.phases(hypothesis));
         let broken = self.finish(&ending);
         self.controls.clean_up();
         let (status, deviated) = self.journal.verdict();
-        self.event("run-finished", &json!({"status": status, "deviated": deviated}));
+        self.event(
+            "run-finished",
+            &json!({"status": status, "deviated": deviated}),
+        );
         match broken {
             None => Ok(self.journal.into_inner()),
             Some(message) => {
@@ -203,12 +239,16 @@ impl Runner<'_> {
     /// Everything up to the rollbacks.
     fn phases(&self, hypothesis: bool) -> Result<(), Failure> {
         let strategy = self.options.hypothesis;
-        self.controls.before(&self.at("experiment", &self.experiment))?;
+        self.controls
+            .before(&self.at("experiment", &self.experiment))?;
         if hypothesis && strategy.before() && !self.hypothesis_before()? {
             return Ok(());
         }
         let method = self.method(hypothesis && strategy.during())?;
-        let ended = matches!(self.journal.status(), Some(Status::Interrupted | Status::Aborted));
+        let ended = matches!(
+            self.journal.status(),
+            Some(Status::Interrupted | Status::Aborted)
+        );
         if method && !ended && hypothesis && strategy.after() {
             self.hypothesis_after()?;
         }
@@ -220,7 +260,9 @@ impl Runner<'_> {
         let mut broken = None;
         match ending {
             // Nothing was begun, so there is nothing to be rolled back.
-            Ending::Broken(message) if !self.journal.method_begun() => broken = Some(message.clone()),
+            Ending::Broken(message) if !self.journal.method_begun() => {
+                broken = Some(message.clone())
+            }
             Ending::Broken(message) => {
                 self.journal.set_status(Status::Aborted);
                 broken = Some(message.clone());
@@ -244,7 +286,10 @@ impl Runner<'_> {
         self.journal.settle();
         let (status, deviated) = self.journal.verdict();
         let word = if deviated { "deviated" } else { status };
-        self.say(Level::Info, &format!("Experiment ended with status: {word}"));
+        self.say(
+            Level::Info,
+            &format!("Experiment ended with status: {word}"),
+        );
         if deviated {
             self.say(
                 Level::Info,
@@ -252,7 +297,8 @@ impl Runner<'_> {
             );
         }
         let state = self.journal.to_json();
-        self.controls.after(&self.at("experiment", &self.experiment), &state);
+        self.controls
+            .after(&self.at("experiment", &self.experiment), &state);
     }
 
     /// Where controls are called.
@@ -268,7 +314,12 @@ impl Runner<'_> {
 
 /// Where the undo journals of runs are kept when nobody says otherwise.
 pub fn default_state_folder(environment: &Environment) -> PathBuf {
-    let set = |key: &str| environment.get(key).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let set = |key: &str| {
+        environment
+            .get(key)
+            .filter(|value| !value.is_empty())
+            .map(PathBuf::from)
+    };
     set("WHORL_CHAOS_STATE")
         .or_else(|| set("XDG_STATE_HOME").map(|folder| folder.join("whorl/chaos")))
         .or_else(|| set("HOME").map(|folder| folder.join(".local/state/whorl/chaos")))

@@ -157,12 +157,24 @@ impl Options {
         hypothesis: Option<&str>,
         rollbacks: Option<&str>,
     ) -> Result<(), String> {
-        let runtime = experiment.get("runtime").filter(|runtime| crate::chaos::py::truth(runtime));
+        let runtime = experiment
+            .get("runtime")
+            .filter(|runtime| crate::chaos::py::truth(runtime));
         let runtime = runtime.or_else(|| settings.get("runtime"));
-        let from = |key: &str| runtime.and_then(|r| r.get(key)).and_then(|s| s.get("strategy")).and_then(Value::as_str);
-        let hypothesis = hypothesis.or_else(|| from("hypothesis")).unwrap_or("default");
+        let from = |key: &str| {
+            runtime
+                .and_then(|r| r.get(key))
+                .and_then(|s| s.get("strategy"))
+                .and_then(Value::as_str)
+        };
+        let hypothesis = hypothesis
+            .or_else(|| from("hypothesis"))
+            .unwrap_or("default");
         self.hypothesis = hypothesis.parse()?;
-        self.rollbacks = rollbacks.or_else(|| from("rollbacks")).unwrap_or("default").to_owned();
+        self.rollbacks = rollbacks
+            .or_else(|| from("rollbacks"))
+            .unwrap_or("default")
+            .to_owned();
         Ok(())
     }
 }

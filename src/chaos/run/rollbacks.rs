@@ -41,11 +41,17 @@ impl Runner<'_> {
         };
         match strategy {
             "always" => {
-                self.say(Level::Warning, "Rollbacks were explicitly requested to be played");
+                self.say(
+                    Level::Warning,
+                    "Rollbacks were explicitly requested to be played",
+                );
                 true
             }
             "never" => {
-                self.say(Level::Warning, "Rollbacks were explicitly requested to not be played");
+                self.say(
+                    Level::Warning,
+                    "Rollbacks were explicitly requested to not be played",
+                );
                 false
             }
             "default" => !matches!(status, Some(Status::Failed | Status::Interrupted)),
@@ -72,7 +78,10 @@ impl Runner<'_> {
         self.journal.set_status(Status::Interrupted);
         match stop {
             Stop::Terminate => {
-                self.say(Level::Warning, "Caught SIGTERM signal, interrupting experiment now");
+                self.say(
+                    Level::Warning,
+                    "Caught SIGTERM signal, interrupting experiment now",
+                );
                 self.say(Level::Critical, "SIGTERM signal received");
             }
             Stop::Control(message) => self.say(Level::Critical, message),

@@ -31,13 +31,18 @@ fn from_environment(
     environment: &Environment,
 ) -> Result<Value, SettingError> {
     let Some(name) = definition.get("key").and_then(Value::as_str) else {
-        return Err(SettingError::broken(key, "an environment value needs a `key`"));
+        return Err(SettingError::broken(
+            key,
+            "an environment value needs a `key`",
+        ));
     };
     let found = environment.get(name).map(Value::from);
     let Some(value) = found.or_else(|| definition.get("default").cloned()) else {
         return Err(SettingError::invalid(
             key,
-            format!("Configuration makes reference to an environment key that does not exist: {name}"),
+            format!(
+                "Configuration makes reference to an environment key that does not exist: {name}"
+            ),
         ));
     };
     convert(definition.get("env_var_type"), value)
@@ -64,7 +69,10 @@ pub fn dynamic(
             }
             Err(why) => {
                 failed = true;
-                log.log(Level::Debug, &format!("Failed to load configuration '{key}': {why}"));
+                log.log(
+                    Level::Debug,
+                    &format!("Failed to load configuration '{key}': {why}"),
+                );
             }
         }
     }

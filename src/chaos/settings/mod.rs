@@ -84,7 +84,12 @@ fn convert(kind: Option<&Value>, value: Value) -> Result<Value, String> {
 }
 
 fn integer(value: &Value) -> Result<Value, String> {
-    let wrong = || format!("invalid literal for int() with base 10: {}", super::py::repr(value));
+    let wrong = || {
+        format!(
+            "invalid literal for int() with base 10: {}",
+            super::py::repr(value)
+        )
+    };
     match value {
         Value::Bool(yes) => Ok(Value::from(i64::from(*yes))),
         Value::Number(n) => match n.as_f64().filter(|_| n.is_f64()) {
@@ -102,7 +107,12 @@ fn integer(value: &Value) -> Result<Value, String> {
 }
 
 fn float(value: &Value) -> Result<Value, String> {
-    let wrong = || format!("could not convert string to float: {}", super::py::repr(value));
+    let wrong = || {
+        format!(
+            "could not convert string to float: {}",
+            super::py::repr(value)
+        )
+    };
     let float = match value {
         Value::Bool(yes) => f64::from(u8::from(*yes)),
         Value::Number(n) => n.as_f64().ok_or_else(wrong)?,

@@ -21,7 +21,12 @@ pub fn load_secrets(
                 Some("env") => from_environment(key, value, environment)?,
                 Some("vault") => vault::read(value, configuration)
                     .map_err(|message| SettingError::invalid(key, message))?,
-                _ => Value::Object(load_secrets(scope, configuration, &Map::new(), environment)?),
+                _ => Value::Object(load_secrets(
+                    scope,
+                    configuration,
+                    &Map::new(),
+                    environment,
+                )?),
             },
         };
         loaded.insert(key.clone(), value);
@@ -35,7 +40,10 @@ fn from_environment(
     environment: &Environment,
 ) -> Result<Value, SettingError> {
     let Some(name) = definition.get("key").and_then(Value::as_str) else {
-        return Err(SettingError::broken(key, "an environment value needs a `key`"));
+        return Err(SettingError::broken(
+            key,
+            "an environment value needs a `key`",
+        ));
     };
     environment.get(name).map(Value::from).ok_or_else(|| {
         SettingError::invalid(

@@ -66,8 +66,12 @@ pub fn read_files(files: &[PathBuf], environment: &mut Environment, log: &dyn Lo
 
 fn add(variables: &mut Variables, map: &Map<String, Value>) {
     let part = |key: &str| map.get(key).and_then(Value::as_object).cloned();
-    variables.configuration.extend(part("configuration").unwrap_or_default());
-    variables.secrets.extend(part("secrets").unwrap_or_default());
+    variables
+        .configuration
+        .extend(part("configuration").unwrap_or_default());
+    variables
+        .secrets
+        .extend(part("secrets").unwrap_or_default());
 }
 
 fn lines(file: &Path, text: &str, environment: &mut Environment, log: &dyn Log) {

@@ -19,7 +19,10 @@ pub(super) fn fetch(url: &str, access: &Access) -> Result<Source, SourceError> {
     let answer = request.send().map_err(broken)?;
     let status = answer.status().as_u16();
     let kind = answer.headers().get("content-type");
-    let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default().to_owned();
+    let kind = kind
+        .and_then(|kind| kind.to_str().ok())
+        .unwrap_or_default()
+        .to_owned();
     let text = answer.text().map_err(broken)?;
     if status != 200 {
         return Err(SourceError::Invalid(format!(

@@ -69,7 +69,9 @@ pub fn load(source: &str, access: &Access) -> Result<Source, SourceError> {
         return fetch::fetch(source, access);
     }
     Err(SourceError::Invalid(match source.split_once(':') {
-        Some((scheme, _)) if !scheme.is_empty() && scheme.chars().all(|c| c.is_ascii_alphanumeric()) => {
+        Some((scheme, _))
+            if !scheme.is_empty() && scheme.chars().all(|c| c.is_ascii_alphanumeric()) =>
+        {
             format!("'{scheme}' is not a supported source scheme.")
         }
         _ => format!("Path \"{source}\" does not exist."),
@@ -83,15 +85,8 @@ fn unknown_format() -> SourceError {
 /// Reads an experiment's text.
 pub fn read(name: &str, text: String, format: Format) -> Result<Source, SourceError> {
     let value = match format {
-        Format::Json => serde_json::from_str(&text).map_err(|error| {
-            let (line, column) = (error.line(), error.column());
-            let hint = if error.to_string().contains("control character") {
-                "\n  try: write a line break in a text as \\n"
-            } else {
-                ""
-            };
-            SourceError::Broken(format!("{name}:{line}:{column}: not JSON: {error}{hint}"))
-        })?,
+        Format::Json => serde_json::from_str(&text)
+            .map_err(|error| SourceError::Broken(not_json(name, &text, &error)))?,
         Format::Yaml => yaml::value(&text).map_err(|error| {
             SourceError::Invalid(format!("Failed parsing YAML experiment: {error}"))
         })?,
@@ -102,6 +97,27 @@ pub fn read(name: &str, text: String, format: Format) -> Result<Source, SourceEr
         format,
         value,
     })
+}
+
+fn not_json(name: &str, text: &str, error: &serde_json::Error) -> String {
+    let (mut line, mut column) = (error.line(), error.column());
+    if column == 0 && line > 1 {
+        // A line break where none may be: it stands at the end of the line before.
+        line -= 1;
+        column = text
+            .lines()
+            .nth(line - 1)
+            .map_or(0, |line| line.chars().count())
+            + 1;
+    }
+    let said = error.to_string();
+    let message = said.split(" at line ").next().unwrap_or(&said);
+    let hint = if message.contains("control character") {
+        "\n  try: write a line break in a text as \\n"
+    } else {
+        ""
+    };
+    format!("{name}:{line}:{column}: not JSON: {message}{hint}")
 }
 
 /// Reads any JSON or YAML file, by its ending.

@@ -51,7 +51,9 @@ fn integer(text: &str) -> Option<Value> {
     let clean: String = digits.chars().filter(|c| *c != '_').collect();
     let radix = |prefix: &str, radix| {
         let digits = clean.strip_prefix(prefix)?;
-        i64::from_str_radix(digits, radix).ok().filter(|_| !digits.starts_with('-'))
+        i64::from_str_radix(digits, radix)
+            .ok()
+            .filter(|_| !digits.starts_with('-'))
     };
     let value = if digits.starts_with("0b") {
         radix("0b", 2)?
@@ -69,7 +71,10 @@ fn integer(text: &str) -> Option<Value> {
         return if let Ok(value) = clean.parse::<i64>() {
             Some(Value::from(sign * value))
         } else {
-            format!("{}{clean}", if sign < 0 { "-" } else { "" }).parse().ok().map(Value::Number)
+            format!("{}{clean}", if sign < 0 { "-" } else { "" })
+                .parse()
+                .ok()
+                .map(Value::Number)
         };
     } else {
         return None;
@@ -86,10 +91,13 @@ fn signed(text: &str) -> (i64, &str) {
 
 /// `1:30` is ninety, as it was in YAML 1.1.
 fn sexagesimal(text: &str) -> Option<i64> {
-    text.split(':').enumerate().try_fold(0i64, |sum, (n, part)| {
-        let value: i64 = part.parse().ok()?;
-        (n == 0 || value < 60 && part.len() <= 2).then(|| sum.checked_mul(60)?.checked_add(value))?
-    })
+    text.split(':')
+        .enumerate()
+        .try_fold(0i64, |sum, (n, part)| {
+            let value: i64 = part.parse().ok()?;
+            (n == 0 || value < 60 && part.len() <= 2)
+                .then(|| sum.checked_mul(60)?.checked_add(value))?
+        })
 }
 
 fn float(text: &str) -> Option<Value> {
@@ -103,7 +111,9 @@ fn float(text: &str) -> Option<Value> {
     let begins = whole.starts_with(|c: char| c.is_ascii_digit())
         || whole.is_empty() && fraction.starts_with(|c: char| c.is_ascii_digit());
     let exponent_is = exponent.is_none_or(|exponent| {
-        exponent.strip_prefix(['+', '-']).is_some_and(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit()))
+        exponent
+            .strip_prefix(['+', '-'])
+            .is_some_and(|d| !d.is_empty() && d.bytes().all(|b| b.is_ascii_digit()))
     });
     if !begins || !exponent_is || !made_of_digits(whole) || !made_of_digits(fraction) {
         return None;

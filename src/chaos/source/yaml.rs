@@ -41,7 +41,10 @@ fn build(text: &str, placed: bool) -> Result<(Value, BTreeMap<KeyPath, Place>), 
             event => value = Some(builder.node(event, span, &KeyPath::top(), 0)?),
         }
     }
-    Ok((value.unwrap_or(Value::Null), builder.places.unwrap_or_default()))
+    Ok((
+        value.unwrap_or(Value::Null),
+        builder.places.unwrap_or_default(),
+    ))
 }
 
 struct Builder<'a> {
@@ -75,7 +78,13 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn node(&mut self, event: Event<'a>, span: Span, path: &KeyPath, depth: usize) -> Result<Value, String> {
+    fn node(
+        &mut self,
+        event: Event<'a>,
+        span: Span,
+        path: &KeyPath,
+        depth: usize,
+    ) -> Result<Value, String> {
         self.nodes += 1;
         if self.nodes > NODES || depth > DEPTH {
             return Err(at(span, "the document is too large or too deep"));
@@ -90,7 +99,9 @@ impl<'a> Builder<'a> {
                 self.nodes += weight(&value);
                 return Ok(value);
             }
-            Event::Scalar(text, style, anchor, tag) => (scalar_value(&text, style, tag.as_deref(), span)?, anchor),
+            Event::Scalar(text, style, anchor, tag) => {
+                (scalar_value(&text, style, tag.as_deref(), span)?, anchor)
+            }
             Event::SequenceStart(_, anchor, _) => (self.sequence(path, depth)?, anchor),
             Event::MappingStart(_, anchor, _) => (self.mapping(path, depth)?, anchor),
             _ => return Err(at(span, "a value is missing")),
@@ -120,7 +131,8 @@ impl<'a> Builder<'a> {
             if matches!(event, Event::MappingEnd) {
                 break;
             }
-            let merge = matches!(&event, Event::Scalar(text, ScalarStyle::Plain, ..) if text == "<<");
+            let merge =
+                matches!(&event, Event::Scalar(text, ScalarStyle::Plain, ..) if text == "<<");
             let key = self.key(event, span, depth)?;
             let below = path.key(&key);
             if let Some(places) = &mut self.places {
@@ -182,7 +194,12 @@ fn merge_into(map: &mut Map<String, Value>, value: Value, span: Span) -> Result<
     Ok(())
 }
 
-fn scalar_value(text: &str, style: ScalarStyle, tag: Option<&Tag>, span: Span) -> Result<Value, String> {
+fn scalar_value(
+    text: &str,
+    style: ScalarStyle,
+    tag: Option<&Tag>,
+    span: Span,
+) -> Result<Value, String> {
     let Some(tag) = tag else {
         return Ok(match style {
             ScalarStyle::Plain => scalar::plain(text),
@@ -190,8 +207,15 @@ fn scalar_value(text: &str, style: ScalarStyle, tag: Option<&Tag>, span: Span) -
         });
     };
     let tag = tag.to_string();
-    let name = tag.strip_prefix("tag:yaml.org,2002:").or_else(|| tag.strip_prefix("!!"));
+    let name = tag
+        .strip_prefix("tag:yaml.org,2002:")
+        .or_else(|| tag.strip_prefix("!!"));
     name.and_then(|name| scalar::tagged(name, text))
         .or_else(|| (tag == "!").then(|| Value::from(text)))
-        .ok_or_else(|| at(span, &format!("could not determine a constructor for the tag '{tag}'")))
+        .ok_or_else(|| {
+            at(
+                span,
+                &format!("could not determine a constructor for the tag '{tag}'"),
+            )
+        })
 }

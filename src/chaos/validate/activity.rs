@@ -14,7 +14,11 @@ use std::sync::Arc;
 const PROVIDERS: [&str; 4] = ["python", "process", "http", "fault"];
 
 /// Whether an activity can be run.
-pub(super) fn activity(validator: &Validator<'_>, activity: &Value, path: &KeyPath) -> Result<(), Problem> {
+pub(super) fn activity(
+    validator: &Validator<'_>,
+    activity: &Value,
+    path: &KeyPath,
+) -> Result<(), Problem> {
     if !py::truth(activity) {
         return Err(Problem::invalid(path, "empty activity is no activity"));
     }
@@ -31,9 +35,14 @@ pub(super) fn activity(validator: &Validator<'_>, activity: &Value, path: &KeyPa
         };
     }
     kind(activity, path)?;
-    let provider = activity.get("provider").filter(|provider| py::truth(provider));
+    let provider = activity
+        .get("provider")
+        .filter(|provider| py::truth(provider));
     let Some(provider) = provider else {
-        return Err(Problem::invalid(&path.key("provider"), "an activity requires a provider"));
+        return Err(Problem::invalid(
+            &path.key("provider"),
+            "an activity requires a provider",
+        ));
     };
     let below = path.key("provider");
     let provider_type = provider_type(provider, &below)?;
@@ -49,8 +58,10 @@ pub(super) fn activity(validator: &Validator<'_>, activity: &Value, path: &KeyPa
 fn kind(activity: &Value, path: &KeyPath) -> Result<(), Problem> {
     let kind = activity.get("type").filter(|kind| py::truth(kind));
     let Some(kind) = kind else {
-        return Err(Problem::invalid(&path.key("type"), "an activity must have a type")
-            .suggest("write `type: probe` or `type: action`"));
+        return Err(
+            Problem::invalid(&path.key("type"), "an activity must have a type")
+                .suggest("write `type: probe` or `type: action`"),
+        );
     };
     if kind != "probe" && kind != "action" {
         let message = format!("'{}' is not a supported activity type", py::text(kind));
@@ -58,7 +69,10 @@ fn kind(activity: &Value, path: &KeyPath) -> Result<(), Problem> {
             .suggest("write `type: probe` or `type: action`"));
     }
     if !py::truth_of(activity.get("name")) {
-        return Err(Problem::invalid(&path.key("name"), "an activity must have a name"));
+        return Err(Problem::invalid(
+            &path.key("name"),
+            "an activity must have a name",
+        ));
     }
     Ok(())
 }
@@ -87,12 +101,18 @@ fn provider_type<'a>(provider: &'a Value, path: &KeyPath) -> Result<&'a str, Pro
 fn timing(activity: &Value, path: &KeyPath) -> Result<(), Problem> {
     let timeout = activity.get("timeout").filter(|timeout| !timeout.is_null());
     if timeout.is_some_and(|timeout| !timeout.is_number() && !timeout.is_boolean()) {
-        return Err(Problem::invalid(&path.key("timeout"), "activity timeout must be a number"));
+        return Err(Problem::invalid(
+            &path.key("timeout"),
+            "activity timeout must be a number",
+        ));
     }
     if let Some(pauses) = activity.get("pauses").filter(|pauses| !pauses.is_null()) {
         let path = path.key("pauses");
         if !pauses.is_object() {
-            return Err(Problem::broken(&path, "pauses are a mapping of `before` and `after`"));
+            return Err(Problem::broken(
+                &path,
+                "pauses are a mapping of `before` and `after`",
+            ));
         }
         for when in ["before", "after"] {
             let text = pauses.get(when).and_then(Value::as_str);
@@ -117,7 +137,9 @@ fn timing(activity: &Value, path: &KeyPath) -> Result<(), Problem> {
 
 fn process(validator: &Validator<'_>, activity: &Value, path: &KeyPath) -> Result<(), Problem> {
     let at = path.key("path");
-    let written = activity["provider"].get("path").filter(|path| py::truth(path));
+    let written = activity["provider"]
+        .get("path")
+        .filter(|path| py::truth(path));
     let Some(written) = written else {
         return Err(Problem::invalid(&at, "a process activity must have a path"));
     };
@@ -128,18 +150,25 @@ fn process(validator: &Validator<'_>, activity: &Value, path: &KeyPath) -> Resul
         return Ok(());
     }
     let name = py::text(&activity["name"]);
-    let problem = Problem::invalid(&at, format!("path '{text}' cannot be found, in activity '{name}'"));
+    let problem = Problem::invalid(
+        &at,
+        format!("path '{text}' cannot be found, in activity '{name}'"),
+    );
     Err(match text.split_once(' ') {
-        Some((program, arguments)) if validator.environment.which(program).is_some() => {
-            problem.suggest(format!("write `path: {program}` and `arguments: {arguments:?}`"))
-        }
+        Some((program, arguments)) if validator.environment.which(program).is_some() => problem
+            .suggest(format!(
+                "write `path: {program}` and `arguments: {arguments:?}`"
+            )),
         _ => problem.suggest("install it, add its folder to PATH, or write its whole path"),
     })
 }
 
 fn http(provider: &Value, path: &KeyPath) -> Result<(), Problem> {
     if !py::truth_of(provider.get("url")) {
-        return Err(Problem::invalid(&path.key("url"), "a HTTP activity must have a URL"));
+        return Err(Problem::invalid(
+            &path.key("url"),
+            "a HTTP activity must have a URL",
+        ));
     }
     let headers = provider.get("headers").filter(|headers| py::truth(headers));
     if headers.is_some_and(|headers| !headers.is_object()) {
@@ -189,7 +218,9 @@ fn python(validator: &Validator<'_>, activity: &Value, path: &KeyPath) -> Result
         };
         let problem = Problem::invalid(&path.key(key), message);
         Err(if key == "module" {
-            problem.suggest("set PYTHONPATH to the folder of the module, or choose another Python by --python")
+            problem.suggest(
+                "set PYTHONPATH to the folder of the module, or choose another Python by --python",
+            )
         } else {
             problem
         })

@@ -8,7 +8,11 @@ use crate::chaos::python::Host;
 use serde_json::{Map, Value, json};
 
 /// Whether controls are declared as they should be. A module that is not there is only warned of.
-pub(super) fn controls(validator: &Validator<'_>, map: &Map<String, Value>, log: &dyn Log) -> Result<(), Problem> {
+pub(super) fn controls(
+    validator: &Validator<'_>,
+    map: &Map<String, Value>,
+    log: &dyn Log,
+) -> Result<(), Problem> {
     let found = declared(map)?;
     let names: Vec<&Value> = found
         .iter()
@@ -33,7 +37,10 @@ pub(super) fn controls(validator: &Validator<'_>, map: &Map<String, Value>, log:
 
 fn one(control: &Value, path: &KeyPath) -> Result<(), Problem> {
     let Some(name) = control.get("name") else {
-        return Err(Problem::invalid(path, "A control must have a `name` property"));
+        return Err(Problem::invalid(
+            path,
+            "A control must have a `name` property",
+        ));
     };
     let name = py::text(name);
     if control.get("provider").is_none() {
@@ -56,9 +63,15 @@ fn python(
     log: &dyn Log,
 ) -> Result<(), Problem> {
     let name = py::text(&control["name"]);
-    let Some(module) = control["provider"]["module"].as_str().filter(|module| !module.is_empty()) else {
+    let Some(module) = control["provider"]["module"]
+        .as_str()
+        .filter(|module| !module.is_empty())
+    else {
         let message = format!("Control '{name}' must have a module path");
-        return Err(Problem::invalid(&path.key("provider").key("module"), message));
+        return Err(Problem::invalid(
+            &path.key("provider").key("module"),
+            message,
+        ));
     };
     if host.is_none() {
         *host = Host::start(validator.python, validator.environment).ok();
@@ -66,7 +79,10 @@ fn python(
     let request = json!({
         "kind": "control", "module": module, "hook": "validate_control", "given": {"control": control},
     });
-    let answer = host.as_mut().and_then(|host| host.ask(&request).ok()).unwrap_or_default();
+    let answer = host
+        .as_mut()
+        .and_then(|host| host.ask(&request).ok())
+        .unwrap_or_default();
     if let Some(message) = answer.get("failed").and_then(Value::as_str) {
         return Err(Problem::invalid(&path.key("provider"), message));
     }
@@ -108,7 +124,11 @@ fn of_activities<'a>(
     Ok(())
 }
 
-fn push<'a>(found: &mut Vec<(KeyPath, &'a Value)>, controls: Option<&'a Value>, path: &KeyPath) -> Result<(), Problem> {
+fn push<'a>(
+    found: &mut Vec<(KeyPath, &'a Value)>,
+    controls: Option<&'a Value>,
+    path: &KeyPath,
+) -> Result<(), Problem> {
     let path = path.key("controls");
     let Some(controls) = controls else {
         return Ok(());

@@ -18,8 +18,12 @@ pub(super) fn warn(experiment: &Value, log: &dyn Log) {
     }
     let scopes = experiment.get("secrets").and_then(Value::as_object);
     let secrets = scopes.into_iter().flat_map(|map| map.values());
-    for secret in secrets.filter_map(Value::as_object).flat_map(|scope| scope.values()) {
-        if secret["type"] == "vault" && secret.get("key").is_some() && secret.get("path").is_none() {
+    for secret in secrets
+        .filter_map(Value::as_object)
+        .flat_map(|scope| scope.values())
+    {
+        if secret["type"] == "vault" && secret.get("key").is_some() && secret.get("path").is_none()
+        {
             log.log(
                 Level::Warning,
                 "Vault secrets must now specify the `path` property. The `key` property is now a \

@@ -14,14 +14,38 @@ pub struct Hint {
 }
 
 const TOP: [&str; 17] = [
-    "title", "description", "tags", "version", "configuration", "secrets", "steady-state-hypothesis",
-    "method", "rollbacks", "controls", "contributions", "extensions", "runtime", "dry", "stop-conditions",
-    "contact", "template",
+    "title",
+    "description",
+    "tags",
+    "version",
+    "configuration",
+    "secrets",
+    "steady-state-hypothesis",
+    "method",
+    "rollbacks",
+    "controls",
+    "contributions",
+    "extensions",
+    "runtime",
+    "dry",
+    "stop-conditions",
+    "contact",
+    "template",
 ];
 const HYPOTHESIS: [&str; 3] = ["title", "probes", "controls"];
 const ACTIVITY: [&str; 12] = [
-    "type", "name", "provider", "tolerance", "background", "pauses", "timeout", "controls", "dry", "ref",
-    "frequency", "secrets",
+    "type",
+    "name",
+    "provider",
+    "tolerance",
+    "background",
+    "pauses",
+    "timeout",
+    "controls",
+    "dry",
+    "ref",
+    "frequency",
+    "secrets",
 ];
 
 /// Keys that nobody reads and that look like ones that somebody does; tolerances of two.
@@ -63,7 +87,7 @@ fn keys(map: &Value, known: &[&str], path: &KeyPath, found: &mut Vec<Hint>) {
         if let Some(near) = nearest(key, known.iter().copied()) {
             found.push(Hint {
                 path: path.key(key),
-                message: format!("`{key}` is not read by anybody; did you mean `{near}`?"),
+                message: format!("is not read by anybody; did you mean `{near}`?"),
             });
         }
     }

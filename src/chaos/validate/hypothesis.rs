@@ -11,13 +11,19 @@ const TOLERANCES: &str = "hypothesis probe tolerance must either be an integer, 
      a pair of values for boundaries. It can also be a dictionary which is a probe activity definition \
      that takes an argument called `value` with the value of the probe itself to be validated";
 
-pub(super) fn hypothesis(validator: &Validator<'_>, map: &Map<String, Value>) -> Result<(), Problem> {
+pub(super) fn hypothesis(
+    validator: &Validator<'_>,
+    map: &Map<String, Value>,
+) -> Result<(), Problem> {
     let path = KeyPath::top().key("steady-state-hypothesis");
     let Some(hypothesis) = map.get("steady-state-hypothesis") else {
         return Ok(());
     };
     if !py::truth_of(hypothesis.get("title")) {
-        return Err(Problem::invalid(&path.key("title"), "hypothesis requires a title"));
+        return Err(Problem::invalid(
+            &path.key("title"),
+            "hypothesis requires a title",
+        ));
     }
     let probes = hypothesis.get("probes").and_then(Value::as_array);
     for (n, one) in probes.into_iter().flatten().enumerate() {
@@ -26,7 +32,11 @@ pub(super) fn hypothesis(validator: &Validator<'_>, map: &Map<String, Value>) ->
     Ok(())
 }
 
-pub(super) fn probe(validator: &Validator<'_>, probe: &Value, path: &KeyPath) -> Result<(), Problem> {
+pub(super) fn probe(
+    validator: &Validator<'_>,
+    probe: &Value,
+    path: &KeyPath,
+) -> Result<(), Problem> {
     activity::activity(validator, probe, path)?;
     let Some(allowed) = probe.get("tolerance") else {
         let message = "hypothesis probe must have a tolerance entry";
@@ -96,7 +106,10 @@ fn json_path(tolerance: &Value, path: &KeyPath) -> Result<(), Problem> {
         return Err(Problem::invalid(&at, message));
     }
     Path::parse(text.trim()).map(drop).map_err(|error| {
-        let message = format!("hypothesis probe tolerance JSON path {} is invalid", text.trim());
+        let message = format!(
+            "hypothesis probe tolerance JSON path {} is invalid",
+            text.trim()
+        );
         Problem::invalid(&at, message).suggest(error.to_string())
     })
 }

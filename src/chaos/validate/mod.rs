@@ -109,8 +109,11 @@ impl<'a> Validator<'a> {
         };
         let path = top.key("steady-state-hypothesis");
         let Some(hypothesis) = hypothesis.as_object() else {
-            return Err(Problem::broken(&path, "a hypothesis is a mapping with a title and probes")
-                .suggest("leave the key out when there is no hypothesis"));
+            return Err(Problem::broken(
+                &path,
+                "a hypothesis is a mapping with a title and probes",
+            )
+            .suggest("leave the key out when there is no hypothesis"));
         };
         activities_in(hypothesis, "probes", &path)
     }
@@ -118,12 +121,18 @@ impl<'a> Validator<'a> {
     fn checked(&self, log: &dyn Log) -> Result<(), Problem> {
         let top = KeyPath::top();
         let Some(map) = self.experiment.as_object().filter(|map| !map.is_empty()) else {
-            return Err(Problem::invalid(&top, "an empty experiment is not an experiment"));
+            return Err(Problem::invalid(
+                &top,
+                "an empty experiment is not an experiment",
+            ));
         };
         for key in ["title", "description"] {
             if !py::truth_of(map.get(key)) {
-                return Err(Problem::invalid(&top.key(key), format!("experiment requires a {key}"))
-                    .suggest(format!("add `{key}: …` at the top of the experiment")));
+                return Err(Problem::invalid(
+                    &top.key(key),
+                    format!("experiment requires a {key}"),
+                )
+                .suggest(format!("add `{key}: …` at the top of the experiment")));
             }
         }
         tags(map)?;
@@ -143,7 +152,10 @@ impl<'a> Validator<'a> {
         let part = |key: &str| match map.get(key) {
             None => Ok(&empty),
             Some(Value::Object(map)) => Ok(map),
-            Some(_) => Err(Problem::broken(&top.key(key), format!("`{key}` must be a mapping"))),
+            Some(_) => Err(Problem::broken(
+                &top.key(key),
+                format!("`{key}` must be a mapping"),
+            )),
         };
         let configuration = load_configuration(part("configuration")?, &empty, self.environment)
             .map_err(|error| setting(&top.key("configuration"), error))?;
@@ -180,10 +192,12 @@ impl<'a> Validator<'a> {
         let message = format!("referenced activity '{name}' could not be found in the experiment");
         let problem = Problem::invalid(path, message);
         let known = super::model::names(self.experiment);
-        Err(match hints::nearest(name, known.iter().map(String::as_str)) {
-            Some(near) => problem.suggest(format!("did you mean `{near}`?")),
-            None => problem,
-        })
+        Err(
+            match hints::nearest(name, known.iter().map(String::as_str)) {
+                Some(near) => problem.suggest(format!("did you mean `{near}`?")),
+                None => problem,
+            },
+        )
     }
 
     fn rollbacks(&self, map: &Map<String, Value>) -> Result<(), Problem> {
@@ -192,7 +206,10 @@ impl<'a> Validator<'a> {
             return Ok(());
         };
         let Some(rollbacks) = rollbacks.as_array() else {
-            return Err(Problem::broken(&path, "rollbacks must be a list of activities"));
+            return Err(Problem::broken(
+                &path,
+                "rollbacks must be a list of activities",
+            ));
         };
         for (n, activity) in rollbacks.iter().enumerate() {
             activity::activity(self, activity, &path.item(n))?;
@@ -207,7 +224,10 @@ impl<'a> Validator<'a> {
             return Ok(());
         };
         let Some(conditions) = conditions.as_array() else {
-            return Err(Problem::invalid(&path, "stop-conditions must be a list of probes"));
+            return Err(Problem::invalid(
+                &path,
+                "stop-conditions must be a list of probes",
+            ));
         };
         for (n, probe) in conditions.iter().enumerate() {
             hypothesis::probe(self, probe, &path.item(n))?;
@@ -234,8 +254,10 @@ fn activities_in(map: &Map<String, Value>, key: &str, path: &KeyPath) -> Result<
                 Err(Problem::broken(&path.item(n), "an activity is a mapping"))
             })
         }
-        Some(_) => Err(Problem::broken(&path, format!("`{key}` must be a list of activities"))
-            .suggest(format!("write `{key}: []` when there are none"))),
+        Some(_) => Err(
+            Problem::broken(&path, format!("`{key}` must be a list of activities"))
+                .suggest(format!("write `{key}: []` when there are none")),
+        ),
     }
 }
 
@@ -249,15 +271,23 @@ fn tags(map: &Map<String, Value>) -> Result<(), Problem> {
         Value::String(_) | Value::Object(_) => return Ok(()),
         _ => return Err(Problem::broken(&path, "tags must be a list of texts")),
     };
-    let odd = items.iter().position(|tag| tag.as_str().is_none_or(str::is_empty));
+    let odd = items
+        .iter()
+        .position(|tag| tag.as_str().is_none_or(str::is_empty));
     odd.map_or(Ok(()), |n| {
-        Err(Problem::invalid(&path.item(n), "experiment tags must be a non-empty string"))
+        Err(Problem::invalid(
+            &path.item(n),
+            "experiment tags must be a non-empty string",
+        ))
     })
 }
 
 fn extensions(map: &Map<String, Value>) -> Result<(), Problem> {
     let path = KeyPath::top().key("extensions");
-    let Some(extensions) = map.get("extensions").filter(|extensions| py::truth(extensions)) else {
+    let Some(extensions) = map
+        .get("extensions")
+        .filter(|extensions| py::truth(extensions))
+    else {
         return Ok(());
     };
     let Some(extensions) = extensions.as_array() else {
@@ -266,12 +296,18 @@ fn extensions(map: &Map<String, Value>) -> Result<(), Problem> {
     for (n, extension) in extensions.iter().enumerate() {
         let path = path.item(n);
         if !extension.is_object() {
-            return Err(Problem::broken(&path, "an extension is a mapping with a name"));
+            return Err(Problem::broken(
+                &path,
+                "an extension is a mapping with a name",
+            ));
         }
         match extension.get("name").filter(|name| py::truth(name)) {
             Some(Value::String(name)) if !name.trim().is_empty() => {}
             Some(name) if !name.is_string() => {
-                return Err(Problem::broken(&path.key("name"), "the name of an extension is a text"));
+                return Err(Problem::broken(
+                    &path.key("name"),
+                    "the name of an extension is a text",
+                ));
             }
             _ => {
                 let message = "All extensions require a non-empty name";

@@ -69,7 +69,11 @@ impl Log for Console {
             return;
         }
         match self.format {
-            Format::String => say(format_args!("{} {}", self.head(level, &time), safe(message))),
+            Format::String => say(format_args!(
+                "{} {}",
+                self.head(level, &time),
+                safe(message)
+            )),
             Format::Json => say(json!({
                 "timestamp": now.timestamp().to_string(),
                 "levelname": level.name(),
@@ -83,6 +87,12 @@ impl Log for Console {
 /// Text of others gets no say over the terminal.
 fn safe(text: &str) -> String {
     text.chars()
-        .map(|c| if c.is_control() && c != '\n' && c != '\t' { '\u{fffd}' } else { c })
+        .map(|c| {
+            if c.is_control() && c != '\n' && c != '\t' {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
         .collect()
 }

@@ -36,11 +36,18 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Some(title) => title.clone(),
         None => ask("Experiment's title")?,
     };
-    let title = if title.is_empty() { "What happens when …?".into() } else { title };
+    let title = if title.is_empty() {
+        "What happens when …?".into()
+    } else {
+        title
+    };
     let text = match path.extension().and_then(|e| e.to_str()) {
         Some("yaml" | "yml") => YAML.replacen("TITLE", &json!(title).to_string(), 1),
         Some("json") => serde_json::to_string_pretty(&experiment(&title))? + "\n",
-        _ => bail!("{}: the name of an experiment ends in .json, .yaml or .yml", path.display()),
+        _ => bail!(
+            "{}: the name of an experiment ends in .json, .yaml or .yml",
+            path.display()
+        ),
     };
     let mut file = OpenOptions::new()
         .write(true)

@@ -48,7 +48,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let kind = match args.format {
         Some(Format::Html) => Kind::Html,
         Some(Format::Markdown) => Kind::Markdown,
-        None => last.and_then(|path| kind_of(path)).unwrap_or(Kind::Markdown),
+        None => last
+            .and_then(|path| kind_of(path))
+            .unwrap_or(Kind::Markdown),
     };
     let mut read = Vec::new();
     for path in journals {

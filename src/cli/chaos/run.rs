@@ -102,7 +102,11 @@ pub(super) struct Args {
 }
 
 /// Runs the subcommand.
-pub(super) fn run(args: &Args, settings: Option<&Path>, console: Console) -> anyhow::Result<ExitCode> {
+pub(super) fn run(
+    args: &Args,
+    settings: Option<&Path>,
+    console: Console,
+) -> anyhow::Result<ExitCode> {
     let variables = match convert_variables(&args.var) {
         Ok(variables) => variables,
         Err(message) => {
@@ -110,8 +114,16 @@ pub(super) fn run(args: &Args, settings: Option<&Path>, console: Console) -> any
             return Ok(ExitCode::from(2));
         }
     };
-    if let Some(missing) = args.var_file.iter().chain(&args.control_file).find(|file| !file.exists()) {
-        say(format_args!("error: '{}' does not exist", missing.display()));
+    if let Some(missing) = args
+        .var_file
+        .iter()
+        .chain(&args.control_file)
+        .find(|file| !file.exists())
+    {
+        say(format_args!(
+            "error: '{}' does not exist",
+            missing.display()
+        ));
         return Ok(ExitCode::from(2));
     }
     if let Some(path) = &args.result {
@@ -127,14 +139,24 @@ pub(super) fn run(args: &Args, settings: Option<&Path>, console: Console) -> any
     };
     let python = Python::new(&args.python);
     if !args.no_validation {
-        if let Err(problem) = Validator::new(&source.value, &environment, &python).experiment(&*console) {
+        if let Err(problem) =
+            Validator::new(&source.value, &environment, &python).experiment(&*console)
+        {
             show(&source, &problem);
             return write_error(args, if problem.broken { "" } else { "validation" });
         }
     }
     let mut from_files = read_files(&args.var_file, &mut environment, &*console);
     from_files.configuration.extend(variables);
-    go(args, &settings, source.value, &from_files, environment, python, console)
+    go(
+        args,
+        &settings,
+        source.value,
+        &from_files,
+        environment,
+        python,
+        console,
+    )
 }
 
 fn go(
@@ -155,7 +177,10 @@ fn go(
     };
     let events = args.events_file.as_deref().map(Events::create).transpose();
     let events = events.context("--events-file")?;
-    let state = args.state_dir.clone().unwrap_or_else(|| chaos::default_state_folder(&environment));
+    let state = args
+        .state_dir
+        .clone()
+        .unwrap_or_else(|| chaos::default_state_folder(&environment));
     let state = std::path::absolute(state)?;
     let (bell, first) = (Arc::new(Bell::default()), Arc::default());
     signals::listen(&bell, &first)?;
@@ -183,15 +208,27 @@ fn go(
 /// begun; else what was done is written beside the journal's place, so that nobody takes it for one.
 fn broken(args: &Args, error: &RunError) -> anyhow::Result<ExitCode> {
     say(format_args!("error: {error}"));
-    if let RunError::Broken { journal: Some(journal), .. } = error {
+    if let RunError::Broken {
+        journal: Some(journal),
+        ..
+    } = error
+    {
         let path = args.journal_path.with_extension("broken.json");
         write(&path, &journal.to_json())?;
-        say(format_args!("error: rolled back; what was done until then is in {}", path.display()));
+        say(format_args!(
+            "error: rolled back; what was done until then is in {}",
+            path.display()
+        ));
     }
     Ok(ExitCode::FAILURE)
 }
 
-fn options(args: &Args, settings: &Value, experiment: &Value, console: &Console) -> Result<Options, String> {
+fn options(
+    args: &Args,
+    settings: &Value,
+    experiment: &Value,
+    console: &Console,
+) -> Result<Options, String> {
     let mut options = Options {
         frequency: args.hypothesis_frequency,
         fail_fast: args.fail_fast,
@@ -216,8 +253,14 @@ fn options(args: &Args, settings: &Value, experiment: &Value, console: &Console)
 
 /// The settings file, when there is one.
 fn settings_value(path: Option<&Path>, environment: &Environment) -> anyhow::Result<Value> {
-    let usual = environment.get("HOME").map(|home| Path::new(&home).join(".chaostoolkit/settings.yaml"));
-    let Some(path) = path.map(Path::to_owned).or(usual).filter(|path| path.is_file()) else {
+    let usual = environment
+        .get("HOME")
+        .map(|home| Path::new(&home).join(".chaostoolkit/settings.yaml"));
+    let Some(path) = path
+        .map(Path::to_owned)
+        .or(usual)
+        .filter(|path| path.is_file())
+    else {
         return Ok(json!({}));
     };
     parsed(&path)
@@ -237,7 +280,8 @@ fn controls(settings: &Value, files: &[PathBuf]) -> anyhow::Result<Vec<Value>> {
         maps.push(parsed(file)?);
     }
     let mut controls = Vec::new();
-    for (name, control) in maps.iter().filter_map(Value::as_object).flatten() {
+    let declared = maps.iter().filter_map(Value::as_object).flatten();
+    for (name, control) in declared.filter(|(_, control)| control.is_object()) {
         let mut control = control.clone();
         control["name"] = json!(name);
         controls.push(control);
@@ -251,7 +295,9 @@ fn write(path: &Path, value: &Value) -> anyhow::Result<()> {
 }
 
 fn write_result(args: &Args, outcome: &Outcome) -> anyhow::Result<()> {
-    args.result.as_ref().map_or(Ok(()), |path| write(path, &outcome.to_json()))
+    args.result
+        .as_ref()
+        .map_or(Ok(()), |path| write(path, &outcome.to_json()))
 }
 
 /// A run that did not begin. Where the original tool ends with a traceback there is no result either.

@@ -37,7 +37,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let runs = undo::finish(&state, args.force)?;
     let mut left = false;
     for run in &runs {
-        let name = run.folder.file_name().unwrap_or_default().display().to_string();
+        let name = run
+            .folder
+            .file_name()
+            .unwrap_or_default()
+            .display()
+            .to_string();
         if args.json {
             println!("{}", json!(run));
         } else if run.running {
@@ -48,7 +53,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         for fault in &run.faults {
             left |= !fault.done;
             if !args.json {
-                let word = if fault.done { "taken back" } else { "could not be taken back" };
+                let word = if fault.done {
+                    "taken back"
+                } else {
+                    "could not be taken back"
+                };
                 println!("run {name}: {} {word}: {}", fault.fault, fault.text);
             }
         }
@@ -56,7 +65,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     if runs.is_empty() && !args.json {
         println!("nothing to take back in {}", state.display());
     }
-    Ok(if left { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    Ok(if left {
+        ExitCode::FAILURE
+    } else {
+        ExitCode::SUCCESS
+    })
 }
 
 /// Lists the faults.

@@ -45,7 +45,11 @@ pub(super) fn run(args: &Args, console: &Console) -> ExitCode {
         console.log(Level::Info, "experiment syntax and semantic look valid");
     }
     for hint in hints(&source.value) {
-        say(format_args!("warning: {}: {}", place(&source, &hint.path), hint.message));
+        say(format_args!(
+            "warning: {}: {}",
+            place(&source, &hint.path),
+            hint.message
+        ));
     }
     match problem {
         Ok(()) => ExitCode::SUCCESS,
@@ -82,15 +86,25 @@ pub(super) fn loaded(
 /// `file:line:column: key`.
 fn place(source: &Source, path: &KeyPath) -> String {
     let place = source.place(path);
-    let place = place.map_or_else(String::new, |place| format!(":{}:{}", place.line, place.column));
+    let place = place.map_or_else(String::new, |place| {
+        format!(":{}:{}", place.line, place.column)
+    });
     let key = path.to_string();
-    let key = if key.is_empty() { "the experiment".into() } else { format!("`{key}`") };
+    let key = if key.is_empty() {
+        "the experiment".into()
+    } else {
+        format!("`{key}`")
+    };
     format!("{}{place}: {key}", source.name)
 }
 
 /// Shows what is wrong, with its line and what to do about it.
 pub(super) fn show(source: &Source, problem: &Problem) {
-    say(format_args!("error: {}: {}", place(source, &problem.path), problem.message));
+    say(format_args!(
+        "error: {}: {}",
+        place(source, &problem.path),
+        problem.message
+    ));
     if let Some(place) = source.place(&problem.path) {
         if let Some(line) = source.text.lines().nth(place.line - 1) {
             let number = place.line.to_string();

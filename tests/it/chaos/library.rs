@@ -24,8 +24,9 @@ fn map(value: &Value) -> Map<String, Value> {
 
 fn environment(case: &Value) -> Environment {
     let given = map(&case["env"]).into_iter();
-    let mut environment: Vec<(String, String)> =
-        given.map(|(key, value)| (key, value.as_str().unwrap().to_owned())).collect();
+    let mut environment: Vec<(String, String)> = given
+        .map(|(key, value)| (key, value.as_str().unwrap().to_owned()))
+        .collect();
     // One case was recorded with this set, but does not say so.
     environment.push(("KUBE_API_URL".into(), "http://1.2.3.4".into()));
     Environment::only(environment)
@@ -42,11 +43,19 @@ fn compare(file: &str, answer: impl Fn(&Value) -> Result<Value, String>) {
             None => Ok(case["result"].clone()),
         };
         if found != expected {
-            wrong.push(format!("{}: found {found:?}, expected {expected:?}", case["input"]));
+            wrong.push(format!(
+                "{}: found {found:?}, expected {expected:?}",
+                case["input"]
+            ));
         }
     }
     println!("{file}: {} compared", cases.len());
-    assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} differ:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
 }
 
 /// A module that recorded cases call.
@@ -61,14 +70,18 @@ fn fixtures() -> (tempfile::TempDir, Environment) {
 }
 
 fn said(result: Result<(), Problem>) -> Result<Value, String> {
-    result.map(|()| Value::Null).map_err(|problem| problem.message)
+    result
+        .map(|()| Value::Null)
+        .map_err(|problem| problem.message)
 }
 
 #[test]
 fn variables() {
     compare("cases_convert_vars.json", |case| {
         let written = case["input"]["vars"].as_array().unwrap().iter();
-        let written: Vec<String> = written.map(|text| text.as_str().unwrap().to_owned()).collect();
+        let written: Vec<String> = written
+            .map(|text| text.as_str().unwrap().to_owned())
+            .collect();
         convert_variables(&written).map(Value::Object)
     });
 }
@@ -77,9 +90,13 @@ fn variables() {
 fn configuration() {
     compare("cases_load_configuration.json", |case| {
         let input = &case["input"];
-        load_configuration(&map(&input["configuration"]), &map(&input["extra_vars"]), &environment(case))
-            .map(Value::Object)
-            .map_err(|error| error.to_string())
+        load_configuration(
+            &map(&input["configuration"]),
+            &map(&input["extra_vars"]),
+            &environment(case),
+        )
+        .map(Value::Object)
+        .map_err(|error| error.to_string())
     });
 }
 
@@ -88,9 +105,14 @@ fn secrets() {
     compare("cases_load_secrets.json", |case| {
         let input = &case["input"];
         let configuration = map(&input["configuration"]);
-        load_secrets(&map(&input["secrets"]), &configuration, &map(&input["extra_vars"]), &environment(case))
-            .map(Value::Object)
-            .map_err(|error| error.to_string())
+        load_secrets(
+            &map(&input["secrets"]),
+            &configuration,
+            &map(&input["extra_vars"]),
+            &environment(case),
+        )
+        .map(Value::Object)
+        .map_err(|error| error.to_string())
     });
 }
 
@@ -99,7 +121,10 @@ fn substitution() {
     compare("cases_substitute.json", |case| {
         let input = &case["input"];
         let (configuration, secrets) = (map(&input["configuration"]), map(&input["secrets"]));
-        Ok(substitute(&input["data"], Names::new(&configuration, &secrets)))
+        Ok(substitute(
+            &input["data"],
+            Names::new(&configuration, &secrets),
+        ))
     });
 }
 
@@ -110,9 +135,14 @@ fn tolerances_are_judged() {
         let (configuration, secrets) = (map(&input["configuration"]), map(&input["secrets"]));
         // One case calls a Python function, which says so; `providers` calls real ones.
         let mut ask = |_: &Value| Ok(true);
-        within(&input["tolerance"], &input["value"], Names::new(&configuration, &secrets), &mut ask)
-            .map(Value::Bool)
-            .map_err(|error| error.to_string())
+        within(
+            &input["tolerance"],
+            &input["value"],
+            Names::new(&configuration, &secrets),
+            &mut ask,
+        )
+        .map(Value::Bool)
+        .map_err(|error| error.to_string())
     });
 }
 
@@ -148,7 +178,8 @@ fn validity(folder: &Path, item: &Value) -> Result<Value, String> {
         let nothing = json!({});
         return said(Validator::new(&nothing, &environment, &python).activity(&activity));
     }
-    let source = load(path.to_str().unwrap(), &Access::default()).map_err(|error| error.to_string())?;
+    let source =
+        load(path.to_str().unwrap(), &Access::default()).map_err(|error| error.to_string())?;
     said(Validator::new(&source.value, &environment, &python).experiment(&KeptLog::default()))
 }
 
@@ -156,7 +187,8 @@ fn validity(folder: &Path, item: &Value) -> Result<Value, String> {
 fn experiments_and_activities_are_valid_or_not() {
     let Some(folder) = conformance() else { return };
     let folder = folder.join("experiments");
-    let index: Value = serde_json::from_slice(&fs::read(folder.join("index.json")).unwrap()).unwrap();
+    let index: Value =
+        serde_json::from_slice(&fs::read(folder.join("index.json")).unwrap()).unwrap();
     let items = index["experiments_and_activities"].as_array().unwrap();
     let mut wrong = Vec::new();
     for item in items.iter().filter(|item| item["portable"] == true) {
@@ -166,9 +198,17 @@ fn experiments_and_activities_are_valid_or_not() {
             _ => Err(item["message"].as_str().unwrap().to_owned()),
         };
         if found != expected {
-            wrong.push(format!("{}: found {found:?}, expected {expected:?}", item["id"]));
+            wrong.push(format!(
+                "{}: found {found:?}, expected {expected:?}",
+                item["id"]
+            ));
         }
     }
     println!("{} compared", items.len());
-    assert!(wrong.is_empty(), "{} differ:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(
+        wrong.is_empty(),
+        "{} differ:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
 }

@@ -10,7 +10,10 @@ use std::path::{Path, PathBuf};
 
 const PARAMETERS: [(&str, &str); 2] = [
     ("path", "the file"),
-    ("intensity", "percent of its bytes that are changed, chosen by the seed; 100 when not given"),
+    (
+        "intensity",
+        "percent of its bytes that are changed, chosen by the seed; 100 when not given",
+    ),
 ];
 
 /// Files beyond this are not copied aside, so they are not corrupted either.
@@ -21,7 +24,9 @@ pub(in crate::chaos::fault) struct Corrupted;
 
 fn backup(plan: &Value, ground: &Ground<'_>) -> PathBuf {
     // A name only, so that it is found in a copy of the folder too.
-    ground.folder.join(plan["backup"].as_str().unwrap_or_default())
+    ground
+        .folder
+        .join(plan["backup"].as_str().unwrap_or_default())
 }
 
 /// Writes over a file, which stays the same file for who has it open.
@@ -63,7 +68,11 @@ impl Fault for Corrupted {
         parameters.path("path").map(drop)
     }
 
-    fn prepare(&self, parameters: &Parameters<'_>, ground: &Ground<'_>) -> Result<Value, FaultError> {
+    fn prepare(
+        &self,
+        parameters: &Parameters<'_>,
+        ground: &Ground<'_>,
+    ) -> Result<Value, FaultError> {
         let path = parameters.path("path")?;
         let data = fs::metadata(&path).map_err(FaultError::io(&path))?;
         if !data.is_file() || data.len() > LARGEST || data.len() == 0 {
@@ -112,7 +121,10 @@ impl Fault for Corrupted {
         let target = path_in(plan, "path").display().to_string();
         Cause {
             fault: self.name().into(),
-            text: format!("{} % of the bytes of {target} were changed", plan["intensity"]),
+            text: format!(
+                "{} % of the bytes of {target} were changed",
+                plan["intensity"]
+            ),
             target,
         }
     }

@@ -28,7 +28,11 @@ impl Fault for Moved {
         parameters.path("path").map(drop)
     }
 
-    fn prepare(&self, parameters: &Parameters<'_>, ground: &Ground<'_>) -> Result<Value, FaultError> {
+    fn prepare(
+        &self,
+        parameters: &Parameters<'_>,
+        ground: &Ground<'_>,
+    ) -> Result<Value, FaultError> {
         let path = parameters.path("path")?;
         must_be_there(&path)?;
         Ok(json!({"path": path, "stash": stash(&path, ground)}))

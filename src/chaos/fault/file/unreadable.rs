@@ -23,7 +23,11 @@ impl Unreadable {
     fn how(parameters: &Parameters<'_>) -> Result<&'static str, FaultError> {
         let how = parameters.one_of("how", &["mode", "loop"])?;
         // Rights do not stop root.
-        Ok(how.unwrap_or(if nix::unistd::geteuid().is_root() { "loop" } else { "mode" }))
+        Ok(how.unwrap_or(if nix::unistd::geteuid().is_root() {
+            "loop"
+        } else {
+            "mode"
+        }))
     }
 }
 
@@ -46,7 +50,11 @@ impl Fault for Unreadable {
         parameters.path("path").map(drop)
     }
 
-    fn prepare(&self, parameters: &Parameters<'_>, ground: &Ground<'_>) -> Result<Value, FaultError> {
+    fn prepare(
+        &self,
+        parameters: &Parameters<'_>,
+        ground: &Ground<'_>,
+    ) -> Result<Value, FaultError> {
         let path = parameters.path("path")?;
         let data = must_be_there(&path)?;
         Ok(json!({
@@ -69,7 +77,10 @@ impl Fault for Unreadable {
             sync_folder_of(&path)?;
         }
         if File::open(&path).is_ok() {
-            return Err(FaultError::Effect(format!("{} can still be opened", path.display())));
+            return Err(FaultError::Effect(format!(
+                "{} can still be opened",
+                path.display()
+            )));
         }
         Ok(())
     }
@@ -87,7 +98,11 @@ impl Fault for Unreadable {
 
     fn describe(&self, plan: &Value) -> Cause {
         let target = path_in(plan, "path").display().to_string();
-        let sign = if plan["how"] == "mode" { "EACCES" } else { "ELOOP" };
+        let sign = if plan["how"] == "mode" {
+            "EACCES"
+        } else {
+            "ELOOP"
+        };
         Cause {
             fault: self.name().into(),
             text: format!("{target} could not be opened ({sign})"),
@@ -104,7 +119,10 @@ fn give_rights_back(plan: &Value, path: &Path) -> Result<String, FaultError> {
     if plan["inode"] != data.ino() || plan["device"] != data.dev() {
         return Ok(format!("{} is another file by now", path.display()));
     }
-    let mode = plan["mode"].as_u64().and_then(|mode| u32::try_from(mode).ok());
-    fs::set_permissions(path, Permissions::from_mode(mode.unwrap_or(0o600))).map_err(FaultError::io(path))?;
+    let mode = plan["mode"]
+        .as_u64()
+        .and_then(|mode| u32::try_from(mode).ok());
+    fs::set_permissions(path, Permissions::from_mode(mode.unwrap_or(0o600)))
+        .map_err(FaultError::io(path))?;
     Ok(format!("{} has its rights back", path.display()))
 }

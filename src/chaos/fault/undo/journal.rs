@@ -103,7 +103,10 @@ fn append(folder: &Path, record: &Value) -> io::Result<()> {
     let whole = fs::read(&path)?.last().is_none_or(|last| *last == b'\n');
     if !whole {
         let length = fs::read(&path)?;
-        let keep = length.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+        let keep = length
+            .iter()
+            .rposition(|b| *b == b'\n')
+            .map_or(0, |at| at + 1);
         file.set_len(keep as u64)?;
     }
     file.write_all(format!("{record}\n").as_bytes())?;
@@ -152,11 +155,21 @@ mod tests {
                 3 => &[1, 2],
                 _ => &[2],
             };
-            let ids: Vec<u64> = Journal::read(folder).unwrap().pending().iter().map(|e| e.id).collect();
+            let ids: Vec<u64> = Journal::read(folder)
+                .unwrap()
+                .pending()
+                .iter()
+                .map(|e| e.id)
+                .collect();
             assert_eq!(ids, expected, "cut at {cut}");
             // Whatever was torn, the next record is read.
             Journal::append_intent(folder, &entry(9)).unwrap();
-            let ids: Vec<u64> = Journal::read(folder).unwrap().pending().iter().map(|e| e.id).collect();
+            let ids: Vec<u64> = Journal::read(folder)
+                .unwrap()
+                .pending()
+                .iter()
+                .map(|e| e.id)
+                .collect();
             assert_eq!(ids.last(), Some(&9), "cut at {cut}");
         }
     }

@@ -147,17 +147,19 @@ pub(crate) fn repr(value: &Value) -> String {
             let items: Vec<String> = items.iter().map(repr).collect();
             format!("[{}]", items.join(", "))
         }
-        Value::Object(map) => match as_bytes(value) {
-            Some(bytes) => format!("b{}", quoted(bytes)),
-            None => {
-                let items = map.iter();
-                let items: Vec<String> = items
-                    .map(|(key, value)| format!("{}: {}", quoted(key), repr(value)))
-                    .collect();
-                format!("{{{}}}", items.join(", "))
-            }
-        },
+        Value::Object(map) => mapping(value, map),
     }
+}
+
+fn mapping(value: &Value, map: &Map<String, Value>) -> String {
+    if let Some(bytes) = as_bytes(value) {
+        return format!("b{}", quoted(bytes));
+    }
+    let items = map.iter();
+    let items: Vec<String> = items
+        .map(|(key, value)| format!("{}: {}", quoted(key), repr(value)))
+        .collect();
+    format!("{{{}}}", items.join(", "))
 }
 
 fn quoted(text: &str) -> String {

@@ -193,11 +193,11 @@ impl Page {
             self.out.push_str("<table>");
         }
         let tag = if head { "th" } else { "td" };
-        let cells: String = cells
-            .iter()
-            .map(|cell| format!("<{tag}>{cell}</{tag}>"))
-            .collect();
-        let _ = writeln!(self.out, "<tr>{cells}</tr>");
+        self.out.push_str("<tr>");
+        for cell in cells {
+            let _ = write!(self.out, "<{tag}>{cell}</{tag}>");
+        }
+        self.out.push_str("</tr>\n");
     }
 }
 

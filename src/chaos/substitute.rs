@@ -91,12 +91,11 @@ fn in_template(text: &str, names: Names<'_>) -> String {
             out.push('$');
             continue;
         };
-        match names.get(name) {
-            Some(value) => out.push_str(&py::text(value)),
-            None => {
-                out.push('$');
-                out.push_str(written);
-            }
+        if let Some(value) = names.get(name) {
+            out.push_str(&py::text(value));
+        } else {
+            out.push('$');
+            out.push_str(written);
         }
         rest = &rest[written.len()..];
     }

@@ -164,6 +164,6 @@ fn busy(deadline: Instant, work: Duration) {
                 );
             }
         }
-        thread::sleep(SLICE - work);
+        thread::sleep(SLICE.saturating_sub(work));
     }
 }

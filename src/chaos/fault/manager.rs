@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// When a fault says nothing, it is taken back after so many seconds at the latest.
@@ -162,7 +162,7 @@ impl Faults {
         drop(lock);
         if let Err(error) = applied {
             // Half of it may have been done.
-            self.take_back_from(&folder, Which::One(id), log);
+            Self::take_back_from(&folder, Which::One(id), log);
             return Err(error);
         }
         Journal::append_applied(&folder, id).map_err(FaultError::io(&folder))?;
@@ -236,7 +236,7 @@ impl Faults {
         Ok(json!({"undone": undone}))
     }
 
-    fn take_back_from(&self, folder: &std::path::Path, which: Which, log: &dyn Log) -> bool {
+    fn take_back_from(folder: &Path, which: Which, log: &dyn Log) -> bool {
         match undo::take_back(folder, which) {
             Ok(undone) => {
                 report(&undone, "taken back", log);
@@ -257,7 +257,7 @@ impl Faults {
         let Some(session) = self.session().take() else {
             return true;
         };
-        let clean = self.take_back_from(&session.folder, Which::All, log);
+        let clean = Self::take_back_from(&session.folder, Which::All, log);
         if clean {
             session.guard.done();
             // Nothing is left to be taken back, so nobody needs the folder.

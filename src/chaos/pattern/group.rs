@@ -9,11 +9,13 @@ impl Walk {
         let outside = self.flags;
         if !self.take("?") {
             self.groups += 1;
-            return self.begin("(", outside);
+            self.begin("(", outside);
+            return Ok(());
         }
         for plain in [":", "=", "!", "<=", "<!", ">"] {
             if self.take(plain) {
-                return self.begin(&format!("(?{plain}"), outside);
+                self.begin(&format!("(?{plain}"), outside);
+                return Ok(());
             }
         }
         if self.take("#") {
@@ -31,11 +33,10 @@ impl Walk {
         self.flagged(outside)
     }
 
-    fn begin(&mut self, written: &str, outside: Flags) -> Result<(), PatternError> {
+    fn begin(&mut self, written: &str, outside: Flags) {
         self.out.push_str(written);
         self.open.push(outside);
         self.last = Last::Nothing;
-        Ok(())
     }
 
     fn comment(&mut self) -> Result<(), PatternError> {
@@ -76,7 +77,8 @@ impl Walk {
         }
         self.names.push((name, number));
         // By number, for then plain groups beside it keep theirs.
-        self.begin("(", outside)
+        self.begin("(", outside);
+        Ok(())
     }
 
     fn number_of(&self, name: &str) -> Result<usize, PatternError> {
@@ -91,7 +93,7 @@ impl Walk {
         let name = self.name(')')?;
         identifier(&name)?;
         let number = self.number_of(&name)?;
-        self.out.push_str(&format!("(?:\\{number})"));
+        self.refer(number);
         self.last = Last::Item;
         Ok(())
     }
@@ -108,7 +110,8 @@ impl Walk {
                 self.number_of(&name)?
             }
         };
-        self.begin(&format!("(?({number})"), outside)
+        self.begin(&format!("(?({number})"), outside);
+        Ok(())
     }
 
     /// `(?i)` for the whole pattern, `(?i-s:…)` for a group.
@@ -131,7 +134,8 @@ impl Walk {
                 Some('u') => self.flags.ascii = false,
                 Some(':') => {
                     written.push(':');
-                    return self.begin(&written, outside);
+                    self.begin(&written, outside);
+                    return Ok(());
                 }
                 Some(')') if on && begin + 2 < self.at - 1 => {
                     if begin != 0 {

@@ -1,6 +1,7 @@
 //! Walks through a pattern once and writes it down for our engine.
 
 use super::PatternError;
+use std::fmt::Write;
 
 /// The flags that change what we write.
 #[derive(Debug, Clone, Copy, Default)]
@@ -202,8 +203,14 @@ impl Walk {
         if number > self.groups {
             return error(format!("invalid group reference {number}"));
         }
-        self.out.push_str(&format!("(?:\\{number})"));
+        self.refer(number);
         Ok(())
+    }
+
+    /// Writes a reference so that digits after it are not part of it.
+    pub(super) fn refer(&mut self, number: usize) {
+        // Writing to a string cannot fail.
+        let _ = write!(self.out, "(?:\\{number})");
     }
 
     /// An escape that stands for one character, in classes and outside.
@@ -284,7 +291,8 @@ pub(super) fn push_literal(out: &mut String, c: char) {
         '\t' => out.push_str("\\t"),
         '\r' => out.push_str("\\r"),
         c if c.is_ascii_punctuation() || c.is_ascii_whitespace() || c.is_control() => {
-            out.push_str(&format!("\\x{{{:X}}}", c as u32));
+            // Writing to a string cannot fail.
+            let _ = write!(out, "\\x{{{:X}}}", c as u32);
         }
         c => out.push(c),
     }

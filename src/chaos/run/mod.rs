@@ -131,12 +131,15 @@ pub fn run(
     runner.run()
 }
 
+/// Configuration and secrets.
+type Settings = (Map<String, Value>, Map<String, Value>);
+
 /// Loads configuration and secrets, and asks the probes among them.
 fn settings(
     experiment: &Value,
     variables: &Variables,
     tools: &Tools,
-) -> Result<(Map<String, Value>, Map<String, Value>), SettingError> {
+) -> Result<Settings, SettingError> {
     let part = |key: &str| {
         experiment
             .get(key)
@@ -261,7 +264,7 @@ impl Runner<'_> {
         match ending {
             // Nothing was begun, so there is nothing to be rolled back.
             Ending::Broken(message) if !self.journal.method_begun() => {
-                broken = Some(message.clone())
+                broken = Some(message.clone());
             }
             Ending::Broken(message) => {
                 self.journal.set_status(Status::Aborted);

@@ -171,10 +171,8 @@ impl Options {
             .or_else(|| from("hypothesis"))
             .unwrap_or("default");
         self.hypothesis = hypothesis.parse()?;
-        self.rollbacks = rollbacks
-            .or_else(|| from("rollbacks"))
-            .unwrap_or("default")
-            .to_owned();
+        let rollbacks = rollbacks.or_else(|| from("rollbacks"));
+        self.rollbacks = rollbacks.unwrap_or("default").into();
         Ok(())
     }
 }

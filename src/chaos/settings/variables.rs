@@ -79,12 +79,11 @@ fn lines(file: &Path, text: &str, environment: &mut Environment, log: &dyn Log) 
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
-        match line.split_once('=') {
-            Some((key, value)) => environment.set(key, value),
-            None => {
-                let message = format!("Variable file '{}': no `=` in {line:?}", file.display());
-                log.log(Level::Error, &message);
-            }
+        if let Some((key, value)) = line.split_once('=') {
+            environment.set(key, value);
+        } else {
+            let message = format!("Variable file '{}': no `=` in {line:?}", file.display());
+            log.log(Level::Error, &message);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Secrets from HashiCorp Vault, by its HTTP interface.
+//! Secrets from Vault, by its HTTP interface.
 
 use serde_json::{Map, Value, json};
 use std::time::Duration;

@@ -43,6 +43,10 @@ Examples:
 /// Arguments of `whorl chaos run`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = MORE)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a switch of the command line"
+)]
 pub(super) struct Args {
     /// A file (.json, .yaml, .yml) or an address
     source: String,
@@ -93,7 +97,7 @@ pub(super) struct Args {
     /// The Python that runs functions of experiments
     #[arg(long, value_name = "PROGRAM", default_value = "python3")]
     python: String,
-    /// Where faults are written down [default: $WHORL_CHAOS_STATE, $XDG_STATE_HOME/whorl/chaos, ~/.local/state/whorl/chaos]
+    /// Where faults are written down [default: `$WHORL_CHAOS_STATE`, else whorl/chaos below `$XDG_STATE_HOME` or ~/.local/state]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
     /// Decides what faults leave to chance
@@ -138,13 +142,12 @@ pub(super) fn run(
         Err(stage) => return write_error(args, stage),
     };
     let python = Python::new(&args.python);
-    if !args.no_validation {
-        if let Err(problem) =
-            Validator::new(&source.value, &environment, &python).experiment(&*console)
-        {
-            show(&source, &problem);
-            return write_error(args, if problem.broken { "" } else { "validation" });
-        }
+    let validator = Validator::new(&source.value, &environment, &python);
+    if !args.no_validation
+        && let Err(problem) = validator.experiment(&*console)
+    {
+        show(&source, &problem);
+        return write_error(args, if problem.broken { "" } else { "validation" });
     }
     let mut from_files = read_files(&args.var_file, &mut environment, &*console);
     from_files.configuration.extend(variables);
@@ -155,7 +158,7 @@ pub(super) fn run(
         &from_files,
         environment,
         python,
-        console,
+        &console,
     )
 }
 
@@ -166,9 +169,9 @@ fn go(
     variables: &Variables,
     environment: Environment,
     python: Python,
-    console: Arc<Console>,
+    console: &Arc<Console>,
 ) -> anyhow::Result<ExitCode> {
-    let options = match options(args, settings, &experiment, &console) {
+    let options = match options(args, settings, &experiment, console) {
         Ok(options) => options,
         Err(message) => {
             say(format_args!("error: {message}"));
@@ -185,7 +188,7 @@ fn go(
     let (bell, first) = (Arc::new(Bell::default()), Arc::default());
     signals::listen(&bell, &first)?;
     let means = Means {
-        log: Arc::clone(&console) as Arc<dyn Log>,
+        log: Arc::clone(console) as Arc<dyn Log>,
         bell,
         signals: first,
         environment,

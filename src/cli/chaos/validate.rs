@@ -105,13 +105,13 @@ pub(super) fn show(source: &Source, problem: &Problem) {
         place(source, &problem.path),
         problem.message
     ));
-    if let Some(place) = source.place(&problem.path) {
-        if let Some(line) = source.text.lines().nth(place.line - 1) {
-            let number = place.line.to_string();
-            say(format_args!("{number} | {line}"));
-            let caret = place.column.saturating_sub(1).min(line.chars().count());
-            say(format_args!("{:1$} | {2:3$}^", "", number.len(), "", caret));
-        }
+    if let Some(place) = source.place(&problem.path)
+        && let Some(line) = source.text.lines().nth(place.line - 1)
+    {
+        let number = place.line.to_string();
+        say(format_args!("{number} | {line}"));
+        let caret = place.column.saturating_sub(1).min(line.chars().count());
+        say(format_args!("{:1$} | {2:3$}^", "", number.len(), "", caret));
     }
     if let Some(suggestion) = &problem.suggestion {
         say(format_args!("  try: {suggestion}"));

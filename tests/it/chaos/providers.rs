@@ -59,7 +59,9 @@ fn answer(asked: &str) -> String {
 }
 
 fn action(name: &str, provider: Value) -> Value {
-    json!({"type": "action", "name": name, "provider": provider})
+    let mut action = json!({"type": "action", "name": name});
+    action["provider"] = provider;
+    action
 }
 
 fn run(place: &Place, experiment: &Value, args: &[&str]) -> (Ran, Value) {
@@ -218,7 +220,9 @@ def before_method_control(context, **kwargs):
 ";
 
 fn python(func: &str, arguments: Value) -> Value {
-    json!({"type": "python", "module": "own", "func": func, "arguments": arguments})
+    let mut provider = json!({"type": "python", "module": "own", "func": func});
+    provider["arguments"] = arguments;
+    provider
 }
 
 #[test]

@@ -70,7 +70,8 @@ impl Fault for Unreadable {
     fn apply(&self, plan: &Value, _: &Ground<'_>) -> Result<(), FaultError> {
         let path = path_in(plan, "path");
         if plan["how"] == "mode" {
-            fs::set_permissions(&path, Permissions::from_mode(0)).map_err(FaultError::io(&path))?;
+            fs::set_permissions(&path, Permissions::from_mode(0o000))
+                .map_err(FaultError::io(&path))?;
         } else {
             fs::rename(&path, path_in(plan, "stash")).map_err(FaultError::io(&path))?;
             symlink(&path, &path).map_err(FaultError::io(&path))?;

@@ -117,14 +117,47 @@ impl Walk {
     /// `(?i)` for the whole pattern, `(?i-s:…)` for a group.
     fn flagged(&mut self, outside: Flags) -> Result<(), PatternError> {
         let begin = self.at - 2;
+        match self.peek() {
+            None => return error("unexpected end of pattern"),
+            Some('P') if self.chars.len() == self.at + 1 => {
+                return error("unexpected end of pattern");
+            }
+            Some(c) if c != '-' && !"iLmsxau".contains(c) => {
+                let more = self.chars.get(self.at + 1);
+                let more = more.filter(|_| c == '<' || c == 'P');
+                let more = more.map_or(String::new(), char::to_string);
+                return error(format!("unknown extension ?{c}{more}"));
+            }
+            Some(_) => {}
+        }
         let mut written = String::from("(?");
-        let mut on = true;
+        let mut end = self.flags_until(&mut written, true, ")-:", "missing -, : or )")?;
+        if end == ')' {
+            return self.whole(begin, &written);
+        }
+        if end == '-' {
+            if !self.peek().is_some_and(char::is_alphabetic) {
+                return error("missing flag");
+            }
+            written.push('-');
+            end = self.flags_until(&mut written, false, ":", "missing :")?;
+        }
+        written.push(end);
+        self.begin(&written, outside);
+        Ok(())
+    }
+
+    /// Flags up to one of some characters, which is given.
+    fn flags_until(
+        &mut self,
+        written: &mut String,
+        on: bool,
+        ends: &str,
+        missing: &str,
+    ) -> Result<char, PatternError> {
         loop {
             match self.next() {
-                Some('-') if on => {
-                    on = false;
-                    written.push('-');
-                }
+                Some(c) if ends.contains(c) => return Ok(c),
                 Some(c @ ('i' | 's' | 'x')) => written.push(c),
                 Some('m') => {
                     self.flags.lines = on;
@@ -132,31 +165,26 @@ impl Walk {
                 }
                 Some('a') => self.flags.ascii = on,
                 Some('u') => self.flags.ascii = false,
-                Some(':') => {
-                    written.push(':');
-                    self.begin(&written, outside);
-                    return Ok(());
-                }
-                Some(')') if on && begin + 2 < self.at - 1 => {
-                    if begin != 0 {
-                        return error("global flags not at the start of the expression");
-                    }
-                    if written.len() > 2 {
-                        self.out.push_str(&written);
-                        self.out.push(')');
-                    }
-                    return Ok(());
-                }
-                Some(c) if self.at == begin + 3 => {
-                    let more = self.chars.get(self.at).filter(|_| c == '<' || c == 'P');
-                    let more = more.map_or(String::new(), char::to_string);
-                    return error(format!("unknown extension ?{c}{more}"));
+                Some('L') => {
+                    return error("bad inline flags: cannot use 'L' flag with a str pattern");
                 }
                 Some(c) if c.is_alphabetic() => return error("unknown flag"),
-                Some(_) => return error("missing -, : or )"),
-                None => return error("unexpected end of pattern"),
+                _ => return error(missing),
             }
         }
+    }
+
+    /// Flags for the whole pattern, which stand before everything else.
+    fn whole(&mut self, begin: usize, written: &str) -> Result<(), PatternError> {
+        if begin != self.lead {
+            return error("global flags not at the start of the expression");
+        }
+        self.lead = self.at;
+        if written.len() > 2 {
+            self.out.push_str(written);
+            self.out.push(')');
+        }
+        Ok(())
     }
 }
 

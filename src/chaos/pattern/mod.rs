@@ -68,6 +68,7 @@ mod tests {
             (r"[\w.-]+@", "a.b-c@", true),
             (r"[^\d]", "x", true),
             ("}", "}", true),
+            ("(?i)(?m)^B$", "a\nb\nc", true),
         ] {
             let compiled = Pattern::new(pattern).unwrap();
             assert_eq!(
@@ -100,6 +101,9 @@ mod tests {
                 "redefinition of group name 'a' as group 2; was group 1",
             ),
             ("(?z)", "unknown extension ?z"),
+            ("(?i-:a)", "missing flag"),
+            ("(?i", "missing -, : or )"),
+            ("(?P", "unexpected end of pattern"),
         ] {
             let error = Pattern::new(pattern).err().map(|e| e.to_string());
             assert_eq!(error.as_deref(), Some(expected), "{pattern}");

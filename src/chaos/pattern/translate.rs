@@ -32,6 +32,8 @@ pub(super) struct Walk {
     pub(super) groups: usize,
     pub(super) names: Vec<(String, usize)>,
     pub(super) last: Last,
+    /// Where the flags for the whole pattern end.
+    pub(super) lead: usize,
 }
 
 pub(super) fn translate(pattern: &str) -> Result<String, PatternError> {
@@ -44,6 +46,7 @@ pub(super) fn translate(pattern: &str) -> Result<String, PatternError> {
         groups: 0,
         names: Vec::new(),
         last: Last::Nothing,
+        lead: 0,
     };
     while let Some(c) = walk.next() {
         walk.item(c)?;

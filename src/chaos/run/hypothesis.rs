@@ -168,6 +168,15 @@ impl Runner<'_> {
             self.journal.set_status(status);
             self.say(Level::Critical, &message);
         }
+        if self.journal.status() == Some(Status::Interrupted) {
+            // What interrupted the run is said first.
+            self.unsaid.raise(&self.tools.bell);
+        } else {
+            self.continuous_is_over();
+        }
+    }
+
+    pub(super) fn continuous_is_over(&self) {
         self.say(Level::Info, "Continuous steady state hypothesis terminated");
     }
 

@@ -28,6 +28,7 @@ use super::signals::FirstSignal;
 use super::substitute::{Names, substitute};
 use super::{model, py};
 use ending::Ending;
+use hypothesis::Flag;
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -79,6 +80,8 @@ struct Runner<'a> {
     controls: Controls,
     events: Option<Events>,
     journal: journal::Shared,
+    /// The end of the continuous hypothesis has not been said yet.
+    unsaid: Flag,
 }
 
 /// Runs an experiment that was validated.
@@ -127,6 +130,7 @@ pub fn run(
         signals: means.signals,
         controls,
         events: means.events,
+        unsaid: Flag::default(),
     };
     runner.run()
 }
@@ -204,6 +208,9 @@ impl Runner<'_> {
         );
         let hypothesis = self.has_hypothesis();
         let ending = self.ended(self.phases(hypothesis));
+        if self.unsaid.is_up() {
+            self.continuous_is_over();
+        }
         let broken = self.finish(&ending);
         self.controls.clean_up();
         let (status, deviated) = self.journal.verdict();

@@ -6,6 +6,7 @@ use nix::unistd::Pid;
 use serde_json::{Value, json};
 use std::fs;
 use std::process::{Child, Command};
+use std::time::Duration;
 
 fn fault(name: &str, fault: &str, arguments: &Value) -> Value {
     json!({"type": "action", "name": name,
@@ -342,4 +343,34 @@ fn what_an_earlier_run_left_is_taken_back_first() {
     ];
     assert_eq!(outputs(&place, &method)[1]["stdout"], "gone\n");
     everything_is_back(&place);
+}
+
+#[test]
+fn a_kill_at_any_moment_leaves_nothing() {
+    let place = Place::new();
+    place.write("f", "content");
+    write(
+        &place,
+        &[
+            fault("away", "file-moved", &json!({"path": "f"})),
+            shell("wait", "exec sleep 1"),
+        ],
+    );
+    let mut away = 0;
+    for step in 0..25 {
+        let mut run = place.start(&["run", "e.json"]);
+        std::thread::sleep(Duration::from_millis(step * 3));
+        send(pid(&run), Signal::SIGKILL);
+        away += usize::from(!place.path("f").exists());
+        run.wait().unwrap();
+        assert_eq!(place.chaos(&["undo"]).code, 0);
+        assert_eq!(place.read("f"), "content", "killed after {} ms", step * 3);
+        let left: Vec<_> = fs::read_dir(place.folder.path())
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .filter(|name| name.to_string_lossy().contains(".whorl-"))
+            .collect();
+        assert!(left.is_empty(), "{left:?}");
+    }
+    assert!(away > 0, "none was killed while the file was away");
 }

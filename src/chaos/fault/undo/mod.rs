@@ -130,24 +130,42 @@ pub fn finish(state: &Path, running: bool) -> io::Result<Vec<Finished>> {
     folders.sort();
     let mut finished = Vec::new();
     for folder in folders {
-        let lock = runner_lock(&folder)?;
-        if lock.is_none() && !running {
-            finished.push(Finished {
-                folder,
-                running: true,
-                faults: Vec::new(),
-            });
-            continue;
+        match finish_one(&folder, running) {
+            Ok(one) => finished.push(one),
+            // The run's watchdog was faster.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => sweep(&folder),
+            Err(error) => return Err(error),
         }
-        let faults = take_back(&folder, Which::All)?;
-        if lock.is_some() && faults.iter().all(|fault| fault.done) {
-            fs::remove_dir_all(&folder)?;
-        }
-        finished.push(Finished {
-            folder,
-            running: false,
-            faults,
-        });
     }
     Ok(finished)
+}
+
+fn finish_one(folder: &Path, running: bool) -> io::Result<Finished> {
+    let lock = runner_lock(folder)?;
+    if lock.is_none() && !running {
+        return Ok(Finished {
+            folder: folder.to_owned(),
+            running: true,
+            faults: Vec::new(),
+        });
+    }
+    let faults = take_back(folder, Which::All)?;
+    if lock.is_some() && faults.iter().all(|fault| fault.done) {
+        fs::remove_dir_all(folder)?;
+    }
+    Ok(Finished {
+        folder: folder.to_owned(),
+        running: false,
+        faults,
+    })
+}
+
+/// Removes the locks that were made anew while somebody else removed the folder, and the folder if
+/// nothing else is in it.
+fn sweep(folder: &Path) {
+    for lock in ["runner.lock", "undo.lock"] {
+        // What is not there, or not ours, stays as it is.
+        let _ = fs::remove_file(folder.join(lock));
+    }
+    let _ = fs::remove_dir(folder);
 }

@@ -5,6 +5,7 @@
 
 #![expect(clippy::print_stderr, reason = "this room is where the program speaks")]
 
+mod chaos;
 mod classify;
 mod config;
 mod demo;
@@ -44,6 +45,8 @@ enum Command {
     Store(store::Args),
     /// Read what code review and CI say of builds
     Source(source::Args),
+    /// Run chaos experiments: faults with known causes
+    Chaos(chaos::Args),
 }
 
 /// Runs the program and gives its exit code: 2 for a usage error, 1 for any failure that a
@@ -58,6 +61,7 @@ pub fn main() -> ExitCode {
         Command::Config(args) => config::run(&args),
         Command::Store(args) => store::run(&args),
         Command::Source(args) => source::run(&args),
+        Command::Chaos(args) => chaos::run(&args),
     };
     outcome.unwrap_or_else(|error| {
         say::say(format_args!("error: {error:#}"));

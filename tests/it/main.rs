@@ -13,6 +13,7 @@
 
 mod architecture;
 mod away;
+mod chaos;
 mod chat;
 mod classify;
 mod commands;

@@ -1,0 +1,171 @@
+//! The undo journal: what is to be taken back, written and synced before it is done.
+//!
+//! A run has a folder: `undo.jsonl` (one record a line, the last one may be torn), `runner.lock` (held
+//! while the runner lives), `undo.lock` (held while something is put in or taken back), and what faults
+//! keep for themselves. Who takes back needs nothing but the folder.
+
+mod journal;
+
+pub use journal::{Entry, Journal};
+
+use super::{FaultError, Ground, clock, find};
+use serde::Serialize;
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Which faults are to be taken back.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Which {
+    /// All of them.
+    All,
+    /// Those whose time is over.
+    Expired,
+    /// One.
+    One(u64),
+}
+
+/// What became of one fault.
+#[derive(Debug, Clone, Serialize)]
+pub struct Undone {
+    /// Its number in the run.
+    pub id: u64,
+    /// Its name.
+    pub fault: String,
+    /// What was done, or why it could not be.
+    pub text: String,
+    /// It is taken back.
+    pub done: bool,
+}
+
+/// What became of one run's folder.
+#[derive(Debug, Clone, Serialize)]
+pub struct Finished {
+    /// The folder.
+    pub folder: PathBuf,
+    /// The runner lives: nothing was touched.
+    pub running: bool,
+    /// Its faults, the last one first.
+    pub faults: Vec<Undone>,
+}
+
+/// Whether a fault is written down and not taken back.
+pub fn is_pending(folder: &Path, id: u64) -> bool {
+    Journal::read(folder).is_ok_and(|journal| journal.pending().iter().any(|entry| entry.id == id))
+}
+
+/// Takes faults of a run back, the last one first. Nobody else does so at the same time.
+pub fn take_back(folder: &Path, which: Which) -> io::Result<Vec<Undone>> {
+    let _lock = locked(folder)?;
+    let journal = Journal::read(folder)?;
+    let now = clock::uptime();
+    let boot = clock::boot();
+    let mut undone = Vec::new();
+    for entry in journal.pending().into_iter().rev() {
+        let meant = match which {
+            Which::All => true,
+            Which::Expired => entry.boot != boot || entry.until <= now,
+            Which::One(id) => entry.id == id,
+        };
+        if !meant {
+            continue;
+        }
+        let result = undo_one(folder, entry);
+        let done = result.is_ok();
+        let text = result.unwrap_or_else(|error| error.to_string());
+        if done {
+            Journal::append_undone(folder, entry.id, &text)?;
+        }
+        undone.push(Undone {
+            id: entry.id,
+            fault: entry.fault.clone(),
+            text,
+            done,
+        });
+    }
+    Ok(undone)
+}
+
+fn undo_one(folder: &Path, entry: &Entry) -> Result<String, FaultError> {
+    let fault = find(&entry.fault)
+        .ok_or_else(|| FaultError::Target(format!("there is no fault '{}'", entry.fault)))?;
+    let ground = Ground {
+        folder,
+        id: entry.id,
+        seed: entry.seed,
+        seconds: 0.0,
+        program: None,
+    };
+    fault.undo(&entry.plan, &ground)
+}
+
+/// Waits for the right to put in or take back.
+pub(super) fn locked(folder: &Path) -> io::Result<File> {
+    let lock = File::create(folder.join("undo.lock"))?;
+    lock.lock()?;
+    Ok(lock)
+}
+
+/// Takes the place of the runner, if it is free.
+pub(super) fn runner_lock(folder: &Path) -> io::Result<Option<File>> {
+    let lock = File::create(folder.join("runner.lock"))?;
+    match lock.try_lock() {
+        Ok(()) => Ok(Some(lock)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// Finishes what dead runners have left. Runs that are going on are not touched unless `running` says so.
+pub fn finish(state: &Path, running: bool) -> io::Result<Vec<Finished>> {
+    let entries = match fs::read_dir(state) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut folders: Vec<PathBuf> = entries
+        .flatten()
+        .map(|entry| entry.path())
+        .filter(|path| path.join("undo.jsonl").is_file())
+        .collect();
+    folders.sort();
+    let mut finished = Vec::new();
+    for folder in folders {
+        match finish_one(&folder, running) {
+            Ok(one) => finished.push(one),
+            // The run's watchdog was faster.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => sweep(&folder),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(finished)
+}
+
+fn finish_one(folder: &Path, running: bool) -> io::Result<Finished> {
+    let lock = runner_lock(folder)?;
+    if lock.is_none() && !running {
+        return Ok(Finished {
+            folder: folder.to_owned(),
+            running: true,
+            faults: Vec::new(),
+        });
+    }
+    let faults = take_back(folder, Which::All)?;
+    if lock.is_some() && faults.iter().all(|fault| fault.done) {
+        fs::remove_dir_all(folder)?;
+    }
+    Ok(Finished {
+        folder: folder.to_owned(),
+        running: false,
+        faults,
+    })
+}
+
+/// Removes the locks that were made anew while somebody else removed the folder, and the folder if
+/// nothing else is in it.
+fn sweep(folder: &Path) {
+    for lock in ["runner.lock", "undo.lock"] {
+        // What is not there, or not ours, stays as it is.
+        let _ = fs::remove_file(folder.join(lock));
+    }
+    let _ = fs::remove_dir(folder);
+}

@@ -218,7 +218,8 @@ fn a_big_log_goes_to_disk_and_not_to_memory() {
     let answer = program.client.put(url).body(body).send().unwrap();
     assert_eq!(answer.status().as_u16(), 200);
     let grown = peak(&program) - before;
-    assert!(grown < 24 << 10, "{grown} KiB more");
+    // What begins with the first request counts too; the log would be three times as much.
+    assert!(grown < 32 << 10, "{grown} KiB more");
     assert_eq!(program.build("u")["logs"][0]["bytes"], 96 << 20);
 }
 

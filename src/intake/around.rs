@@ -47,6 +47,8 @@ pub(crate) struct Around<'a> {
     next_line: u64,
     /// A line's beginning and its number.
     counted: (u64, u64),
+    /// True when all events are made.
+    all: bool,
     live: Option<Live<'a>>,
     text: String,
 }
@@ -149,9 +151,16 @@ impl<'a> Around<'a> {
             carry: Vec::new(),
             next_line: 1,
             counted: (0, 1),
+            all: false,
             live: None,
             text: String::new(),
         }
+    }
+
+    /// Makes all events, with places or without.
+    pub(crate) fn everything(mut self) -> Self {
+        self.all = true;
+        self
     }
 
     /// Takes the next stretch, which has so many line ends, with its places in order.
@@ -162,6 +171,14 @@ impl<'a> Around<'a> {
         places: impl Iterator<Item = Place>,
         sink: &mut dyn FnMut(Event),
     ) {
+        if self.all && self.live.is_none() {
+            self.live = Some(Live {
+                joiner: self.joiner(),
+                next: chunk.offset,
+                number: self.next_line,
+                wanted: u64::MAX,
+            });
+        }
         let carry = std::mem::take(&mut self.carry);
         let text = Text {
             carry: &carry,

@@ -67,6 +67,8 @@ pub(super) struct Progress {
     /// Number of the event that was counted last.
     counted: Option<u64>,
     spoiled: bool,
+    /// True when the last hit is counted and not yet shown.
+    behind: bool,
     shape: Shape,
 }
 
@@ -94,6 +96,7 @@ impl Progress {
             evidence: Vec::new(),
             counted: None,
             spoiled: false,
+            behind: false,
             shape,
         }
     }
@@ -122,6 +125,25 @@ impl Progress {
             }
             _ => {}
         }
+    }
+
+    /// Counts a hit without looking at it, when enough are shown; false when this one is to be shown.
+    pub(super) fn count_unseen(&mut self) -> bool {
+        self.behind = self.evidence.len() == MAX_EVIDENCE;
+        self.hits += u64::from(self.behind);
+        self.behind
+    }
+
+    /// True when the last hit was counted without being looked at.
+    pub(super) fn is_behind(&self) -> bool {
+        self.behind
+    }
+
+    /// Shows the last hit, which is counted.
+    pub(super) fn show_last(&mut self, event: &Event, spans: &[(usize, usize)]) {
+        self.behind = false;
+        self.evidence.pop();
+        self.evidence.push(evidence(event, spans));
     }
 
     /// The first hits are shown, and the last one: what ended a build stands at the end of its log.

@@ -4,13 +4,14 @@
 //! are scanned by this thread and, of large logs, by helpers beside it; what they find is taken in the
 //! log's order. Queues are as long as there are helpers.
 
-use super::Run;
-use super::progress::{Wanted, condition};
+use super::progress::{Role, Wanted, condition};
 use super::scan::{Filter, Found, Scanned, Scratch, is_block};
+use super::{Run, exact};
 use crate::event::{Event, Fields};
 use crate::intake::{
     Around, Chunk, Chunks, Format, Log, Odd, Place, Taken, Taker, all_events, shared_fields,
 };
+use crate::query::Document;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, TrySendError, channel, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -42,25 +43,74 @@ impl<'m> Run<'m> {
         numbers.any(|number| self.applies[self.matcher.candidates.slot(*number).fingerprint])
     }
 
-    /// True when some condition may hold for any event of a log with these fields.
-    fn wants_all(&self, filter: &Filter, shared: &Arc<Fields>, file: &str) -> bool {
+    /// What conditions without words of their own say of a log with these fields.
+    fn open(&self, filter: &Filter, shared: &Arc<Fields>, file: &str) -> Open {
+        let mut sure = Vec::new();
+        for number in filter.always() {
+            match self.says(*number, shared, file) {
+                Some(false) => {}
+                Some(true) => sure.push(*number),
+                None => return Open::Anything,
+            }
+        }
+        Open::Sure(sure)
+    }
+
+    /// What a condition says of every event of such a log; `None` when that depends on the event.
+    fn says(&self, number: u32, shared: &Arc<Fields>, file: &str) -> Option<bool> {
+        let slot = self.matcher.candidates.slot(number);
+        let fingerprint = &self.matcher.set.fingerprints[slot.fingerprint];
+        if !self.applies[slot.fingerprint] {
+            return Some(false);
+        }
         let own = |field: &str| OWN.contains(&field);
-        filter.always().iter().any(|number| {
+        match condition(fingerprint, slot.role) {
+            Some(Wanted::Query(query)) => {
+                let said = query.of_fields(shared, &own, self.now);
+                // Of conditions over several events each is counted in its own way.
+                said.filter(|holds| !holds || slot.role == Role::Single)
+            }
+            Some(Wanted::Pattern(pattern)) => {
+                let files = pattern.files.as_ref();
+                let out = files.is_some_and(|globs| !globs.is_match(file));
+                out.then_some(false)
+            }
+            None => Some(false),
+        }
+    }
+
+    /// Counts an event for conditions that hold for it.
+    fn count(&mut self, numbers: &[u32], event: &Event) {
+        for number in numbers {
+            let slot = self.matcher.candidates.slot(*number);
+            if !self.progress[slot.fingerprint].count_unseen() {
+                self.look(&Document::new(event), vec![slot]);
+            }
+        }
+    }
+
+    /// Shows the last event that was counted.
+    fn show_last(&mut self, numbers: &[u32], event: &Event) {
+        for number in numbers {
             let slot = self.matcher.candidates.slot(*number);
             let fingerprint = &self.matcher.set.fingerprints[slot.fingerprint];
-            if !self.applies[slot.fingerprint] {
-                return false;
+            let progress = &mut self.progress[slot.fingerprint];
+            if !progress.is_behind() {
+                continue;
             }
-            match condition(fingerprint, slot.role) {
-                Some(Wanted::Query(query)) => query.is_possible(shared, &own, self.now),
-                Some(Wanted::Pattern(pattern)) => {
-                    let files = pattern.files.as_ref();
-                    files.is_none_or(|globs| globs.is_match(file))
-                }
-                None => false,
+            if let Some(spans) = exact(fingerprint, slot.role, &Document::new(event), self.now) {
+                progress.show_last(event, &spans);
             }
-        })
+        }
     }
+}
+
+/// What conditions without words of their own say of a log.
+enum Open {
+    /// These hold for all of its events, and the others for none.
+    Sure(Vec<u32>),
+    /// Some may hold for any event.
+    Anything,
 }
 
 /// Takes the logs of one build.
@@ -83,13 +133,23 @@ impl Taker for Sweep<'_, '_> {
         let format = Format::detect(chunks.head());
         let shared = Arc::new(shared_fields(log.context, format));
         let file = &*log.context.name;
-        if self.run.wants_all(self.filter, &shared, file) {
-            let run = &mut *self.run;
-            let sink = &mut |event: Event| run.event(&event);
-            return all_events(&mut chunks, (format, file), shared, log.limits, sink);
-        }
+        let sure = match self.run.open(self.filter, &shared, file) {
+            Open::Sure(numbers) => numbers,
+            Open::Anything => {
+                let run = &mut *self.run;
+                let sink = &mut |event: Event| run.event(&event);
+                return all_events(&mut chunks, (format, file), shared, log.limits, sink);
+            }
+        };
+        let around = Around::new(format, log.limits, file, shared);
         let mut reading = Reading {
-            around: Around::new(format, log.limits, file, shared),
+            around: if sure.is_empty() {
+                around
+            } else {
+                around.everything()
+            },
+            sure,
+            last: None,
             filter: self.filter,
             run: self.run,
             found: VecDeque::new(),
@@ -253,6 +313,10 @@ impl Order {
 /// One log on its way through the run.
 struct Reading<'r, 'm, 'l> {
     around: Around<'l>,
+    /// Conditions that hold for all events.
+    sure: Vec<u32>,
+    /// The last event, where all are counted.
+    last: Option<Event>,
     filter: &'m Filter,
     run: &'r mut Run<'m>,
     /// What was found where, in the order of the log, as long as it may belong to an event to come.
@@ -297,11 +361,16 @@ impl Reading<'_, '_, '_> {
         chunks: &mut Chunks<'_>,
     ) -> Taken {
         let (found, run, filter) = (&mut self.found, &mut *self.run, self.filter);
-        let events = &mut self.events;
+        let (events, sure, last) = (&mut self.events, &self.sure, &mut self.last);
         self.around.finish(&mut |event| {
             *events += 1;
             look(run, filter, found, &event);
+            run.count(sure, &event);
+            *last = Some(event);
         });
+        if let Some(event) = &self.last {
+            self.run.show_last(&self.sure, event);
+        }
         Taken {
             format,
             bytes: self.bytes,

@@ -1,4 +1,4 @@
-//! Whether a query can hold for any event of a log, by what is known of the whole log.
+//! What a query says of all events of a log, by what is known of the whole log.
 
 use super::ast::{Clause, Kind, Node, Occur};
 use super::eval::Evaluation;
@@ -9,14 +9,14 @@ use jiff::Timestamp;
 use std::sync::Arc;
 
 impl Query {
-    /// False when no event holds that has these fields and any message; `own` says of a field that
-    /// events may have one of their own.
-    pub fn is_possible(
+    /// What the query says of every event that has these fields, whatever its message; `None` when that
+    /// depends on the event. `own` says of a field that events may have one of their own.
+    pub fn of_fields(
         &self,
         shared: &Arc<Fields>,
         own: &dyn Fn(&str) -> bool,
         now: Timestamp,
-    ) -> bool {
+    ) -> Option<bool> {
         let event = Event {
             shared: Arc::clone(shared),
             ..Event::from_message("")
@@ -32,7 +32,7 @@ impl Query {
             let open = field == DEFAULT_FIELD || own(field);
             (!open).then(|| evaluation.holds(node))
         };
-        holds(self.root(), &known) != Some(false)
+        holds(self.root(), &known)
     }
 }
 
@@ -97,23 +97,26 @@ mod tests {
         let mut shared = Fields::default();
         shared.add("tags", FieldValue::text("console"));
         let shared = Arc::new(shared);
-        for (text, possible) in [
-            ("tags:console AND err*", true),
-            ("tags:syslog AND err*", false),
-            ("tags:syslog OR err*", true),
-            ("NOT tags:console", false),
-            ("NOT tags:syslog", true),
-            ("err* AND NOT tags:console", false),
-            ("loglevel:ERROR", true),
-            ("_exists_:build_name AND x", false),
-            ("NOT err*", true),
-            ("*", true),
-            ("(tags:syslog OR tags:a) AND x", false),
+        for (text, wanted) in [
+            ("tags:console AND err*", None),
+            ("tags:syslog AND err*", Some(false)),
+            ("tags:syslog OR err*", None),
+            ("tags:console OR err*", Some(true)),
+            ("err* tags:console", Some(true)),
+            ("NOT tags:console", Some(false)),
+            ("NOT tags:syslog", Some(true)),
+            ("err* AND NOT tags:console", Some(false)),
+            ("loglevel:ERROR", None),
+            ("_exists_:build_name AND x", Some(false)),
+            ("NOT err*", None),
+            ("*:*", Some(true)),
+            ("*", None),
+            ("(tags:syslog OR tags:a) AND x", Some(false)),
         ] {
             let query = Query::parse(text, &Schema::default()).unwrap();
             let own = |field: &str| field == "loglevel";
             let now = Timestamp::UNIX_EPOCH;
-            assert_eq!(query.is_possible(&shared, &own, now), possible, "{text}");
+            assert_eq!(query.of_fields(&shared, &own, now), wanted, "{text}");
         }
     }
 }

@@ -230,6 +230,30 @@ fn conditions_that_any_event_may_meet_are_not_lost() {
     assert_eq!(swept.matches.len(), 3, "{:?}", swept.matches);
 }
 
+/// Conditions that hold for all events of a log, by its fields alone.
+const SURE: [&str; 3] = [
+    "query: 'tags:console OR \"alpha beta\"'",
+    "query: '\"alpha beta\" OR gamma tags:\"a.log\"'",
+    "query: 'NOT tags:syslog'",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, ..ProptestConfig::default() })]
+    #[test]
+    fn conditions_that_hold_for_all_events_are_counted(log in log(), small in 0_usize..2) {
+        thread_local!(static RULED: Matcher = {
+            let rules: Vec<&str> = RULES.iter().chain(&SURE).copied().collect();
+            matcher(&rules)
+        });
+        let max_line = if small == 0 { 64 } else { 1 << 20 };
+        let limits = Limits { max_line, ..Limits::default() };
+        RULED.with(|matcher| {
+            let (swept, all) = both(matcher, &log, &limits, 0);
+            assert_same(&swept, &all, &log);
+        });
+    }
+}
+
 #[test]
 fn helpers_change_nothing() {
     let mut log = Vec::new();

@@ -402,10 +402,7 @@ async fn no_fault_makes_two_messages_or_none() {
 #[tokio::test]
 async fn a_gerrit_that_was_stopped_is_told_when_it_is_back() {
     let Some(url) = server() else { return };
-    let ours =
-        std::env::var("PARTS_RUN").is_ok_and(|run| Path::new(&run).join("gerrit.pid").exists());
-    if !ours {
-        crate::skip("stopping Gerrit: PARTS_RUN names no folder of one that tests/real started");
+    if !can_stop() {
         return;
     }
     let _alone = SERVER.write().await;
@@ -422,8 +419,18 @@ async fn a_gerrit_that_was_stopped_is_told_when_it_is_back() {
     assert_eq!(change.messages().await.len(), 2);
 }
 
+/// True when the server is one that may be stopped.
+pub(crate) fn can_stop() -> bool {
+    let ours =
+        std::env::var("PARTS_RUN").is_ok_and(|run| Path::new(&run).join("gerrit.pid").exists());
+    if !ours {
+        crate::skip("stopping Gerrit: PARTS_RUN names no folder of one that tests/real started");
+    }
+    ours
+}
+
 /// One of the scripts that keep the server; it outlives them, so their output is not waited for.
-async fn script(name: &str, arguments: &[&str]) {
+pub(crate) async fn script(name: &str, arguments: &[&str]) {
     let file = Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/real")
         .join(name);

@@ -2,11 +2,14 @@
 //! on the change, once, whatever is killed; people in a real IRC channel read it too.
 
 use super::program::{Home, Program};
-use crate::download::server::{Server, ok, reply};
-use crate::review::gerrit::{Change, SERVER, server};
+use crate::download::server::{Asked, Server, ok, reply};
+use crate::review::gerrit::{Change, SERVER, can_stop, script, server};
 use nix::sys::signal::Signal;
 use serde_json::json;
+use std::net::TcpStream;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Gerrit may be slow on a busy machine.
@@ -75,7 +78,11 @@ pub(super) fn failed(logs: &Server, job: &str) -> serde_json::Value {
 
 /// The logs of two jobs.
 pub(super) fn logs() -> Server {
-    Server::start(|asked, out| match asked.path.as_str() {
+    Server::start(answer)
+}
+
+fn answer(asked: &Asked, out: &mut TcpStream) -> std::io::Result<()> {
+    match asked.path.as_str() {
         "/unit/" | "/docs/" => {
             let page = "<html><head><title>Index of /</title></head><body>\
                  <a href=\"job-output.txt\">job-output.txt</a></body></html>";
@@ -89,7 +96,7 @@ pub(super) fn logs() -> Server {
         "/unit/job-output.txt" => ok(out, b"all is well\nthen it went boom\n"),
         "/docs/job-output.txt" => ok(out, b"nobody knows this\n"),
         _ => reply(out, "404 Not Found", "", b""),
-    })
+    }
 }
 
 #[test]
@@ -136,6 +143,71 @@ fn from_a_failed_job_to_a_note_on_the_change_exactly_once() {
     };
     until("that was heard", || (heard(&program) > 0).then_some(()));
     assert_eq!(notes().len(), 2);
+}
+
+/// Gerrit goes away when the failure was heard and its log is not there yet: the verdict does not wait
+/// for it, the note does, and what is said after it came back is heard.
+#[test]
+fn a_gerrit_that_is_away_in_the_middle_is_told_once_when_it_is_back() {
+    let Some(gerrit) = server() else { return };
+    if !can_stop() {
+        return;
+    }
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let _alone = runtime.block_on(SERVER.write());
+    let change = runtime.block_on(Change::push(&gerrit));
+    let (asked, open) = (
+        Arc::new(AtomicBool::new(false)),
+        Arc::new(AtomicBool::new(false)),
+    );
+    let (was_asked, is_open) = (asked.clone(), open.clone());
+    let logs = Server::start(move |request, out| {
+        if request.path.ends_with("job-output.txt") {
+            was_asked.store(true, Ordering::SeqCst);
+            until("the log may be sent", || {
+                is_open.load(Ordering::SeqCst).then_some(())
+            });
+        }
+        answer(request, out)
+    });
+    let Some(home) = home(&gerrit, &logs, &change, "") else {
+        return;
+    };
+    let program = home.start();
+    until("the source hears", || connected(&program));
+    runtime.block_on(change.review("ci", &failed(&logs, "unit")));
+    until("the log is asked for", || {
+        asked.load(Ordering::SeqCst).then_some(())
+    });
+    runtime.block_on(script("stop.sh", &["gerrit"]));
+    open.store(true, Ordering::SeqCst);
+    until("the verdict", || {
+        let builds = program.json("/api/v1/builds");
+        (builds["items"][0]["verdict"] == "matched").then_some(())
+    });
+    until("the note was tried", || {
+        let notes = program.get("/notes");
+        notes.contains("gerrit").then_some(())
+    });
+    until("the loss is noticed", || {
+        connected(&program).is_none().then_some(())
+    });
+    runtime.block_on(script("start-gerrit.sh", &[]));
+    let notes = || runtime.block_on(change.messages());
+    let first = until("the note is there", || notes().first().cloned());
+    assert!(
+        first["message"]
+            .as_str()
+            .unwrap()
+            .contains("then it went boom")
+    );
+    until("the source hears again", || connected(&program));
+    runtime.block_on(change.review("ci", &failed(&logs, "docs")));
+    until("both jobs are in the note", || {
+        (notes().len() == 2).then_some(())
+    });
+    assert_eq!(program.stop(), Some(0));
+    assert_eq!(notes().len(), 2, "nothing is said twice");
 }
 
 #[test]

@@ -116,7 +116,11 @@ fn pages_reports_and_notes_say_what_the_tracker_says() {
     ] {
         assert!(page.contains(wanted), "{wanted}: {page}");
     }
-    assert!(program.get("/bugs").contains("<td>open, ann</td>"));
+    assert!(
+        program
+            .get("/bugs")
+            .contains("<span class=\"soft\">open, ann</span>")
+    );
     program.feed("u1", b"seven\n");
     program.verdict("u1", "matched");
     let note = until("a note", || {

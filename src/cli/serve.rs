@@ -60,9 +60,12 @@ pub(super) async fn serve(config: Config, ready: impl FnOnce(SocketAddr)) -> any
     let address = service.address()?;
     engine.library().watch(stop.clone(), say)?;
     signals(&engine, stop)?;
-    for problem in engine.warnings() {
-        tracing::warn!("{problem}");
-    }
+    // A cluster may have to be asked: that blocks.
+    tokio::task::spawn_blocking(move || {
+        for problem in engine.warnings() {
+            tracing::warn!("{problem}");
+        }
+    });
     tracing::info!(%address, "listening");
     ready(address);
     Ok(service.run().await?)

@@ -39,6 +39,8 @@ const TIDY: Duration = Duration::from_secs(3600);
 const SHARED_CHECK: Duration = Duration::from_secs(60);
 /// How long a stopping service tries to give back what it has taken.
 const GIVE_BACK: Duration = Duration::from_secs(5);
+/// How long a stop waits for the index, which is no more than a cache of the logs.
+const FINISH_INDEX: Duration = Duration::from_secs(5);
 /// Logs of a build that is not known, because a stop came between, are kept this long.
 const ORPHAN: SignedDuration = SignedDuration::from_hours(24);
 /// Stored builds that are asked for in one go.
@@ -267,13 +269,13 @@ impl Service {
         let (clean, rest) = tokio::join!(self.app.pipeline.drain(left), rest);
         done.cancel();
         let left = drain.saturating_sub(begun.get().map_or(Duration::ZERO, Instant::elapsed));
-        let indexed = finish_index(&index, left, &quit).await;
+        finish_index(&index, left.min(FINISH_INDEX), &quit).await;
         let given_back = tokio::time::timeout(GIVE_BACK, leases).await;
         if given_back.is_err() {
             tracing::warn!("leases could not be given back in time");
         }
         tracing::info!(clean, "stopped");
-        Ok(clean && rest.is_ok() && indexed)
+        Ok(clean && rest.is_ok())
     }
 }
 
@@ -300,12 +302,13 @@ fn keep_index(
     background(tasks, app, "log index", indexing);
 }
 
-/// Gives the index the time that is left; what is not indexed is found at the next start.
-async fn finish_index(index: &TaskTracker, left: Duration, quit: &CancellationToken) -> bool {
+/// Gives the index a little time; what is not indexed by then is found at the next start.
+async fn finish_index(index: &TaskTracker, left: Duration, quit: &CancellationToken) {
     index.close();
-    let finished = tokio::time::timeout(left, index.wait()).await;
+    if tokio::time::timeout(left, index.wait()).await.is_err() {
+        tracing::info!("the other builds are indexed after the next start");
+    }
     quit.cancel();
-    finished.is_ok()
 }
 
 /// Starts what goes on beside the builds: second looks, reports, retention, and what a cluster needs.

@@ -340,11 +340,13 @@ impl Reading<'_, '_, '_> {
             block: hit.found == Found::Block,
         });
         let (found, run, filter) = (&mut self.found, &mut *self.run, self.filter);
-        let events = &mut self.events;
+        let (events, sure, last) = (&mut self.events, &self.sure, &mut self.last);
         self.around
             .take(chunk, scanned.lines, places, &mut |event| {
                 *events += 1;
                 look(run, filter, found, &event);
+                run.count(sure, &event);
+                *last = Some(event);
             });
         if !self.around.is_busy() {
             self.found.clear();

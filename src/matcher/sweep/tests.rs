@@ -242,7 +242,8 @@ proptest! {
     #[test]
     fn conditions_that_hold_for_all_events_are_counted(log in log(), small in 0_usize..2) {
         thread_local!(static RULED: Matcher = {
-            let rules: Vec<&str> = RULES.iter().chain(&SURE).copied().collect();
+            // Without what may hold for any event, for which all are looked at.
+            let rules: Vec<&str> = RULES[..12].iter().chain(&SURE).copied().collect();
             matcher(&rules)
         });
         let max_line = if small == 0 { 64 } else { 1 << 20 };

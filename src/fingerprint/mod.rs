@@ -117,6 +117,14 @@ pub struct Pattern {
     pub files: Option<globset::GlobSet>,
 }
 
+impl Pattern {
+    /// True when it is to be tried on a log file of this name.
+    pub fn is_for(&self, file: &str) -> bool {
+        let files = self.files.as_ref();
+        files.is_none_or(|globs| globs.is_match(file))
+    }
+}
+
 /// Events that say what a fingerprint is for; `whorl lint` runs them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Examples {

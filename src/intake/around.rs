@@ -5,24 +5,33 @@
 //! to the nearest line that begins an event whatever stands before it, and from there through the joiner
 //! until the event is whole.
 //!
+//! A line that is an event of its own for certain need not be made one, when all of its places are such
+//! that the caller knows what they mean ([`Place::sure`]): it is handed out as a line.
+//!
 //! Whether a line goes on with a block depends on what was read before only for tracebacks and the like,
 //! whose first lines the caller names as places too ([`Place::block`]): they are read through to their
 //! end when they come, so that at any other line there is no such block. What is left can be told from
 //! the line and the one before it.
 
-use super::block::{Block, may_go_on};
+use super::block::{Block, is_frame, may_go_on, takes_up};
 use super::chunks::Chunk;
-use super::format::Format;
-use super::join::Joiner;
+use super::format::{Format, Prefix};
+use super::join::{Joiner, MAX_BLANKS};
 use super::limits::Limits;
 use super::lines::RawLine;
-use super::strip::{clean_into, is_blank};
+use super::strip::{clean_line_into, is_blank, plain_text};
 use crate::event::{Event, Fields};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Bytes that are kept of a stretch for the next one; where more would have to be, the joiner goes on
 /// from there.
 const MAX_CARRY: u64 = 64 * 1024;
+
+/// Most bytes of a line that is handed out as such: who counts lines keeps some of them.
+const MAX_LINE: u64 = 8 * 1024;
+/// Most lines before one that are looked at to know that it is no part of a block.
+const MAX_BACK: usize = 16;
 
 /// A place in a stretch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +40,59 @@ pub(crate) struct Place {
     pub(crate) at: usize,
     /// True when it only matters if a block of several lines begins there.
     pub(crate) block: bool,
+    /// True when the caller need not see an event of this line alone.
+    pub(crate) sure: bool,
+}
+
+/// The places of a stretch, in order.
+pub(crate) trait Places {
+    /// How many.
+    fn count(&self) -> usize;
+    /// One of them, as it is by now.
+    fn get(&self, number: usize) -> Place;
+}
+
+/// What is found round places.
+pub(crate) enum RoundPlaces<'t> {
+    Event(Event),
+    Line(Line<'t>),
+}
+
+/// A line that is an event of its own, all places of which are sure.
+#[derive(Debug)]
+pub(crate) struct Line<'t> {
+    /// With its end.
+    pub(crate) bytes: &'t [u8],
+    /// Where it begins in the log.
+    pub(crate) offset: u64,
+    /// Its places in the stretch.
+    pub(crate) places: Range<usize>,
+}
+
+/// Takes what is found.
+type Sink<'s> = &'s mut dyn FnMut(RoundPlaces<'_>);
+
+/// What a line may be to the event before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bond {
+    /// It begins an event whatever is before it.
+    Free,
+    /// It may go on with a block, and begins an event where there is none.
+    Block,
+    /// It is no part of an event's text.
+    Blank,
+    /// More has to be known.
+    Open,
+}
+
+/// What is known of a line by itself.
+#[derive(Debug, Clone, Copy)]
+struct Shape {
+    bond: Bond,
+    /// Bytes of the line before the event's text.
+    cut: usize,
+    /// True when the text is made of the bytes as they are.
+    simple: bool,
 }
 
 /// Makes the events round places of one log.
@@ -50,6 +112,8 @@ pub(crate) struct Around<'a> {
     /// True when all events are made.
     all: bool,
     live: Option<Live<'a>>,
+    /// The line whose shape was asked for last.
+    shaped: Option<(u64, Shape)>,
     text: String,
 }
 
@@ -131,10 +195,6 @@ fn without_end(line: &[u8]) -> &[u8] {
     line.strip_suffix(b"\n").unwrap_or(line)
 }
 
-fn cleaned(line: &[u8], text: &mut String) -> bool {
-    clean_into(line.strip_suffix(b"\r").unwrap_or(line), text)
-}
-
 impl<'a> Around<'a> {
     pub(crate) fn new(
         format: Format,
@@ -153,6 +213,7 @@ impl<'a> Around<'a> {
             counted: (0, 1),
             all: false,
             live: None,
+            shaped: None,
             text: String::new(),
         }
     }
@@ -164,13 +225,7 @@ impl<'a> Around<'a> {
     }
 
     /// Takes the next stretch, which has so many line ends, with its places in order.
-    pub(crate) fn take(
-        &mut self,
-        chunk: &Chunk,
-        lines: u64,
-        places: impl Iterator<Item = Place>,
-        sink: &mut dyn FnMut(Event),
-    ) {
+    pub(crate) fn take(&mut self, chunk: &Chunk, lines: u64, places: &impl Places, sink: Sink<'_>) {
         if self.all && self.live.is_none() {
             self.live = Some(Live {
                 joiner: self.joiner(),
@@ -195,10 +250,28 @@ impl<'a> Around<'a> {
     }
 
     /// Hands out what is not yet handed out.
-    pub(crate) fn finish(&mut self, sink: &mut dyn FnMut(Event)) {
+    pub(crate) fn finish(&mut self, sink: Sink<'_>) {
         if let Some(live) = self.live.take() {
-            live.joiner.finish(sink);
+            live.joiner
+                .finish(&mut |event| sink(RoundPlaces::Event(event)));
         }
+    }
+
+    /// The event of one line with its end.
+    pub(crate) fn line(&self, bytes: &[u8], number: u64, offset: u64) -> Option<Event> {
+        let line = RawLine {
+            bytes: without_end(bytes),
+            number,
+            offset,
+            length: bytes.len() as u64,
+            piece: false,
+        };
+        let (mut text, mut made) = (String::new(), None);
+        clean_line_into(line.bytes, &mut text);
+        let mut joiner = self.joiner();
+        joiner.push(&line, &text, &mut |event| made = Some(event));
+        joiner.finish(&mut |event| made = Some(event));
+        made
     }
 
     /// True while an event is not whole.
@@ -207,17 +280,12 @@ impl<'a> Around<'a> {
     }
 
     /// One piece of a line that was cut is an event of its own.
-    fn piece(
-        &mut self,
-        text: Text<'_>,
-        mut places: impl Iterator<Item = Place>,
-        sink: &mut dyn FnMut(Event),
-    ) {
+    fn piece(&mut self, text: Text<'_>, places: &impl Places, sink: Sink<'_>) {
         self.floor = text.end();
         let live = self.live.take();
         let Some(mut joiner) = live
             .map(|live| live.joiner)
-            .or_else(|| places.next().map(|_| self.joiner()))
+            .or_else(|| (places.count() > 0).then(|| self.joiner()))
         else {
             return;
         };
@@ -228,20 +296,19 @@ impl<'a> Around<'a> {
             length: text.stretch.len() as u64,
             piece: true,
         };
-        cleaned(line.bytes, &mut self.text);
+        clean_line_into(line.bytes, &mut self.text);
+        let sink = &mut |event| sink(RoundPlaces::Event(event));
         joiner.push(&line, &self.text, sink);
         joiner.finish(sink);
     }
 
-    fn lines(
-        &mut self,
-        text: Text<'_>,
-        places: impl Iterator<Item = Place>,
-        sink: &mut dyn FnMut(Event),
-    ) {
+    fn lines(&mut self, text: Text<'_>, places: &impl Places, sink: Sink<'_>) {
         self.go_on(text, sink);
-        for place in places {
+        let mut next = 0;
+        while next < places.count() {
+            let place = places.get(next);
             let at = text.offset + place.at as u64;
+            next += 1;
             if let Some(live) = &mut self.live {
                 // All of the stretch has been through the joiner.
                 live.wanted = live.wanted.max(at);
@@ -251,6 +318,14 @@ impl<'a> Around<'a> {
                 continue;
             }
             let line = text.line_start(at);
+            if place.sure
+                && let Some(found) = self.alone(text, line, next - 1, places)
+            {
+                next = found.places.end;
+                self.floor = found.offset + found.bytes.len() as u64;
+                sink(RoundPlaces::Line(found));
+                continue;
+            }
             if place.block && !self.begins_block(text.line(line)) {
                 continue;
             }
@@ -259,6 +334,118 @@ impl<'a> Around<'a> {
             self.go_on(text, sink);
         }
         self.keep(text, sink);
+    }
+
+    /// The line that begins at a place with its places from `first` on, if they are all sure and it is an
+    /// event of its own for certain.
+    fn alone<'t>(
+        &mut self,
+        text: Text<'t>,
+        start: u64,
+        first: usize,
+        places: &impl Places,
+    ) -> Option<Line<'t>> {
+        let bytes = text.line(start);
+        let end = start + bytes.len() as u64;
+        let inside = |place: &Place| text.offset + (place.at as u64) < end;
+        let mut last = first;
+        while let Some(place) = (last < places.count()).then(|| places.get(last)) {
+            if !inside(&place) {
+                break;
+            }
+            if !place.sure {
+                return None;
+            }
+            last += 1;
+        }
+        let shape = self.shape(text, start);
+        let cut = start + shape.cut as u64;
+        let within = if shape.simple {
+            text.offset + places.get(first).at as u64 >= cut
+        } else {
+            shape.cut == 0
+        };
+        let alone = bytes.len() as u64 <= MAX_LINE
+            && within
+            && self.begins(text, start, shape.bond)
+            && self.ends(text, end);
+        alone.then_some(Line {
+            bytes,
+            offset: start,
+            places: first..last,
+        })
+    }
+
+    /// True when the line at a place begins an event for certain.
+    fn begins(&mut self, text: Text<'_>, line: u64, bond: Bond) -> bool {
+        let floor = self.floor.max(text.start());
+        let (mut at, mut bond) = (line, bond);
+        for _ in 0..MAX_BACK {
+            match bond {
+                Bond::Free => return at == self.floor || !self.under_cause(text, at),
+                Bond::Open => return false,
+                Bond::Blank | Bond::Block if at <= floor => return at == self.floor,
+                Bond::Blank | Bond::Block => {}
+            }
+            at = text.line_start(at - 1);
+            bond = self.shape(text, at).bond;
+        }
+        false
+    }
+
+    /// True when the line before may be the one of a stack trace that takes whatever stands under it.
+    fn under_cause(&self, text: Text<'_>, at: u64) -> bool {
+        if at <= text.start() {
+            return true;
+        }
+        let before = text.line(text.line_start(at - 1));
+        memchr::memmem::find(before, b"Caused by:").is_some()
+    }
+
+    /// True when nothing behind goes on with an event that ends there and is no block.
+    fn ends(&mut self, text: Text<'_>, end: u64) -> bool {
+        let mut at = end;
+        for _ in 0..=MAX_BLANKS {
+            if at >= text.end() {
+                return false;
+            }
+            match self.shape(text, at).bond {
+                Bond::Free | Bond::Block => return true,
+                Bond::Open => return false,
+                Bond::Blank => at += text.line(at).len() as u64,
+            }
+        }
+        true
+    }
+
+    fn shape(&mut self, text: Text<'_>, start: u64) -> Shape {
+        if let Some((at, shape)) = self.shaped
+            && at == start
+        {
+            return shape;
+        }
+        let line = without_end(text.line(start));
+        let plain = plain_text(line);
+        let shown = if let Some(shown) = plain {
+            shown
+        } else {
+            clean_line_into(line, &mut self.text);
+            self.text.as_str()
+        };
+        let prefix = self.format.prefix(shown);
+        // What a carriage return hides may be no part of the text.
+        let hides = plain.is_none() && memchr::memchr(b'\r', line).is_some();
+        let shape = Shape {
+            bond: if hides {
+                Bond::Open
+            } else {
+                bond_of(self.format, shown, &prefix)
+            },
+            cut: prefix.cut,
+            simple: plain.is_some(),
+        };
+        self.shaped = Some((start, shape));
+        shape
     }
 
     fn joiner(&self) -> Joiner<'a> {
@@ -281,7 +468,7 @@ impl<'a> Around<'a> {
     }
 
     /// Has the joiner take lines until the wanted event is handed out, or the stretch ends.
-    fn go_on(&mut self, text: Text<'_>, sink: &mut dyn FnMut(Event)) {
+    fn go_on(&mut self, text: Text<'_>, sink: Sink<'_>) {
         let Some(live) = &mut self.live else { return };
         while live.next < text.end() {
             let line = text.line(live.next);
@@ -292,7 +479,8 @@ impl<'a> Around<'a> {
                 length: line.len() as u64,
                 piece: false,
             };
-            cleaned(raw.bytes, &mut self.text);
+            clean_line_into(raw.bytes, &mut self.text);
+            let sink = &mut |event| sink(RoundPlaces::Event(event));
             live.joiner.push(&raw, &self.text, sink);
             live.next += raw.length;
             live.number += 1;
@@ -305,7 +493,7 @@ impl<'a> Around<'a> {
     }
 
     /// Keeps what the next stretch needs of this one.
-    fn keep(&mut self, text: Text<'_>, sink: &mut dyn FnMut(Event)) {
+    fn keep(&mut self, text: Text<'_>, sink: Sink<'_>) {
         if self.live.is_some() || text.stretch.is_empty() {
             return;
         }
@@ -347,7 +535,7 @@ impl<'a> Around<'a> {
     /// False when a line begins an event whatever the event before it is, as long as that is no
     /// block that a place began.
     fn may_go_on(&mut self, line: &[u8], before: &[u8]) -> bool {
-        cleaned(without_end(line), &mut self.text);
+        clean_line_into(without_end(line), &mut self.text);
         let text = self.text.as_str();
         let prefix = self.format.prefix(text);
         is_blank(text, &prefix)
@@ -358,8 +546,37 @@ impl<'a> Around<'a> {
     }
 
     fn begins_block(&mut self, line: &[u8]) -> bool {
-        cleaned(without_end(line), &mut self.text);
+        clean_line_into(without_end(line), &mut self.text);
         let prefix = self.format.prefix(&self.text);
         Block::start(&self.text[prefix.body..]) != Block::None
     }
+}
+
+/// What a text of one line is to the event before it.
+fn bond_of(format: Format, text: &str, prefix: &Prefix<'_>) -> Bond {
+    let body = &text[prefix.body..];
+    if prefix.level == Some("TRACE") || (format == Format::Oslo && !prefix.known) {
+        return Bond::Open;
+    }
+    if is_ordinary(body) {
+        return Bond::Free;
+    }
+    if is_blank(text, prefix) {
+        return Bond::Blank;
+    }
+    if is_frame(body) || takes_up(body) {
+        return Bond::Open;
+    }
+    if may_go_on(body) {
+        return Bond::Block;
+    }
+    Bond::Free
+}
+
+/// True for most lines that begin an event, by their first byte.
+fn is_ordinary(body: &str) -> bool {
+    let first = body.as_bytes().first();
+    first.is_some_and(|byte| {
+        byte.is_ascii_graphic() && !matches!(byte, b'}' | b'T' | b'C' | b'A' | b'S' | b'.' | b'[')
+    })
 }

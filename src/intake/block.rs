@@ -149,6 +149,11 @@ pub(crate) fn may_go_on(body: &str) -> bool {
         || is_cause(body)
 }
 
+/// True when the line is the traceback of a message before it, or what stands under it belongs to it.
+pub(crate) fn takes_up(body: &str) -> bool {
+    body.starts_with(TRACEBACK) || body.trim() == "Caused by:"
+}
+
 /// A frame of a Java or JavaScript stack trace.
 pub(crate) fn is_frame(body: &str) -> bool {
     let body = body.strip_prefix("[ERROR]").unwrap_or(body);

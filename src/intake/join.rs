@@ -12,7 +12,7 @@ use crate::event::{Event, FieldValue, Fields, Location};
 use std::sync::Arc;
 
 /// Blank lines inside a block that are held until it is known whether the block goes on.
-const MAX_BLANKS: usize = 3;
+pub(crate) const MAX_BLANKS: usize = 3;
 
 /// Makes events of lines.
 pub(crate) struct Joiner<'a> {
@@ -225,17 +225,22 @@ impl Pending {
     }
 }
 
+/// Fields that lines give their events; of all others, the log's own hold for each of its events.
+pub(crate) const OWN_FIELDS: [&str; 6] =
+    ["@timestamp", "loglevel", "module", "pid", "node", "program"];
+
 fn own_fields(prefix: &Prefix<'_>) -> Fields {
     let mut own = Fields::default();
-    let texts = [
-        ("@timestamp", prefix.stamp.as_deref()),
-        ("loglevel", prefix.level),
-        ("module", prefix.module),
-        ("pid", prefix.pid),
-        ("node", prefix.node),
-        ("program", prefix.program),
+    let stamp = prefix.stamp.map(|stamp| stamp.rfc3339());
+    let values = [
+        stamp.as_deref(),
+        prefix.level,
+        prefix.module,
+        prefix.pid,
+        prefix.node,
+        prefix.program,
     ];
-    for (name, value) in texts {
+    for (name, value) in OWN_FIELDS.into_iter().zip(values) {
         if let Some(value) = value {
             own.set(name, FieldValue::text(value));
         }

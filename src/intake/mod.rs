@@ -26,11 +26,12 @@ mod time;
 mod window;
 mod zipped;
 
-pub(crate) use around::{Around, Place};
+pub(crate) use around::{Around, Line, Place, Places, RoundPlaces};
 pub(crate) use chunks::{Chunk, Chunks};
 pub use format::Format;
 pub use format::job_output::{Failure, Failures, failures};
 pub use input::{LogInput, LogReader, open_path, open_path_as};
+pub(crate) use join::OWN_FIELDS;
 pub use limits::Limits;
 pub use name::clean_name;
 pub use problem::{IntakeError, NameError, Problem};

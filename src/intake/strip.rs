@@ -115,6 +115,11 @@ fn strip_mapped(format: Format, line: &[u8]) -> Stripped {
     stripped
 }
 
+/// [`clean_into`] of a line whose end may have had a carriage return.
+pub(crate) fn clean_line_into(line: &[u8], buffer: &mut String) -> bool {
+    clean_into(line.strip_suffix(b"\r").unwrap_or(line), buffer)
+}
+
 /// The text of one line (without its end) in `buffer`, before its prefix is cut.
 ///
 /// Most lines hold nothing special and are taken as they are, without building a map. False when
@@ -132,6 +137,13 @@ pub(crate) fn clean_into(line: &[u8], buffer: &mut String) -> bool {
     }
     buffer.push_str(&String::from_utf8_lossy(line));
     false
+}
+
+/// The text of a line (without its end) that is all text as it is; `None` when something is to be taken out.
+pub(crate) fn plain_text(line: &[u8]) -> Option<&str> {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let text = is_simple(line).then(|| std::str::from_utf8(line));
+    text?.ok()
 }
 
 fn is_simple(line: &[u8]) -> bool {

@@ -8,7 +8,7 @@ use super::limits::Limits;
 use super::lines::RawLine;
 use super::problem::Problem;
 use super::read::{FileContext, shared_fields};
-use super::strip::clean_into;
+use super::strip::clean_line_into;
 use crate::event::{Event, Fields};
 use std::io::{self, Read};
 use std::sync::Arc;
@@ -81,10 +81,7 @@ pub(crate) fn all_events(
                 length: line.len() as u64,
                 piece: chunk.piece,
             };
-            let is_utf8 = clean_into(
-                raw.bytes.strip_suffix(b"\r").unwrap_or(raw.bytes),
-                &mut text,
-            );
+            let is_utf8 = clean_line_into(raw.bytes, &mut text);
             odd.see(&raw, is_utf8);
             joiner.push(&raw, &text, sink);
             bytes += raw.length;
@@ -148,7 +145,7 @@ impl Odd {
         let mut text = std::mem::take(&mut self.text);
         for (number, line) in (number..).zip(bytes.split_inclusive(|byte| *byte == b'\n')) {
             let line = line.strip_suffix(b"\n").unwrap_or(line);
-            let is_utf8 = clean_into(line.strip_suffix(b"\r").unwrap_or(line), &mut text);
+            let is_utf8 = clean_line_into(line, &mut text);
             let line = RawLine {
                 bytes: line,
                 number,

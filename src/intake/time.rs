@@ -3,16 +3,24 @@
 use jiff::civil::DateTime;
 
 /// A timestamp found at the beginning of a text.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Stamp {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Stamp<'t> {
+    text: &'t str,
+    /// Where its zone begins.
+    zone: usize,
     /// Bytes that it takes.
     pub(crate) len: usize,
+}
+
+impl Stamp<'_> {
     /// The moment as RFC 3339; without a zone it is taken as UTC.
-    pub(crate) rfc3339: String,
+    pub(crate) fn rfc3339(&self) -> String {
+        rfc3339(self.text, self.zone, self.len - self.zone)
+    }
 }
 
 /// Reads `2014-05-07 12:13:14.123`, with `T` or blank, `.` or `,`, and an optional zone.
-pub(crate) fn iso(text: &str) -> Option<Stamp> {
+pub(crate) fn iso(text: &str) -> Option<Stamp<'_>> {
     let bytes = text.as_bytes();
     let shape = bytes.get(..19)?;
     let digits = |from: usize, to: usize| number(&shape[from..to]);
@@ -27,8 +35,9 @@ pub(crate) fn iso(text: &str) -> Option<Stamp> {
     let zone = zone_len(&bytes[19 + fraction..]);
     let end = 19 + fraction;
     Some(Stamp {
+        text,
+        zone: end,
         len: end + zone,
-        rfc3339: rfc3339(text, end, zone),
     })
 }
 
@@ -124,7 +133,7 @@ mod tests {
         for (text, len, rfc3339) in cases {
             let stamp = iso(text).unwrap();
             assert_eq!(
-                (stamp.len, stamp.rfc3339.as_str()),
+                (stamp.len, stamp.rfc3339().as_str()),
                 (len, rfc3339),
                 "{text}"
             );

@@ -217,8 +217,7 @@ fn exact(
         }
         progress::Wanted::Pattern(pattern) => {
             let event = document.event();
-            let files = pattern.files.as_ref();
-            if files.is_some_and(|globs| !globs.is_match(&*event.at.file)) {
+            if !pattern.is_for(&event.at.file) {
                 return None;
             }
             let found = pattern.regex.find_iter(&event.message);

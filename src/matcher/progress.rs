@@ -129,9 +129,25 @@ impl Progress {
 
     /// Counts a hit without looking at it, when enough are shown; false when this one is to be shown.
     pub(super) fn count_unseen(&mut self) -> bool {
-        self.behind = self.evidence.len() == MAX_EVIDENCE;
+        self.behind = self.has_shown();
         self.hits += u64::from(self.behind);
         self.behind
+    }
+
+    /// Counts hits without looking at them.
+    pub(super) fn count_more(&mut self, hits: u64) {
+        self.hits += hits;
+    }
+
+    /// True when as many hits are shown as are at all.
+    pub(super) fn has_shown(&self) -> bool {
+        self.evidence.len() == MAX_EVIDENCE
+    }
+
+    /// True when an event stands behind all that is shown.
+    pub(super) fn is_before(&self, event: &Event) -> bool {
+        let last = self.evidence.last();
+        last.is_some_and(|shown| *shown.file != *event.at.file || shown.offset < event.at.offset)
     }
 
     /// True when the last hit was counted without being looked at.

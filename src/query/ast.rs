@@ -107,3 +107,19 @@ pub enum Kind {
         upper: Option<(String, bool)>,
     },
 }
+
+impl Kind {
+    /// The field that a leaf is about.
+    pub fn field(&self) -> Option<&str> {
+        match self {
+            Self::Exists(field)
+            | Self::Term { field, .. }
+            | Self::Phrase { field, .. }
+            | Self::Wildcard { field, .. }
+            | Self::Regex { field, .. }
+            | Self::Fuzzy { field, .. }
+            | Self::Range { field, .. } => Some(field),
+            Self::All | Self::Nothing | Self::Bool(_) | Self::Boost(..) => None,
+        }
+    }
+}

@@ -26,6 +26,7 @@ mod schema;
 mod tables;
 
 pub use ast::{Clause, Kind, Node, Occur, Operator};
+pub use possible::Left;
 pub use rename::rename_fields;
 pub use schema::{FieldKind, Schema};
 

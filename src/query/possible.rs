@@ -8,6 +8,17 @@ use crate::event::{Event, Fields};
 use jiff::Timestamp;
 use std::sync::Arc;
 
+/// What is left of a query when the fields of a log are known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Left {
+    /// It holds for no event.
+    Nothing,
+    /// It holds where its clauses about the message do, each of them.
+    Message,
+    /// Anything else.
+    More,
+}
+
 impl Query {
     /// What the query says of every event that has these fields, whatever its message; `None` when that
     /// depends on the event. `own` says of a field that events may have one of their own.
@@ -17,6 +28,26 @@ impl Query {
         own: &dyn Fn(&str) -> bool,
         now: Timestamp,
     ) -> Option<bool> {
+        self.given(shared, own, now, &[None])[0]
+    }
+
+    /// What is left of the query for events that have these fields. `own` as for [`Query::of_fields`].
+    pub fn left(&self, shared: &Arc<Fields>, own: &dyn Fn(&str) -> bool, now: Timestamp) -> Left {
+        match self.given(shared, own, now, &[Some(false), Some(true)])[..] {
+            [Some(false), Some(false)] => Left::Nothing,
+            [Some(false), Some(true)] => Left::Message,
+            _ => Left::More,
+        }
+    }
+
+    /// What the query says when all of its clauses about the message say this.
+    fn given(
+        &self,
+        shared: &Arc<Fields>,
+        own: &dyn Fn(&str) -> bool,
+        now: Timestamp,
+        messages: &[Option<bool>],
+    ) -> Vec<Option<bool>> {
         let event = Event {
             shared: Arc::clone(shared),
             ..Event::from_message("")
@@ -27,12 +58,16 @@ impl Query {
             document: &document,
             now,
         };
-        let known = |node: &Node| {
-            let field = field_of(&node.kind)?;
-            let open = field == DEFAULT_FIELD || own(field);
-            (!open).then(|| evaluation.holds(node))
+        let known = |node: &Node, message: Option<bool>| {
+            let field = node.kind.field()?;
+            if field == DEFAULT_FIELD {
+                return message;
+            }
+            (!own(field)).then(|| evaluation.holds(node))
         };
-        holds(self.root(), &known)
+        let each = messages.iter();
+        each.map(|message| holds(self.root(), &|node| known(node, *message)))
+            .collect()
     }
 }
 
@@ -72,20 +107,6 @@ fn all(values: &[Option<bool>]) -> Option<bool> {
     (!values.contains(&None)).then_some(true)
 }
 
-/// The field that a leaf is about.
-fn field_of(kind: &Kind) -> Option<&str> {
-    match kind {
-        Kind::Exists(field)
-        | Kind::Term { field, .. }
-        | Kind::Phrase { field, .. }
-        | Kind::Wildcard { field, .. }
-        | Kind::Regex { field, .. }
-        | Kind::Fuzzy { field, .. }
-        | Kind::Range { field, .. } => Some(field),
-        Kind::All | Kind::Nothing | Kind::Bool(_) | Kind::Boost(..) => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,6 +138,29 @@ mod tests {
             let own = |field: &str| field == "loglevel";
             let now = Timestamp::UNIX_EPOCH;
             assert_eq!(query.of_fields(&shared, &own, now), wanted, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_left_when_the_fields_are_known() {
+        let mut shared = Fields::default();
+        shared.add("tags", FieldValue::text("console"));
+        let shared = Arc::new(shared);
+        for (text, wanted) in [
+            ("x", Left::Message),
+            ("x AND tags:console", Left::Message),
+            ("x AND NOT tags:syslog", Left::Message),
+            ("x OR tags:syslog", Left::Message),
+            ("x OR tags:console", Left::More),
+            ("x AND tags:syslog", Left::Nothing),
+            ("x AND loglevel:ERROR", Left::More),
+            ("NOT x", Left::More),
+            ("*:*", Left::More),
+        ] {
+            let query = Query::parse(text, &Schema::default()).unwrap();
+            let own = |field: &str| field == "loglevel";
+            let left = query.left(&shared, &own, Timestamp::UNIX_EPOCH);
+            assert_eq!(left, wanted, "{text}");
         }
     }
 }

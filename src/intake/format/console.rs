@@ -14,8 +14,5 @@ pub(super) fn prefix(line: &str) -> Option<Prefix<'_>> {
         return None;
     }
     let cut = stamp.len + bar + 1;
-    Some(Prefix::of(
-        cut + one_blank(&line[cut..]),
-        Some(stamp.rfc3339),
-    ))
+    Some(Prefix::of(cut + one_blank(&line[cut..]), Some(stamp)))
 }

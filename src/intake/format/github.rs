@@ -21,7 +21,7 @@ pub(super) fn prefix(line: &str) -> Option<Prefix<'_>> {
         return None;
     }
     let cut = stamp.len + one_blank(rest);
-    let mut prefix = Prefix::of(cut, Some(stamp.rfc3339));
+    let mut prefix = Prefix::of(cut, Some(stamp));
     prefix.level = level(&line[cut..]);
     Some(prefix)
 }

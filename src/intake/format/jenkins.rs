@@ -18,7 +18,7 @@ fn bracketed(line: &str) -> Option<Prefix<'_>> {
         return None;
     }
     let cut = end + 1 + one_blank(&line[end + 1..]);
-    Some(Prefix::of(cut, Some(stamp.rfc3339)))
+    Some(Prefix::of(cut, Some(stamp)))
 }
 
 fn clock(line: &str) -> Option<Prefix<'_>> {

@@ -13,6 +13,7 @@ mod travis;
 mod zuul;
 
 use super::strip::clean_into;
+use super::time::Stamp;
 
 /// The format of one log file, recognised by its content.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -51,7 +52,7 @@ pub(crate) struct Prefix<'a> {
     /// True when the line begins as the format says.
     pub(crate) known: bool,
     /// The moment, RFC 3339.
-    pub(crate) stamp: Option<String>,
+    pub(crate) stamp: Option<Stamp<'a>>,
     pub(crate) level: Option<&'a str>,
     pub(crate) module: Option<&'a str>,
     pub(crate) pid: Option<&'a str>,
@@ -59,9 +60,9 @@ pub(crate) struct Prefix<'a> {
     pub(crate) program: Option<&'a str>,
 }
 
-impl Prefix<'_> {
+impl<'a> Prefix<'a> {
     /// A known prefix of `cut` bytes that all belongs before the text.
-    fn of(cut: usize, stamp: Option<String>) -> Self {
+    fn of(cut: usize, stamp: Option<Stamp<'a>>) -> Self {
         Self {
             cut,
             body: cut,
@@ -72,7 +73,7 @@ impl Prefix<'_> {
     }
 
     /// True when both lines come from the same writer, so that they may belong together.
-    pub(crate) fn writer(&self) -> [Option<&str>; 3] {
+    pub(crate) fn writer(&self) -> [Option<&'a str>; 3] {
         [self.node, self.program, self.pid]
     }
 }

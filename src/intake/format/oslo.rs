@@ -22,7 +22,7 @@ pub(super) fn prefix(line: &str) -> Option<Prefix<'_>> {
         at = skip_blanks(line, at + digits)?;
     }
     let level = level(&line[at..])?;
-    let mut prefix = Prefix::of(at, Some(stamp.rfc3339));
+    let mut prefix = Prefix::of(at, Some(stamp));
     prefix.pid = (digits > 0).then_some(pid);
     prefix.level = Some(level);
     let (module, body) = module(line, at + level.len())?;

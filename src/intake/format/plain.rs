@@ -9,5 +9,5 @@ pub(super) fn prefix(line: &str) -> Option<Prefix<'_>> {
         return None;
     }
     let stamp = time::iso(line)?;
-    Some(Prefix::of(0, Some(stamp.rfc3339)))
+    Some(Prefix::of(0, Some(stamp)))
 }

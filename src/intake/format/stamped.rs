@@ -16,10 +16,7 @@ pub(super) fn prefix(line: &str) -> Option<Prefix<'_>> {
         return None;
     }
     let cut = stamp.len + one_blank(rest);
-    Some(Prefix::of(
-        cut + stream_len(&line[cut..]),
-        Some(stamp.rfc3339),
-    ))
+    Some(Prefix::of(cut + stream_len(&line[cut..]), Some(stamp)))
 }
 
 /// Length of `stdout F ` or `stderr P `: the stream, and whether the line is full or a part.

@@ -13,6 +13,7 @@
 mod frequency;
 mod kernel;
 mod rows;
+mod whole;
 
 use super::progress::Wanted;
 use crate::intake::Uncoloured;
@@ -21,6 +22,7 @@ use kernel::{Keys, Level, fold, key_of};
 use memchr::memmem;
 use rows::{Row, rows_of, tokens};
 use std::collections::HashMap;
+use whole::{Glue, begins, glue_of};
 
 /// Rows with which blocks of several lines begin, besides those that a line shows by itself.
 const BLOCKS: [&str; 6] = [
@@ -66,6 +68,8 @@ pub(super) fn is_block(row: u32) -> bool {
 pub(super) struct Hit {
     pub(super) at: usize,
     pub(super) found: Found,
+    /// True when the row begins here for certain, whole words side by side in one line.
+    pub(super) sure: bool,
 }
 
 /// What was seen of a stretch.
@@ -101,6 +105,8 @@ pub(super) struct Filter {
     of_key: Vec<std::ops::Range<u32>>,
     entries: Vec<Entry>,
     rows: Vec<Row>,
+    /// For each row how its sub-tokens hang together, where that tells whether its conditions hold.
+    glues: Vec<Option<Glue>>,
     conditions: Vec<Vec<u32>>,
     /// Conditions that may hold for any event.
     always: Vec<u32>,
@@ -117,7 +123,7 @@ impl Filter {
         let mut known: HashMap<Row, usize> = HashMap::new();
         let mut filter = Rows::default();
         for text in BLOCKS {
-            filter.add(&mut known, tokens(text.as_bytes()), None);
+            filter.add(&mut known, tokens(text.as_bytes()), None, None);
         }
         let mut always = Vec::new();
         for (number, wanted) in conditions {
@@ -125,8 +131,13 @@ impl Filter {
                 always.push(number);
                 continue;
             };
+            let glue = if rows.len() == 1 {
+                glue_of(&wanted)
+            } else {
+                None
+            };
             for row in rows {
-                filter.add(&mut known, row, Some(number));
+                filter.add(&mut known, row, Some(number), glue.clone());
             }
         }
         filter.ready(always, &frequency, level)
@@ -137,6 +148,11 @@ impl Filter {
         &self.conditions[row as usize]
     }
 
+    /// True when a hit of the row that is sure shows that its conditions' words are there.
+    pub(super) fn is_exact(&self, row: u32) -> bool {
+        self.glues[row as usize].is_some()
+    }
+
     /// Number of rows.
     pub(super) fn rows(&self) -> u32 {
         u32::try_from(self.rows.len()).unwrap_or(u32::MAX)
@@ -145,6 +161,20 @@ impl Filter {
     /// Conditions that may hold for any event, whatever its words.
     pub(super) fn always(&self) -> &[u32] {
         &self.always
+    }
+
+    /// The hit of a row whose sub-token begins at `at`.
+    fn hit(&self, text: &[u8], at: usize, entry: Entry) -> Option<Hit> {
+        let number = entry.row as usize;
+        let (row, token) = (&self.rows[number], entry.token as usize);
+        let found = Found::of(entry.row);
+        let glue = self.glues[number].as_ref();
+        if let Some(at) = glue.and_then(|glue| begins(text, at, row, token, glue)) {
+            let sure = true;
+            return Some(Hit { at, found, sure });
+        }
+        let sure = false;
+        stands(text, at, row, token).then_some(Hit { at, found, sure })
     }
 
     /// Looks at a stretch of whole lines. Rows that `wanted` does not want are left out.
@@ -161,16 +191,15 @@ impl Filter {
         let seen = self.keys.scan(text, kernel, |at, key| {
             let range = self.of_key[key as usize].clone();
             for entry in &self.entries[range.start as usize..range.end as usize] {
-                let row = &self.rows[entry.row as usize];
-                if wanted(entry.row) && stands(text, at, row, entry.token as usize) {
-                    let found = Found::of(entry.row);
-                    hits.push(Hit { at, found });
+                if wanted(entry.row) {
+                    hits.extend(self.hit(text, at, *entry));
                 }
             }
         });
         let anything = |at| Hit {
             at,
             found: Found::Anything,
+            sure: false,
         };
         hits.extend(seen.long.iter().map(|at| anything(*at as usize)));
         if seen.beyond_ascii {
@@ -196,13 +225,23 @@ impl Filter {
 #[derive(Default)]
 struct Rows {
     rows: Vec<Row>,
+    glues: Vec<Option<Glue>>,
     conditions: Vec<Vec<u32>>,
 }
 
 impl Rows {
-    fn add(&mut self, known: &mut HashMap<Row, usize>, row: Row, condition: Option<u32>) {
+    fn add(
+        &mut self,
+        known: &mut HashMap<Row, usize>,
+        row: Row,
+        condition: Option<u32>,
+        glue: Option<Glue>,
+    ) {
         // A row that begins a block and is a condition too is looked for twice.
         let at = if let Some(at) = condition.and_then(|_| known.get(&row).copied()) {
+            if self.glues[at] != glue {
+                self.glues[at] = None;
+            }
             at
         } else {
             let at = self.rows.len();
@@ -210,6 +249,7 @@ impl Rows {
                 known.insert(row.clone(), at);
             }
             self.rows.push(row);
+            self.glues.push(glue);
             self.conditions.push(Vec::new());
             at
         };
@@ -244,6 +284,7 @@ impl Rows {
             of_key,
             entries: anchors.into_iter().map(|(_, entry)| entry).collect(),
             rows: self.rows,
+            glues: self.glues,
             conditions: self.conditions,
             always,
         }

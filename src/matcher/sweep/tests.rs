@@ -104,7 +104,7 @@ fn prefix(format: usize, n: usize) -> String {
     }
 }
 
-const PIECES: [&str; 52] = [
+const PIECES: [&str; 53] = [
     "alpha",
     "beta",
     "gamma",
@@ -157,6 +157,7 @@ const PIECES: [&str; 52] = [
     "kap\u{17f}",
     "\u{1b}]0;title\u{7}beta",
     "section_start:123:x\ralpha",
+    "section_start:123:-delta\ralpha",
 ];
 
 /// A line, its prefix or none, and how often it comes.
@@ -170,7 +171,23 @@ fn line() -> impl Strategy<Value = (Vec<usize>, bool, usize)> {
 }
 
 fn log() -> impl Strategy<Value = Vec<u8>> {
-    let lines = prop::collection::vec(line(), 0..60);
+    log_of(prop::collection::vec(line(), 0..60))
+}
+
+/// Few different lines, each many times.
+fn dense_log() -> impl Strategy<Value = Vec<u8>> {
+    let few = prop::collection::vec(line(), 1..12);
+    let order = prop::collection::vec(any::<prop::sample::Index>(), 0..150);
+    let lines = (few, order).prop_map(|(few, order)| {
+        let line = |at: prop::sample::Index| at.get(&few).clone();
+        order.into_iter().map(line).collect::<Vec<_>>()
+    });
+    log_of(lines)
+}
+
+fn log_of(
+    lines: impl Strategy<Value = Vec<(Vec<usize>, bool, usize)>>,
+) -> impl Strategy<Value = Vec<u8>> {
     let extra = prop_oneof![
         8 => Just(Vec::new()),
         1 => Just(b"\xff\xfe beta".to_vec()),
@@ -253,6 +270,51 @@ proptest! {
             assert_same(&swept, &all, &log);
         });
     }
+}
+
+/// Conditions whose hits can be counted line by line.
+const COUNTED: [&str; 12] = [
+    "query: 'message:\"alpha beta\"'",
+    "query: 'gamma AND tags:console'",
+    "query: 'delta AND NOT tags:syslog'",
+    "query: 'node.alpha'",
+    "query: '\"new beta\"'",
+    "query: 'ValueError'",
+    "query: 'kappa AND tags:syslog'",
+    "query: '\"x:beta\"'",
+    "query: '13 AND NOT tags:syslog'",
+    "query: 'alpha'\nnone: ['\"kappa kappa\"']",
+    "query: 'java.lang.Error'",
+    "query: 'code'",
+];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, ..ProptestConfig::default() })]
+    #[test]
+    fn lines_are_counted_as_events_would_be(log in dense_log(), small in 0_usize..4) {
+        thread_local!(static RULED: Matcher = matcher(&COUNTED));
+        let limits = match small {
+            0 => Limits { max_line: 64, ..Limits::default() },
+            1 => Limits { max_event_lines: 3, max_line: 700, ..Limits::default() },
+            _ => Limits::default(),
+        };
+        RULED.with(|matcher| {
+            let (swept, all) = both(matcher, &log, &limits, 0);
+            assert_same(&swept, &all, &log);
+        });
+    }
+}
+
+#[test]
+fn no_event_is_made_of_a_line_that_is_only_counted() {
+    let lines = (0..1000).map(|n| format!("{n} alpha beta, gamma\n  under it\n\n"));
+    let log: String = lines.collect();
+    let (swept, all) = both(&matcher(&COUNTED), log.as_bytes(), &Limits::default(), 0);
+    assert_same(&swept, &all, log.as_bytes());
+    let found = &swept.matches[0];
+    assert_eq!((found.hits, found.evidence[4].line), (1000, 2998));
+    let events = swept.summary.files[0].1.events;
+    assert!(events < 20, "{events}");
 }
 
 #[test]

@@ -1,0 +1,220 @@
+//! Rows whose hits are counted line by line, without an event for each.
+//!
+//! A row comes so far in a log when all of its conditions that can hold there hold wherever the row stands
+//! for certain, and enough of their hits are shown. Of the lines that were counted the last one is kept,
+//! so that it can be shown in the end.
+
+use crate::event::Fields;
+use crate::intake::Chunk;
+use crate::matcher::Run;
+use crate::matcher::progress::{Role, Wanted, condition};
+use crate::matcher::scan::Filter;
+use crate::query::Left;
+use std::cell::Cell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// What hits of a row are worth in a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Kind {
+    /// Not known yet.
+    #[default]
+    Unknown,
+    /// Nothing: none of its conditions can hold there.
+    Nothing,
+    /// An event.
+    Event,
+    /// An event until enough of them are shown.
+    Shown,
+    /// A count.
+    Counted,
+}
+
+/// A line that was counted.
+#[derive(Debug)]
+pub(super) struct Kept {
+    /// Its number.
+    pub(super) number: u64,
+    /// Where it begins in the log.
+    pub(super) offset: u64,
+    /// With its end.
+    pub(super) bytes: Box<[u8]>,
+}
+
+/// What is counted of one row.
+#[derive(Debug, Default)]
+struct Lane {
+    /// Its conditions that can hold in this log.
+    conditions: Vec<u32>,
+    hits: u64,
+    /// Where the line begins that was counted last.
+    line: Option<u64>,
+    /// True while that line is not kept.
+    new: bool,
+    kept: Option<Rc<Kept>>,
+}
+
+/// All rows, for one log after the other.
+#[derive(Debug, Default)]
+pub(super) struct Lanes {
+    kinds: Rc<[Cell<Kind>]>,
+    lanes: Vec<Lane>,
+    /// Rows that are not as at the beginning of a log.
+    used: Vec<u32>,
+    /// Rows whose last line is not kept.
+    new: Vec<u32>,
+}
+
+/// What was counted of a row in a log.
+pub(super) struct Count {
+    pub(super) conditions: Vec<u32>,
+    pub(super) hits: u64,
+    pub(super) last: Rc<Kept>,
+}
+
+impl Lanes {
+    pub(super) fn new(rows: u32) -> Self {
+        let rows = rows as usize;
+        Self {
+            kinds: (0..rows).map(|_| Cell::default()).collect(),
+            lanes: (0..rows).map(|_| Lane::default()).collect(),
+            used: Vec::new(),
+            new: Vec::new(),
+        }
+    }
+
+    /// What each row is worth by now.
+    pub(super) fn kinds(&self) -> Rc<[Cell<Kind>]> {
+        Rc::clone(&self.kinds)
+    }
+
+    /// What a row is worth in a log with these fields.
+    pub(super) fn learn(
+        &mut self,
+        row: u32,
+        run: &Run<'_>,
+        filter: &Filter,
+        log: (&Arc<Fields>, &str),
+    ) -> Kind {
+        let kind = &self.kinds[row as usize];
+        if kind.get() != Kind::Unknown {
+            return kind.get();
+        }
+        self.used.push(row);
+        let lane = &mut self.lanes[row as usize];
+        kind.set(Kind::Nothing);
+        for number in filter.conditions(row) {
+            match run.left(*number, filter.is_exact(row), log) {
+                Left::Nothing => {}
+                Left::Message => {
+                    lane.conditions.push(*number);
+                    if kind.get() == Kind::Nothing {
+                        kind.set(Kind::Shown);
+                    }
+                }
+                Left::More => kind.set(Kind::Event),
+            }
+        }
+        self.shown(row, run);
+        self.kinds[row as usize].get()
+    }
+
+    /// Looks whether enough hits of a row are shown by now.
+    pub(super) fn shown(&self, row: u32, run: &Run<'_>) {
+        let kind = &self.kinds[row as usize];
+        if kind.get() != Kind::Shown {
+            return;
+        }
+        let mut conditions = self.lanes[row as usize].conditions.iter();
+        if conditions.all(|number| run.has_shown(*number)) {
+            kind.set(Kind::Counted);
+        }
+    }
+
+    /// Counts a line that begins at a place.
+    pub(super) fn count(&mut self, row: u32, line: u64) {
+        let lane = &mut self.lanes[row as usize];
+        if lane.line.replace(line) == Some(line) {
+            return;
+        }
+        lane.hits += 1;
+        if !lane.new {
+            lane.new = true;
+            self.new.push(row);
+        }
+    }
+
+    /// Keeps the last lines that were counted in a stretch before which there are so many line ends.
+    pub(super) fn keep(&mut self, chunk: &Chunk, ends: u64) {
+        let line = |lanes: &[Lane], row: u32| lanes[row as usize].line.unwrap_or_default();
+        self.new.sort_unstable_by_key(|row| line(&self.lanes, *row));
+        let mut last: Option<Rc<Kept>> = None;
+        let (mut from, mut number) = (0, ends + 1);
+        for row in self.new.drain(..) {
+            let offset = line(&self.lanes, row);
+            let same = last.take().filter(|kept| kept.offset == offset);
+            let kept = same.unwrap_or_else(|| {
+                let at = usize::try_from(offset - chunk.offset).unwrap_or(usize::MAX);
+                let bytes = chunk.bytes();
+                number += memchr::memchr_iter(b'\n', &bytes[from..at]).count() as u64;
+                from = at;
+                let rest = &bytes[at..];
+                let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
+                Rc::new(Kept {
+                    number,
+                    offset,
+                    bytes: rest[..end].into(),
+                })
+            });
+            let lane = &mut self.lanes[row as usize];
+            lane.new = false;
+            lane.kept = Some(Rc::clone(&kept));
+            last = Some(kept);
+        }
+    }
+
+    /// Hands out what was counted, and is ready for the next log.
+    pub(super) fn finish(&mut self) -> Vec<Count> {
+        let mut counts = Vec::new();
+        for row in self.used.drain(..) {
+            self.kinds[row as usize].set(Kind::Unknown);
+            let lane = std::mem::take(&mut self.lanes[row as usize]);
+            counts.extend(lane.kept.map(|last| Count {
+                conditions: lane.conditions,
+                hits: lane.hits,
+                last,
+            }));
+        }
+        counts
+    }
+}
+
+impl Run<'_> {
+    /// What is left of a condition in a log with these fields; `exact` says that its row shows by itself
+    /// that its words are there.
+    fn left(&self, number: u32, exact: bool, (fields, file): (&Arc<Fields>, &str)) -> Left {
+        let slot = self.matcher.candidates.slot(number);
+        let fingerprint = &self.matcher.set.fingerprints[slot.fingerprint];
+        if !self.applies[slot.fingerprint] {
+            return Left::Nothing;
+        }
+        match condition(fingerprint, slot.role) {
+            Some(Wanted::Query(query)) => {
+                let left = query.left(fields, &super::is_own, self.now);
+                let counts = exact && slot.role == Role::Single;
+                if left == Left::Message && !counts {
+                    return Left::More;
+                }
+                left
+            }
+            Some(Wanted::Pattern(pattern)) if pattern.is_for(file) => Left::More,
+            Some(Wanted::Pattern(_)) | None => Left::Nothing,
+        }
+    }
+
+    /// True when as many hits of a condition are shown as are at all.
+    fn has_shown(&self, number: u32) -> bool {
+        let slot = self.matcher.candidates.slot(number);
+        self.progress[slot.fingerprint].has_shown()
+    }
+}

@@ -1,0 +1,205 @@
+//! One log on its way through the run.
+
+use super::lanes::{Kind, Lanes};
+use crate::event::{Event, Fields};
+use crate::intake::{Around, Chunk, Format, Limits, Line, Odd, Place, Places, RoundPlaces, Taken};
+use crate::matcher::Run;
+use crate::matcher::scan::{Filter, Found, Hit, Scanned};
+use std::cell::Cell;
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// Takes what is scanned of one log, in its order.
+pub(super) struct Reading<'r, 'm, 'l> {
+    pub(super) around: Around<'l>,
+    pub(super) looking: Looking<'r, 'm, 'l>,
+    pub(super) odd: Odd,
+    bytes: u64,
+    lines: u64,
+    /// True when the last line has no end.
+    open: bool,
+}
+
+/// What looks at events and lines, and counts them.
+pub(super) struct Looking<'r, 'm, 'l> {
+    filter: &'m Filter,
+    run: &'r mut Run<'m>,
+    lanes: &'r mut Lanes,
+    /// What the log gives all of its events, and its name.
+    fields: &'l Arc<Fields>,
+    file: &'l str,
+    /// Conditions that hold for all events.
+    sure: Vec<u32>,
+    /// What was found where, in the order of the log, as long as it may belong to an event to come.
+    found: VecDeque<(u64, Found)>,
+    /// The last event, where all are counted.
+    last: Option<Event>,
+    events: u64,
+}
+
+/// The hits of a stretch as places of it.
+struct Hits<'s> {
+    hits: &'s [Hit],
+    kinds: &'s [Cell<Kind>],
+}
+
+impl Places for Hits<'_> {
+    fn count(&self) -> usize {
+        self.hits.len()
+    }
+
+    fn get(&self, number: usize) -> Place {
+        let hit = &self.hits[number];
+        let counted = |row: u32| self.kinds[row as usize].get() == Kind::Counted;
+        Place {
+            at: hit.at,
+            block: hit.found == Found::Block,
+            sure: hit.sure && matches!(hit.found, Found::Row(row) if counted(row)),
+        }
+    }
+}
+
+impl<'r, 'm, 'l> Reading<'r, 'm, 'l> {
+    pub(super) fn new(
+        around: Around<'l>,
+        filter: &'m Filter,
+        run: &'r mut Run<'m>,
+        lanes: &'r mut Lanes,
+        (fields, file): (&'l Arc<Fields>, &'l str),
+        sure: Vec<u32>,
+    ) -> Self {
+        Self {
+            around,
+            looking: Looking {
+                filter,
+                run,
+                lanes,
+                fields,
+                file,
+                sure,
+                found: VecDeque::new(),
+                last: None,
+                events: 0,
+            },
+            odd: Odd::default(),
+            bytes: 0,
+            lines: 0,
+            open: false,
+        }
+    }
+
+    pub(super) fn take(&mut self, chunk: &Chunk, mut scanned: Scanned) {
+        self.odd.see_all(chunk, self.lines + 1, scanned.plain);
+        let looking = &mut self.looking;
+        looking.learn(&mut scanned.hits);
+        let hits = scanned.hits.iter();
+        looking
+            .found
+            .extend(hits.map(|hit| (chunk.offset + hit.at as u64, hit.found)));
+        let kinds = looking.lanes.kinds();
+        let places = Hits {
+            hits: &scanned.hits,
+            kinds: &kinds,
+        };
+        self.around
+            .take(chunk, scanned.lines, &places, &mut |found| match found {
+                RoundPlaces::Event(event) => looking.event(event),
+                RoundPlaces::Line(line) => looking.line(&line, &scanned.hits),
+            });
+        if !self.around.is_busy() {
+            looking.found.clear();
+        }
+        looking.lanes.keep(chunk, self.lines);
+        self.bytes += chunk.bytes().len() as u64;
+        self.lines += scanned.lines;
+        self.open = !chunk.bytes().ends_with(b"\n");
+    }
+
+    pub(super) fn finish(
+        mut self,
+        limits: &Limits,
+        format: Format,
+        error: Option<std::io::Error>,
+    ) -> Taken {
+        let looking = &mut self.looking;
+        self.around.finish(&mut |found| {
+            if let RoundPlaces::Event(event) = found {
+                looking.event(event);
+            }
+        });
+        looking.finish(&self.around);
+        Taken {
+            format,
+            bytes: self.bytes,
+            lines: self.lines + u64::from(self.open),
+            events: looking.events,
+            problems: self.odd.problems(looking.file, limits),
+            error,
+        }
+    }
+}
+
+impl Looking<'_, '_, '_> {
+    /// Leaves out what cannot matter in this log.
+    fn learn(&mut self, hits: &mut Vec<Hit>) {
+        let log = (self.fields, self.file);
+        hits.retain(|hit| match hit.found {
+            Found::Row(row) => self.lanes.learn(row, self.run, self.filter, log) != Kind::Nothing,
+            Found::Block | Found::Anything => true,
+        });
+    }
+
+    fn event(&mut self, event: Event) {
+        self.events += 1;
+        self.look(&event);
+        self.run.count(&self.sure, &event);
+        self.last = Some(event);
+    }
+
+    /// Counts a line that is an event of its own.
+    fn line(&mut self, line: &Line<'_>, hits: &[Hit]) {
+        for hit in &hits[line.places.clone()] {
+            if let Found::Row(row) = hit.found {
+                self.lanes.count(row, line.offset);
+            }
+        }
+    }
+
+    /// Has the run look at an event, with what was found in its bytes.
+    fn look(&mut self, event: &Event) {
+        let end = event.at.offset + event.at.length;
+        let (mut rows, mut anything) = (Vec::new(), false);
+        while let Some((at, what)) = self.found.front().copied().filter(|(at, _)| *at < end) {
+            self.found.pop_front();
+            match what {
+                _ if at < event.at.offset => {}
+                Found::Block => {}
+                Found::Anything => anything = true,
+                Found::Row(row) => rows.push(row),
+            }
+        }
+        if anything {
+            self.run.event(event);
+        } else if !rows.is_empty() {
+            let numbers = rows.iter().map(|row| self.filter.conditions(*row));
+            self.run
+                .candidate(event, numbers.flatten().copied().collect());
+        }
+        for row in rows {
+            self.lanes.shown(row, self.run);
+        }
+    }
+
+    /// Gives the run what was counted.
+    fn finish(&mut self, around: &Around<'_>) {
+        if let Some(event) = &self.last {
+            self.run.show_last(&self.sure, event);
+        }
+        for count in self.lanes.finish() {
+            let event = around.line(&count.last.bytes, count.last.number, count.last.offset);
+            for number in count.conditions {
+                self.run.counted(number, count.hits, event.as_ref());
+            }
+        }
+    }
+}

@@ -37,28 +37,6 @@ pub(super) struct Looking<'r, 'm, 'l> {
     events: u64,
 }
 
-/// The hits of a stretch as places of it.
-struct Hits<'s> {
-    hits: &'s [Hit],
-    kinds: &'s [Cell<Kind>],
-}
-
-impl Places for Hits<'_> {
-    fn count(&self) -> usize {
-        self.hits.len()
-    }
-
-    fn get(&self, number: usize) -> Place {
-        let hit = &self.hits[number];
-        let counted = |row: u32| self.kinds[row as usize].get() == Kind::Counted;
-        Place {
-            at: hit.at,
-            block: hit.found == Found::Block,
-            sure: hit.sure && matches!(hit.found, Found::Row(row) if counted(row)),
-        }
-    }
-}
-
 impl<'r, 'm, 'l> Reading<'r, 'm, 'l> {
     pub(super) fn new(
         around: Around<'l>,
@@ -97,12 +75,13 @@ impl<'r, 'm, 'l> Reading<'r, 'm, 'l> {
             .found
             .extend(hits.map(|hit| (chunk.offset + hit.at as u64, hit.found)));
         let kinds = looking.lanes.kinds();
-        let places = Hits {
-            hits: &scanned.hits,
-            kinds: &kinds,
+        let place = |number: usize| place_of(&scanned.hits[number], &kinds);
+        let places = Places {
+            count: scanned.hits.len(),
+            get: &place,
         };
         self.around
-            .take(chunk, scanned.lines, &places, &mut |found| match found {
+            .take(chunk, scanned.lines, places, &mut |found| match found {
                 RoundPlaces::Event(event) => looking.event(event),
                 RoundPlaces::Line(line) => looking.line(&line, &scanned.hits),
             });
@@ -201,5 +180,15 @@ impl Looking<'_, '_, '_> {
                 self.run.counted(number, count.hits, event.as_ref());
             }
         }
+    }
+}
+
+/// A hit as a place of its stretch.
+fn place_of(hit: &Hit, kinds: &[Cell<Kind>]) -> Place {
+    let counted = |row: u32| kinds[row as usize].get() == Kind::Counted;
+    Place {
+        at: hit.at,
+        block: hit.found == Found::Block,
+        sure: hit.sure && matches!(hit.found, Found::Row(row) if counted(row)),
     }
 }

@@ -1,0 +1,6 @@
+//! Faults of the network between hosts.
+
+mod nft;
+mod partition;
+
+pub(super) use partition::Partition;

@@ -4,10 +4,13 @@ mod database;
 mod example;
 mod faults;
 mod library;
+mod names;
+mod network;
 mod ours;
 mod providers;
 mod proxy;
 mod recorded;
+mod tls;
 
 use serde_json::Value;
 use std::fs;

@@ -1,0 +1,210 @@
+//! Faults of networks between hosts that the test makes: namespaces that go with the process that holds
+//! them.
+
+use super::faults::{send, watchdog};
+use super::proxy::{Holding, behind};
+use super::{Place, until};
+use nix::sys::signal::Signal;
+use serde_json::{Value, json};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Output, Stdio};
+
+/// Namespaces of a test's own; they end with it, and with every process in them.
+pub(super) struct Apart(Child);
+
+/// Three hosts at a bridge, each with a server.
+const HOSTS: &str = r#"
+ip link set lo up
+mount -t tmpfs none /run
+ip link add br type bridge && ip link set br up
+for host in "a 10.77.0.1" "b 10.77.0.2" "c 10.77.0.3"; do
+  set -- $host
+  ip netns add $1
+  ip link add to-$1 type veth peer name eth0 netns $1
+  ip link set to-$1 master br up
+  ip netns exec $1 ip address add $2/24 dev eth0
+  ip netns exec $1 ip link set eth0 up
+  ip netns exec $1 ip link set lo up
+  ip netns exec $1 python3 -m http.server -d /sys/kernel/mm 8000 >/dev/null 2>&1 &
+done
+"#;
+
+impl Apart {
+    /// New namespaces for network and mounts in which a script was run; nothing, said aloud, when this
+    /// machine does not let us, or has not these programs.
+    pub(super) fn new(script: &str, programs: &[&str]) -> Option<Self> {
+        for program in ["unshare", "nsenter", "ip"].iter().chain(programs) {
+            let found = Command::new("sh")
+                .args(["-c", &format!("command -v {program}")])
+                .output();
+            if !found.unwrap().status.success() {
+                return skip(&format!("no {program}"));
+            }
+        }
+        let script = format!("set -e\n{script}\necho there\nexec sleep 120");
+        let mut child = Command::new("unshare")
+            .args([
+                "-n",
+                "-m",
+                "-p",
+                "--fork",
+                "--kill-child",
+                "sh",
+                "-c",
+                &script,
+            ])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        if line == "there\n" {
+            return Some(Self(child));
+        }
+        let output = child.wait_with_output().unwrap();
+        skip(&format!(
+            "no namespaces: {}",
+            String::from_utf8_lossy(&output.stderr)
+        ))
+    }
+
+    /// What enters them.
+    pub(super) fn prefix(&self) -> Vec<String> {
+        let target = self.0.id().to_string();
+        ["nsenter", "-t", &target, "-n", "-m", "--wd=."]
+            .map(str::to_owned)
+            .to_vec()
+    }
+
+    pub(super) fn run(&self, program: &str, arguments: &[&str]) -> Output {
+        let mut command = Command::new(program);
+        command.args(arguments);
+        behind(&self.prefix(), command).output().unwrap()
+    }
+
+    /// How a request from one host to another ends: curl's exit code.
+    fn asks(&self, from: &str, to: &str) -> Option<i32> {
+        let url = format!("http://{to}:8000/");
+        let curl = [
+            "netns",
+            "exec",
+            from,
+            "curl",
+            "-s",
+            "-o",
+            "/dev/null",
+            "-m",
+            "1",
+            &url,
+        ];
+        self.run("ip", &curl).status.code()
+    }
+
+    fn tables(&self) -> String {
+        let output = self.run("ip", &["netns", "exec", "a", "nft", "list", "tables"]);
+        String::from_utf8(output.stdout).unwrap()
+    }
+}
+
+impl Drop for Apart {
+    fn drop(&mut self) {
+        // It ends what is in its namespaces with itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+fn skip(why: &str) -> Option<Apart> {
+    // Not `eprintln!`: that is only seen when a test fails.
+    writeln!(std::io::stderr(), "SKIPPED: {why}").unwrap();
+    None
+}
+
+const B: &str = "10.77.0.2";
+const C: &str = "10.77.0.3";
+
+/// The hosts, once all servers answer.
+fn hosts() -> Option<Apart> {
+    let apart = Apart::new(HOSTS, &["nft", "curl", "python3"])?;
+    until("servers", || {
+        [B, C].iter().all(|to| apart.asks("a", to) == Some(0))
+    });
+    Some(apart)
+}
+
+fn parted(how: &str) -> Value {
+    json!({"fault": "network-partition", "arguments": {
+        "sides": [["a"], ["b"]], "how": how, "namespace": "a",
+        "hosts": {"a": "10.77.0.1", "b": B},
+    }})
+}
+
+#[test]
+fn parted_hosts_do_not_reach_each_other() {
+    let Some(apart) = hosts() else { return };
+    // 28: time-out; 7: could not connect.
+    for (how, code) in [("drop", 28), ("reset", 7), ("unreachable", 7)] {
+        let holding = Holding::within(Place::new(), &apart.prefix(), &[parted(how)]);
+        assert_eq!(apart.asks("a", B), Some(code), "{how}");
+        assert_eq!(
+            apart.asks("b", "10.77.0.1"),
+            Some(28),
+            "{how}: the other direction"
+        );
+        assert_eq!(apart.asks("a", C), Some(0), "{how}: others are reached");
+        let place = holding.end();
+        assert_eq!(apart.asks("a", B), Some(0), "{how}: taken back");
+        assert_eq!(apart.tables(), "");
+        assert!(place.runs().is_empty());
+    }
+}
+
+#[test]
+fn some_ports_stay_reachable() {
+    let Some(apart) = hosts() else { return };
+    let mut fault = parted("drop");
+    fault["arguments"]["except-ports"] = json!([8000]);
+    let _holding = Holding::within(Place::new(), &apart.prefix(), &[fault]);
+    assert_eq!(apart.asks("a", B), Some(0));
+}
+
+#[test]
+fn a_killed_runner_leaves_no_partition() {
+    let Some(apart) = hosts() else { return };
+    let mut holding = Holding::within(Place::new(), &apart.prefix(), &[parted("drop")]);
+    assert_eq!(apart.asks("a", B), Some(28));
+    holding.kill_runner();
+    until("the table is gone", || apart.tables().is_empty());
+    assert_eq!(apart.asks("a", B), Some(0));
+    until("the written down", || holding.place.runs().is_empty());
+}
+
+#[test]
+fn the_kernel_forgets_a_partition_when_nobody_is_left() {
+    let Some(apart) = hosts() else { return };
+    let mut fault = parted("drop");
+    fault["duration"] = json!(3);
+    let mut holding = Holding::within(Place::new(), &apart.prefix(), &[fault]);
+    assert_eq!(apart.asks("a", B), Some(28));
+    let guard = watchdog(&holding.place).unwrap();
+    send(guard, Signal::SIGSTOP);
+    holding.kill_runner();
+    send(guard, Signal::SIGKILL);
+    until("the hosts reach each other", || {
+        apart.asks("a", B) == Some(0)
+    });
+    assert!(
+        apart.tables().contains("whorl_"),
+        "the table waits for who finishes"
+    );
+    let undo = behind(&apart.prefix(), holding.place.command(&["undo"]))
+        .output()
+        .unwrap();
+    assert_eq!(undo.status.code(), Some(0));
+    assert_eq!(apart.tables(), "");
+    assert!(holding.place.runs().is_empty());
+    assert!(holding.pid() > 0);
+}

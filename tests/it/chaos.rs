@@ -7,6 +7,7 @@ mod library;
 mod names;
 mod network;
 mod ours;
+mod programs;
 mod providers;
 mod proxy;
 mod recorded;

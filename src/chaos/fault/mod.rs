@@ -13,11 +13,13 @@ mod file;
 mod held;
 mod manager;
 mod network;
+mod offset;
 mod parameters;
 mod proc;
 mod process;
 mod proxy;
 mod record;
+mod syscall;
 mod tls;
 pub mod undo;
 pub mod watchdog;
@@ -48,6 +50,9 @@ pub const ALL: &[&dyn Fault] = &[
     &tls::Tls,
     &dns::Dns,
     &network::Partition,
+    &network::Degrade,
+    &offset::Offset,
+    &syscall::Syscall,
 ];
 
 /// One kind of fault.

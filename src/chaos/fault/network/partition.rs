@@ -65,7 +65,9 @@ fn sides(parameters: &Parameters<'_>) -> Result<Vec<Vec<String>>, FaultError> {
     Ok(sides)
 }
 
-fn names<'a>(parameters: &Parameters<'a>) -> Result<Option<&'a Map<String, Value>>, FaultError> {
+pub(super) fn names<'a>(
+    parameters: &Parameters<'a>,
+) -> Result<Option<&'a Map<String, Value>>, FaultError> {
     let wrong = || parameters.missing("hosts", "must map names to addresses");
     let Some(value) = parameters.value("hosts") else {
         return Ok(None);
@@ -94,7 +96,10 @@ fn ports(parameters: &Parameters<'_>) -> Result<Vec<u16>, FaultError> {
 }
 
 /// The addresses of a host.
-fn addresses(host: &str, names: Option<&Map<String, Value>>) -> Result<Vec<IpAddr>, FaultError> {
+pub(super) fn addresses(
+    host: &str,
+    names: Option<&Map<String, Value>>,
+) -> Result<Vec<IpAddr>, FaultError> {
     let meant = names.and_then(|names| names.get(host)?.as_str());
     let meant = meant.unwrap_or(host);
     if let Ok(address) = meant.parse() {

@@ -152,16 +152,24 @@ fn script(
         }
         text.push_str("}\n");
     }
-    let verdicts: &[&str] = match how {
-        "reset" => &["meta l4proto tcp reject with tcp reset", "drop"],
-        "unreachable" => &["reject with icmpx type host-unreachable"],
-        _ => &["drop"],
+    // What tells of it must come through, which is sent by the hosts' addresses.
+    let (tells, verdicts): (&str, &[&str]) = match how {
+        "reset" => (
+            "tcp flags & rst == rst accept\n",
+            &["meta l4proto tcp reject with tcp reset", "drop"],
+        ),
+        "unreachable" => (
+            "icmp type destination-unreachable accept\nicmpv6 type destination-unreachable accept\n",
+            &["reject with icmpx type host-unreachable"],
+        ),
+        _ => ("", &["drop"]),
     };
     for hook in ["input", "output", "forward"] {
         let _ = writeln!(
             text,
             "chain {hook} {{\ntype filter hook {hook} priority -300; policy accept;"
         );
+        text.push_str(tells);
         for port in ports {
             let _ = writeln!(text, "tcp dport {port} accept\ntcp sport {port} accept");
         }

@@ -12,6 +12,7 @@ mod dns;
 mod file;
 mod held;
 mod manager;
+mod namespace;
 mod network;
 mod offset;
 mod parameters;

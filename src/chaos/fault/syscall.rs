@@ -57,13 +57,15 @@ fn injection(parameters: &Parameters<'_>, seed: u64) -> Result<String, FaultErro
     }
     let mut text = format!("inject={calls}");
     if let Some(error) = error {
-        text.push_str(&format!(":error={error}"));
+        text += &[":error=", error].concat();
     }
     if let Some(delay) = delay {
-        text.push_str(&format!(":delay_enter={}", delay * 1000));
+        text += ":delay_enter=";
+        text += &(delay * 1000).to_string();
     }
     if let Some(every) = parameters.whole("every", 1, 65_535)? {
-        text.push_str(&format!(":when={}+{every}", 1 + seed % every));
+        let when = format!(":when={}+{every}", 1 + seed % every);
+        text += &when;
     }
     Ok(text)
 }

@@ -1,4 +1,4 @@
-//! Faults of a real PostgreSQL, seen by its other users. `tests/real/run postgresql -- chaos::database`.
+//! Faults of a real `PostgreSQL`, seen by its other users. `tests/real/run postgresql -- chaos::database`.
 
 use super::proxy::Holding;
 use super::{Place, until};
@@ -197,7 +197,7 @@ fn the_server_takes_no_more_connections() {
     assert_eq!(database.session().ask(READ).unwrap(), ["1"]);
     let mut some = database.hold("database-connections", json!({"leave": 1}));
     let one = database.session();
-    assert_eq!(refused().is_some(), true);
+    assert!(refused().is_some());
     some.kill_runner();
     until("free connections", || refused().is_none());
     drop(one);

@@ -39,7 +39,8 @@ impl Drop for Program {
 
 fn skip(why: &str) {
     // Not `eprintln!`: that is only seen when a test fails.
-    writeln!(std::io::stderr(), "SKIPPED: {why}").unwrap();
+    let text = format!("SKIPPED: {why}\n");
+    std::io::stderr().write_all(text.as_bytes()).unwrap();
 }
 
 /// Why this machine cannot do what a fault needs.

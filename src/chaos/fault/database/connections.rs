@@ -39,7 +39,7 @@ async fn take(
         match login.connect(name).await {
             Ok(link) => links.push(link),
             Err(Refusal::Full) => return Ok(()),
-            Err(Refusal::Other(error)) => return Err(error),
+            Err(refusal) => return Err(refusal.into()),
         }
     }
     Ok(())

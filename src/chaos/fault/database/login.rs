@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_postgres::config::Host;
+use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Config, NoTls, SimpleQueryMessage};
 
 /// How long one question may take.
@@ -114,6 +115,15 @@ impl Login {
         Ok(Link { client, task })
     }
 
+    /// The server says that there is no such database.
+    pub(super) fn gone(&self) -> bool {
+        let gone = async {
+            let link = self.connect("whorl chaos").await;
+            Ok(matches!(link, Err(Refusal::Gone)))
+        };
+        wait(gone).unwrap_or(false)
+    }
+
     /// Asks one thing; each row's first column.
     pub(super) fn ask(&self, sql: &str) -> Result<Vec<String>, FaultError> {
         wait(async {
@@ -132,16 +142,19 @@ fn database(config: &Config) -> String {
 pub(super) enum Refusal {
     /// The server has as many as it may have.
     Full,
+    /// There is no such database.
+    Gone,
     /// Something else.
     Other(FaultError),
 }
 
 impl Refusal {
     fn of(error: &tokio_postgres::Error, login: &Login) -> Self {
-        if error.code() == Some(&tokio_postgres::error::SqlState::TOO_MANY_CONNECTIONS) {
-            return Self::Full;
+        match error.code() {
+            Some(&SqlState::TOO_MANY_CONNECTIONS) => Self::Full,
+            Some(&SqlState::INVALID_CATALOG_NAME) => Self::Gone,
+            _ => Self::Other(failed(error, &login.place())),
         }
-        Self::Other(failed(error, &login.place()))
     }
 }
 
@@ -149,6 +162,7 @@ impl From<Refusal> for FaultError {
     fn from(refusal: Refusal) -> Self {
         match refusal {
             Refusal::Full => Self::Target("the server takes no more connections".into()),
+            Refusal::Gone => Self::Target("there is no such database".into()),
             Refusal::Other(error) => error,
         }
     }

@@ -1,4 +1,4 @@
-//! Faults of a PostgreSQL server, done by what its users can do to each other: no rights on its machine.
+//! Faults of a `PostgreSQL` server, done by what its users can do to each other: no rights on its machine.
 //!
 //! What can be held open is held by a child: the server ends it when the child's connections do, and by
 //! a time-out of its own when the child hangs. Passwords are named, never written down.

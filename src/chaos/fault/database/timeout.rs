@@ -104,6 +104,9 @@ impl Fault for Timeout {
     fn undo(&self, plan: &Value, _: &Ground<'_>) -> Result<String, FaultError> {
         let login = Login::from_json(plan);
         let role = plan["role"].as_str();
+        if login.gone() {
+            return Ok("the database is gone".into());
+        }
         let now = current(&login, role)?;
         if now.as_deref() != plan["timeout"].as_str() {
             return Ok("the time-out was not set, or somebody has set another".into());

@@ -7,6 +7,7 @@ mod serve;
 mod wire;
 
 use super::held::{self, Holding};
+use super::namespace::{Kind, Namespace};
 use super::record::Record;
 use super::{Cause, Fault, FaultError, Ground, Parameters};
 use globset::Glob;
@@ -106,31 +107,43 @@ pub(super) fn hold(holding: &mut Holding<'_>) -> Result<(), FaultError> {
     serve::hold(holding)
 }
 
-/// The mount points that have our file over them.
-fn mounted(ours: &Path) -> Vec<String> {
+/// The mount points in a namespace that have our file over them.
+fn mounted(space: Namespace, ours: &Path) -> Result<Vec<String>, FaultError> {
     let ours = ours
         .file_name()
         .map(|name| format!("/{}", name.to_string_lossy()));
     let ours = ours.unwrap_or_default();
-    let text = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+    let text = command(space, "cat", &["/proc/self/mountinfo"])?;
     let mounts = text.lines().filter_map(|line| {
         let mut words = line.split(' ').skip(3);
         let (root, point) = (words.next()?, words.next()?);
         root.ends_with(&ours).then(|| point.to_owned())
     });
-    mounts.collect()
+    Ok(mounts.collect())
 }
 
-fn command(program: &str, arguments: &[&str]) -> Result<(), FaultError> {
-    let ran = Command::new(program).args(arguments).output();
+fn command(space: Namespace, program: &str, arguments: &[&str]) -> Result<String, FaultError> {
+    let gone = || FaultError::Target("the mount namespace is gone".into());
+    let mut command = space.command(program).ok_or_else(gone)?;
+    said(program, command.args(arguments))
+}
+
+/// What a command says, or why it fails.
+fn said(program: &str, command: &mut Command) -> Result<String, FaultError> {
+    let ran = command.output();
     let ran = ran.map_err(FaultError::io(Path::new(program)))?;
     if ran.status.success() {
-        return Ok(());
+        return Ok(String::from_utf8_lossy(&ran.stdout).into_owned());
     }
     let text = String::from_utf8_lossy(&ran.stderr)
         .trim()
         .replace('\n', " ");
     Err(FaultError::Target(format!("{program}: {text}")))
+}
+
+fn space(plan: &Value) -> Option<Namespace> {
+    let space = Namespace::from_json(Kind::Mount, &plan["namespace"]);
+    space.filter(|space| space.command("mount").is_some())
 }
 
 impl Fault for Dns {
@@ -152,7 +165,8 @@ impl Fault for Dns {
 
     fn check(&self) -> Result<(), String> {
         let mount = ["-m", "mount", "--bind", "/etc/hosts", RESOLV];
-        command("unshare", &mount).map_err(|error| error.to_string())
+        let tried = said("unshare", Command::new("unshare").args(mount));
+        tried.map(drop).map_err(|error| error.to_string())
     }
 
     fn validate(&self, parameters: &Parameters<'_>) -> Result<(), FaultError> {
@@ -194,6 +208,7 @@ impl Fault for Dns {
             "listen": listen,
             "resolv-conf": resolv,
             "ours": ours,
+            "namespace": Namespace::own(Kind::Mount).map(Namespace::to_json),
             "record": record.transpose()?,
             "mark": held::mark(ground),
         }))
@@ -205,13 +220,17 @@ impl Fault for Dns {
             return Ok(());
         };
         let ours = plan["ours"].as_str().unwrap_or_default();
-        command("mount", &["--bind", ours, resolv])
+        let gone = || FaultError::Target("there is no mount namespace".into());
+        let space = space(plan).ok_or_else(gone)?;
+        command(space, "mount", &["--bind", ours, resolv]).map(drop)
     }
 
     fn undo(&self, plan: &Value, ground: &Ground<'_>) -> Result<String, FaultError> {
         let ours = plan["ours"].as_str().unwrap_or_default();
-        for point in mounted(Path::new(ours)) {
-            command("umount", &[&point])?;
+        if let Some(space) = space(plan) {
+            for point in mounted(space, Path::new(ours))? {
+                command(space, "umount", &[&point])?;
+            }
         }
         held::end(plan["mark"].as_str().unwrap_or_default())?;
         let answers = Record::count(ground.folder, ground.id);

@@ -6,6 +6,7 @@
 use super::partition::{addresses, names};
 use super::queue;
 use crate::chaos::fault::held::{self, Holding};
+use crate::chaos::fault::namespace::{Kind, Namespace};
 use crate::chaos::fault::{Cause, Fault, FaultError, Ground, Parameters};
 use serde_json::{Value, json};
 use std::net::IpAddr;
@@ -46,8 +47,10 @@ pub(in crate::chaos::fault) fn hold(holding: &mut Holding<'_>) -> Result<(), Fau
     queue::hold(holding)
 }
 
-fn iptables(action: &str, rule: &[String]) -> Result<(), FaultError> {
-    let ran = Command::new("iptables")
+fn iptables(space: Namespace, action: &str, rule: &[String]) -> Result<(), FaultError> {
+    let gone = || FaultError::Target("the network namespace is gone".into());
+    let mut command = space.command("iptables").ok_or_else(gone)?;
+    let ran = command
         .args(["-w", "5", action, "OUTPUT"])
         .args(rule)
         .output()
@@ -212,19 +215,27 @@ impl Fault for Degrade {
             "rules": rules,
             "queue": queue,
             "mark": mark,
+            "namespace": Namespace::own(Kind::Net).map(Namespace::to_json),
         }))
     }
 
     fn apply(&self, plan: &Value, ground: &Ground<'_>) -> Result<(), FaultError> {
         held::start(plan["mark"].as_str().unwrap_or_default(), ground)?;
-        rules(plan).iter().try_for_each(|rule| iptables("-A", rule))
+        let Some(space) = Namespace::from_json(Kind::Net, &plan["namespace"]) else {
+            return Err(FaultError::Target("there is no network namespace".into()));
+        };
+        let rules = rules(plan);
+        rules
+            .iter()
+            .try_for_each(|rule| iptables(space, "-A", rule))
     }
 
     fn undo(&self, plan: &Value, _: &Ground<'_>) -> Result<String, FaultError> {
+        let space = Namespace::from_json(Kind::Net, &plan["namespace"]);
         for rule in rules(plan) {
-            // Once for each time that it is there.
-            while iptables("-C", &rule).is_ok() {
-                iptables("-D", &rule)?;
+            // Once for each time that it is there. In a namespace that is gone, it is not.
+            while let Some(space) = space.filter(|space| iptables(*space, "-C", &rule).is_ok()) {
+                iptables(space, "-D", &rule)?;
             }
         }
         held::end(plan["mark"].as_str().unwrap_or_default())?;

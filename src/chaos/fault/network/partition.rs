@@ -3,7 +3,8 @@
 //! Everything is in one table of our own, so that one command takes all of it back. The pairs of hosts
 //! are in sets whose elements the kernel forgets when the fault's time is over, whoever is alive then.
 
-use super::nft::{self, Namespace};
+use super::nft;
+use crate::chaos::fault::namespace::{Kind, Namespace};
 use crate::chaos::fault::{Cause, Fault, FaultError, Ground, Parameters};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
@@ -193,6 +194,15 @@ fn table(ground: &Ground<'_>) -> String {
     format!("whorl_{run}_{}", ground.id)
 }
 
+fn namespace(parameters: &Parameters<'_>) -> Result<Namespace, FaultError> {
+    let name = parameters.text("namespace")?;
+    let found = name.map_or_else(|| Namespace::own(Kind::Net), Namespace::net);
+    found.ok_or_else(|| {
+        let name = name.unwrap_or("of our own");
+        FaultError::Target(format!("there is no network namespace {name}"))
+    })
+}
+
 fn how(parameters: &Parameters<'_>) -> Result<&'static str, FaultError> {
     let how = parameters.one_of("how", &["drop", "reset", "unreachable"])?;
     Ok(how.unwrap_or("drop"))
@@ -224,7 +234,8 @@ impl Fault for Partition {
     fn check(&self) -> Result<(), String> {
         let pair = (IpAddr::from([192, 0, 2, 1]), IpAddr::from([192, 0, 2, 2]));
         let script = script("whorl_check", &BTreeSet::from([pair]), &[], "reset", 1);
-        let checked = nft::run(None, &["--check", "-f", "-"], &script);
+        let own = Namespace::own(Kind::Net).ok_or("there are no network namespaces")?;
+        let checked = nft::run(own, &["--check", "-f", "-"], &script);
         checked.map(drop).map_err(|error| error.to_string())
     }
 
@@ -256,10 +267,7 @@ impl Fault for Partition {
                 "no two addresses can be kept apart".into(),
             ));
         }
-        let namespace = parameters
-            .text("namespace")?
-            .map(Namespace::find)
-            .transpose()?;
+        let namespace = namespace(parameters)?;
         let table = table(ground);
         let script = script(
             &table,
@@ -271,18 +279,19 @@ impl Fault for Partition {
         Ok(json!({
             "sides": named,
             "how": how(parameters)?,
-            "namespace": namespace.map(|namespace| namespace.to_json()),
+            "namespace": namespace.to_json(),
             "table": table,
             "script": script,
         }))
     }
 
     fn apply(&self, plan: &Value, _: &Ground<'_>) -> Result<(), FaultError> {
-        let namespace = Namespace::from_json(&plan["namespace"]);
+        let gone = || FaultError::Target("the network namespace is gone".into());
+        let namespace = Namespace::from_json(Kind::Net, &plan["namespace"]).ok_or_else(gone)?;
         let script = plan["script"].as_str().unwrap_or_default();
-        nft::run(namespace.as_ref(), &["-f", "-"], script)?;
+        nft::run(namespace, &["-f", "-"], script)?;
         let table = plan["table"].as_str().unwrap_or_default();
-        let listed = nft::run(namespace.as_ref(), &["list", "table", "inet", table], "")?;
+        let listed = nft::run(namespace, &["list", "table", "inet", table], "")?;
         if !listed.contains("expires") {
             return Err(FaultError::Effect("the kernel keeps nobody apart".into()));
         }
@@ -290,19 +299,13 @@ impl Fault for Partition {
     }
 
     fn undo(&self, plan: &Value, _: &Ground<'_>) -> Result<String, FaultError> {
-        let namespace = Namespace::from_json(&plan["namespace"]);
-        if namespace
-            .as_ref()
-            .is_some_and(|namespace| !namespace.lives())
-        {
+        let namespace = Namespace::from_json(Kind::Net, &plan["namespace"]);
+        let Some(namespace) = namespace.filter(|space| space.command("nft").is_some()) else {
             return Ok("the namespace is gone, and all with it".into());
-        }
+        };
         let table = plan["table"].as_str().unwrap_or_default();
-        if nft::tables(namespace.as_ref())?
-            .iter()
-            .any(|there| there == table)
-        {
-            nft::run(namespace.as_ref(), &["delete", "table", "inet", table], "")?;
+        if nft::tables(namespace)?.iter().any(|there| there == table) {
+            nft::run(namespace, &["delete", "table", "inet", table], "")?;
         }
         Ok("the hosts reach each other".into())
     }

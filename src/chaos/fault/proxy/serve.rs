@@ -197,10 +197,9 @@ async fn pass(
     lot: Option<&Lot>,
     site: &Site,
 ) -> io::Result<()> {
-    let mut upstream = match TcpStream::connect(&site.plan.upstream).await {
-        Ok(upstream) => upstream,
+    let Ok(mut upstream) = TcpStream::connect(&site.plan.upstream).await else {
         // As near as a proxy comes to a connection that is refused.
-        Err(_) => return client.set_zero_linger(),
+        return client.set_zero_linger();
     };
     upstream.set_nodelay(true)?;
     upstream.write_all(first).await?;

@@ -68,6 +68,9 @@ enum Command {
     /// Keep processors busy
     #[command(hide = true)]
     Stress(StressArgs),
+    /// Put a fault in and hold it
+    #[command(hide = true)]
+    Hold(HoldArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -78,6 +81,16 @@ struct StressArgs {
     intensity: u64,
     #[arg(long)]
     seconds: f64,
+    #[arg(long)]
+    id: u64,
+    /// Tells this process from others
+    #[arg(long)]
+    mark: String,
+    folder: PathBuf,
+}
+
+#[derive(Debug, clap::Args)]
+struct HoldArgs {
     #[arg(long)]
     id: u64,
     /// Tells this process from others
@@ -105,6 +118,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Command::Faults => Ok(undo::faults()),
         Command::Watchdog { folder } => {
             watchdog::watch(folder, &mut std::io::stdout())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Hold(hold) => {
+            fault::hold(&hold.folder, hold.id, &mut std::io::stdout())?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Stress(stress) => {

@@ -5,6 +5,7 @@ mod faults;
 mod library;
 mod ours;
 mod providers;
+mod proxy;
 mod recorded;
 
 use serde_json::Value;

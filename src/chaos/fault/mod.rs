@@ -7,14 +7,17 @@
 mod clock;
 mod cpu;
 mod file;
+mod held;
 mod manager;
 mod parameters;
 mod proc;
 mod process;
+mod proxy;
 pub mod undo;
 pub mod watchdog;
 
 pub use cpu::{Stress, stress};
+pub use held::hold;
 pub use manager::Faults;
 pub use parameters::Parameters;
 
@@ -30,6 +33,8 @@ pub const ALL: &[&dyn Fault] = &[
     &file::Unreadable,
     &file::Corrupted,
     &cpu::Cpu,
+    &proxy::Tcp,
+    &proxy::Http,
 ];
 
 /// One kind of fault.

@@ -30,6 +30,11 @@ impl<'a> Parameters<'a> {
         self.map.get(key).is_some_and(|value| !value.is_null())
     }
 
+    /// What is given, in whatever form.
+    pub fn value(&self, key: &str) -> Option<&'a Value> {
+        self.map.get(key).filter(|value| !value.is_null())
+    }
+
     /// Refuses parameters that the fault does not know.
     pub fn only(&self, known: &[(&'static str, &'static str)]) -> Result<(), FaultError> {
         let unknown = self

@@ -181,6 +181,7 @@ impl Service {
             prometheus: recorder.handle(),
             recorder,
             redactor: super::commands::redactor(&config).unwrap_or_default(),
+            measurement: super::measured::Measurement::new(config.report.measured.clone()),
             told: tell::told(&targets.lanes),
             clock,
             ended: Mutex::default(),

@@ -3,6 +3,7 @@
 mod example;
 mod faults;
 mod library;
+mod measure;
 mod ours;
 mod providers;
 mod proxy;

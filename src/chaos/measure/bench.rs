@@ -111,11 +111,17 @@ struct Came {
 
 impl Came {
     fn unsure(why: impl Into<String>) -> Self {
-        Self { why: Some(why.into()), ..Self::default() }
+        Self {
+            why: Some(why.into()),
+            ..Self::default()
+        }
     }
 
     fn unwell(why: impl Into<String>) -> Self {
-        Self { baseline: true, ..Self::unsure(why) }
+        Self {
+            baseline: true,
+            ..Self::unsure(why)
+        }
     }
 }
 
@@ -165,7 +171,9 @@ impl Bench<'_> {
         keeper.finish().map_err(kept)?;
         let meant = import::meant(&labels, self.judge, &self.plan.allow_on_controls);
         let mut measured = measured(&self.plan.title, &self.judge.version, runs, &meant);
-        let logs = logs.iter().map(|(name, place)| (name.as_str(), place.clone()));
+        let logs = logs
+            .iter()
+            .map(|(name, place)| (name.as_str(), place.clone()));
         draft::add(&mut measured, &logs.collect());
         Ok(Done { measured, unwell })
     }
@@ -177,14 +185,24 @@ impl Bench<'_> {
 
     /// What can be known before anything is done.
     fn check(&self) -> Result<(), BenchError> {
-        if let Some(unknown) = self.only.iter().find(|name| !self.faults().any(|f| f.name == **name)) {
+        if let Some(unknown) = self
+            .only
+            .iter()
+            .find(|name| !self.faults().any(|f| f.name == **name))
+        {
             let message = "the plan has no such fault".into();
-            return Err(BenchError::Fault { fault: unknown.clone(), message });
+            return Err(BenchError::Fault {
+                fault: unknown.clone(),
+                message,
+            });
         }
         let environment = Environment::default();
         for fault in self.faults() {
             self.build(Some(fault))?;
-            let wrong = |message: String| BenchError::Fault { fault: fault.name.clone(), message };
+            let wrong = |message: String| BenchError::Fault {
+                fault: fault.name.clone(),
+                message,
+            };
             let place = experiment::Place::default();
             let whole = experiment::of(self.plan, Some(fault), &place).map_err(wrong)?;
             Validator::new(&whole, &environment, &self.python)
@@ -207,19 +225,35 @@ impl Bench<'_> {
         let mut wanted = Vec::new();
         let several = self.plan.repetitions > 1;
         let name = |what: &str, seed: u64, again: u64| {
-            let again = if several { format!("-r{again:02}") } else { String::new() };
+            let again = if several {
+                format!("-r{again:02}")
+            } else {
+                String::new()
+            };
             format!("{what}-s{seed:02}{again}")
         };
         for seed in 1..=self.plan.seeds {
             for again in 1..=self.plan.repetitions {
                 for control in 1..=self.plan.controls {
-                    let which = if control > 1 { format!("-{control}") } else { String::new() };
+                    let which = if control > 1 {
+                        format!("-{control}")
+                    } else {
+                        String::new()
+                    };
                     let name = name(CONTROL, seed, again) + &which;
-                    wanted.push(Wanted { name, fault: None, seed });
+                    wanted.push(Wanted {
+                        name,
+                        fault: None,
+                        seed,
+                    });
                 }
                 for fault in self.faults() {
                     let name = name(&fault.name, seed, again);
-                    wanted.push(Wanted { name, fault: Some(fault), seed });
+                    wanted.push(Wanted {
+                        name,
+                        fault: Some(fault),
+                        seed,
+                    });
                 }
             }
         }
@@ -253,7 +287,11 @@ impl Bench<'_> {
         (build.started, build.finished) = (Some(started), Some(Timestamp::now()));
         let mut labelled = Labelled {
             run: wanted.name.clone(),
-            causes: wanted.fault.iter().map(|fault| fault.name.clone()).collect(),
+            causes: wanted
+                .fault
+                .iter()
+                .map(|fault| fault.name.clone())
+                .collect(),
             failed: None,
             verified: came.why.is_none(),
             why: came.why,
@@ -261,7 +299,9 @@ impl Bench<'_> {
             build: None,
         };
         let failed = build.failed();
-        let kept = keeper.take(&mut labelled, &build, failed, &place.logs).map_err(io)?;
+        let kept = keeper
+            .take(&mut labelled, &build, failed, &place.logs)
+            .map_err(io)?;
         let judged = self.judge.judge(&build, &kept);
         // A log that cannot be opened is a run that judges nobody.
         let (verdict, found) = judged.unwrap_or((Verdict::Error, Vec::new()));
@@ -278,13 +318,17 @@ impl Bench<'_> {
     ) -> Result<Option<Came>, BenchError> {
         let io = |error| BenchError::Io(wanted.name.clone(), error);
         let system = &self.plan.system;
-        let ended = self.command(&system.prepare, &place.aside, place).map_err(io)?;
+        let ended = self
+            .command(&system.prepare, &place.aside, place)
+            .map_err(io)?;
         if let Some(came) = not_ready("prepare", &ended) {
             return Ok(came);
         }
         let before = matches!(wanted.fault, Some(FaultPlan { at: At::Test, .. }));
         if before {
-            let ended = self.command(&system.start, &place.console, place).map_err(io)?;
+            let ended = self
+                .command(&system.start, &place.console, place)
+                .map_err(io)?;
             if let Some(came) = not_ready("start", &ended) {
                 return Ok(came);
             }
@@ -358,16 +402,20 @@ fn not_ready(what: &str, ended: &Ended) -> Option<Option<Came>> {
         return None;
     }
     Some(match ended {
-        Ended::Stopped(Stop::Condition(_)) | Ended::Status(_) | Ended::Late => {
-            Some(Came::unwell(format!("the system's `{what}` {}", ended.in_words())))
-        }
+        Ended::Stopped(Stop::Condition(_)) | Ended::Status(_) | Ended::Late => Some(Came::unwell(
+            format!("the system's `{what}` {}", ended.in_words()),
+        )),
         Ended::Stopped(_) => None,
     })
 }
 
 /// What a journal says of a run.
 fn came(journal: &Journal, configuration: &Map<String, Value>) -> Came {
-    if journal.before.as_ref().is_some_and(|state| state["steady_state_met"] != true) {
+    if journal
+        .before
+        .as_ref()
+        .is_some_and(|state| state["steady_state_met"] != true)
+    {
         return Came::unwell("the system was not well before the fault");
     }
     let mut came = Came::default();
@@ -396,5 +444,9 @@ fn result(entry: &Value) -> &'static str {
 /// The same name each time.
 fn uuid(title: &str, run: &str) -> String {
     let digest = Sha256::digest(json!([title, run]).to_string());
-    digest.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    digest
+        .iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }

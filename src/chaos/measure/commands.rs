@@ -76,7 +76,10 @@ pub(super) fn run(
         }
     };
     // It may have ended this moment.
-    let _ = killpg(Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX)), Signal::SIGKILL);
+    let _ = killpg(
+        Pid::from_raw(i32::try_from(child.id()).unwrap_or(i32::MAX)),
+        Signal::SIGKILL,
+    );
     child.wait()?;
     Ok(early)
 }

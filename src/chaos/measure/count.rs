@@ -121,7 +121,10 @@ pub struct Score {
 impl Score {
     /// `measured: recall 0.93 (42 of 45), precision 1.00 (42 of 42)`.
     pub fn in_words(&self) -> String {
-        format!("measured: recall {}, precision {}", self.recall, self.precision)
+        format!(
+            "measured: recall {}, precision {}",
+            self.recall, self.precision
+        )
     }
 }
 
@@ -193,7 +196,9 @@ pub struct Measured {
 impl Measured {
     /// What was measured of a fingerprint.
     pub fn of(&self, fingerprint: &str) -> Option<&Score> {
-        self.fingerprints.iter().find(|score| score.fingerprint == fingerprint)
+        self.fingerprints
+            .iter()
+            .find(|score| score.fingerprint == fingerprint)
     }
 
     /// True when a fingerprint fired where nothing was wrong, and nobody said that it may.
@@ -234,8 +239,16 @@ impl Meant {
 pub fn measured(title: &str, version: &str, runs: Vec<Run>, meant: &Meant) -> Measured {
     let causes = causes(&runs, meant);
     let fingerprints = scores(&runs, &causes, meant);
-    let said: BTreeSet<&String> = fingerprints.iter().map(|score| &score.fingerprint).collect();
-    let silent = meant.known.iter().filter(|id| !said.contains(id)).cloned().collect();
+    let said: BTreeSet<&String> = fingerprints
+        .iter()
+        .map(|score| &score.fingerprint)
+        .collect();
+    let silent = meant
+        .known
+        .iter()
+        .filter(|id| !said.contains(id))
+        .cloned()
+        .collect();
     Measured {
         title: title.to_owned(),
         at: Timestamp::now(),
@@ -277,7 +290,10 @@ fn headline(runs: &[Run], meant: &Meant) -> Share {
         first.is_some_and(|first| meant.to_find(&run.causes).contains(first))
     };
     let failed = of_kind(runs, Kind::Failed);
-    let (right, all) = (failed.filter(right).count(), of_kind(runs, Kind::Failed).count());
+    let (right, all) = (
+        failed.filter(right).count(),
+        of_kind(runs, Kind::Failed).count(),
+    );
     Share::new(right as u64, all as u64)
 }
 
@@ -327,11 +343,18 @@ fn scores(runs: &[Run], causes: &[Cause], meant: &Meant) -> Vec<Score> {
     let judging = runs.iter().filter(|run| run.kind != Kind::Inconclusive);
     let fired = judging.flat_map(|run| &run.found);
     let ids: BTreeSet<&String> = expected.chain(fired).collect();
-    ids.into_iter().map(|id| score(id, runs, causes, meant)).collect()
+    ids.into_iter()
+        .map(|id| score(id, runs, causes, meant))
+        .collect()
 }
 
 fn score(id: &str, runs: &[Run], causes: &[Cause], meant: &Meant) -> Score {
-    let is_own = |run: &Run| meant.to_find(&run.causes).iter().any(|expected| expected == id);
+    let is_own = |run: &Run| {
+        meant
+            .to_find(&run.causes)
+            .iter()
+            .any(|expected| expected == id)
+    };
     let (mut had, mut own, mut foreign) = (0, 0, 0);
     let (mut passed, mut noise, mut clean) = (0, 0, 0);
     let mut others: BTreeMap<String, u64> = BTreeMap::new();
@@ -353,7 +376,9 @@ fn score(id: &str, runs: &[Run], causes: &[Cause], meant: &Meant) -> Score {
             Kind::Inconclusive => {}
         }
     }
-    let of = causes.iter().filter(|row| row.expects.iter().any(|expected| expected == id));
+    let of = causes
+        .iter()
+        .filter(|row| row.expects.iter().any(|expected| expected == id));
     Score {
         fingerprint: id.to_owned(),
         causes: of.map(|row| row.name.clone()).collect(),
@@ -367,7 +392,9 @@ fn score(id: &str, runs: &[Run], causes: &[Cause], meant: &Meant) -> Score {
 }
 
 fn uncaught(causes: &[Cause]) -> Vec<Uncaught> {
-    let missed = causes.iter().filter(|row| row.failed > 0 && row.caught == 0);
+    let missed = causes
+        .iter()
+        .filter(|row| row.failed > 0 && row.caught == 0);
     let row = |row: &Cause| Uncaught {
         cause: row.name.clone(),
         failed: row.failed,

@@ -57,9 +57,18 @@ fn head(out: &mut String, measured: &Measured) {
         );
     }
     out.push_str("<div class=\"cards\">");
-    let first = measured.headline.rate().map_or_else(|| "–".into(), |rate| format!("{rate:.2}"));
+    let first = measured
+        .headline
+        .rate()
+        .map_or_else(|| "–".into(), |rate| format!("{rate:.2}"));
     let cards = [
-        (first, format!("of failed runs name the right bug first ({} of {})", measured.headline.n, measured.headline.of)),
+        (
+            first,
+            format!(
+                "of failed runs name the right bug first ({} of {})",
+                measured.headline.n, measured.headline.of
+            ),
+        ),
         (t.failed.to_string(), "failed with a fault".into()),
         (t.passed.to_string(), "passed with a fault".into()),
         (t.noise.to_string(), "failed without a fault".into()),
@@ -92,7 +101,9 @@ fn name_of(id: &str, bugs: &str) -> String {
     let address: String = id
         .bytes()
         .map(|byte| match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => char::from(byte).to_string(),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => {
+                char::from(byte).to_string()
+            }
             other => format!("%{other:02X}"),
         })
         .collect();
@@ -101,7 +112,10 @@ fn name_of(id: &str, bugs: &str) -> String {
 
 fn share(share: Share) -> String {
     match share.rate() {
-        None => "<td class=\"n soft\">–</td><td class=\"n soft\">0 of 0</td><td class=\"n soft\">–</td>".into(),
+        None => {
+            "<td class=\"n soft\">–</td><td class=\"n soft\">0 of 0</td><td class=\"n soft\">–</td>"
+                .into()
+        }
         Some(rate) => format!(
             "<td class=\"n\"><strong>{rate:.2}</strong></td><td class=\"n\">{} of {}</td><td class=\"n soft\">{}</td>",
             share.n,
@@ -112,7 +126,9 @@ fn share(share: Share) -> String {
 }
 
 fn counted(by: &BTreeMap<String, u64>) -> Vec<String> {
-    by.iter().map(|(name, n)| format!("{} {n}", safe(name))).collect()
+    by.iter()
+        .map(|(name, n)| format!("{} {n}", safe(name)))
+        .collect()
 }
 
 fn scores(out: &mut String, measured: &Measured, bugs: &str) {
@@ -125,8 +141,8 @@ fn scores(out: &mut String, measured: &Measured, bugs: &str) {
     for score in &measured.fingerprints {
         let mut also = counted(&score.others);
         for (n, what) in [
-            (score.clean, "passing control runs"),
-            (score.noise, "failed control runs"),
+            (score.clean, "passing controls"),
+            (score.noise, "failed controls"),
             (score.passed, "runs that passed with its cause"),
         ] {
             if n > 0 {
@@ -156,7 +172,11 @@ fn matrix(out: &mut String, measured: &Measured, bugs: &str) {
          <thead><tr><th scope=\"col\">Cause</th><th scope=\"col\" class=\"n\">Failed</th><th scope=\"col\" class=\"n\">Passed</th>",
     );
     for id in &columns {
-        let _ = write!(out, "<th scope=\"col\" class=\"turn\"><span>{}</span></th>", name_of(id, bugs));
+        let _ = write!(
+            out,
+            "<th scope=\"col\" class=\"turn\"><span>{}</span></th>",
+            name_of(id, bugs)
+        );
     }
     out.push_str("</tr></thead><tbody>\n");
     for row in rows {
@@ -180,7 +200,11 @@ fn cell(row: &Cause, id: &String) -> String {
     let n = row.found.get(id).copied().unwrap_or(0);
     let meant = row.expects.contains(id);
     // Fifths, so that a glance tells few from many; the number stands in it anyway.
-    let step = if row.failed == 0 { 0 } else { (n * 5).div_ceil(row.failed) };
+    let step = if row.failed == 0 {
+        0
+    } else {
+        (n * 5).div_ceil(row.failed)
+    };
     match (meant, n) {
         (false, 0) => "<td class=\"n\"></td>".into(),
         (false, n) => format!("<td class=\"n m-other m-{step}\">✕ {n}</td>"),
@@ -194,7 +218,10 @@ fn list(out: &mut String, heading: &str, about: &str, items: &[String]) {
     if items.is_empty() {
         return;
     }
-    let _ = writeln!(out, "<h2>{heading}</h2>\n<p class=\"soft\">{about}</p>\n<ul>");
+    let _ = writeln!(
+        out,
+        "<h2>{heading}</h2>\n<p class=\"soft\">{about}</p>\n<ul>"
+    );
     for item in items {
         let _ = writeln!(out, "<li>{item}</li>");
     }
@@ -203,46 +230,95 @@ fn list(out: &mut String, heading: &str, about: &str, items: &[String]) {
 
 fn findings(out: &mut String, measured: &Measured) {
     let uncaught = measured.uncaught.iter().map(|row| {
-        let mut text = format!("<strong>{}</strong>, {} failed", safe(&row.cause), row.failed);
+        let mut text = format!(
+            "<strong>{}</strong>, {} failed",
+            safe(&row.cause),
+            row.failed
+        );
         if !row.echoes.is_empty() {
-            let _ = write!(text, "; an echo is seen by {}", safe(&row.echoes.join(", ")));
+            let _ = write!(
+                text,
+                "; an echo is seen by {}",
+                safe(&row.echoes.join(", "))
+            );
         }
         if let Some(draft) = &row.draft {
             let _ = write!(text, "; a draft: <code>{}</code>", safe(&draft.query));
             if draft.recall.of > 0 {
-                let _ = write!(text, ", recall {} on runs it was not learned from", draft.recall);
+                let _ = write!(
+                    text,
+                    ", recall {} on runs it was not learned from",
+                    draft.recall
+                );
             }
         }
         text
     });
     let about = "Each is a fingerprint that somebody could write.";
-    list(out, "Causes that no fingerprint finds", about, &uncaught.collect::<Vec<_>>());
+    list(
+        out,
+        "Causes that no fingerprint finds",
+        about,
+        &uncaught.collect::<Vec<_>>(),
+    );
     let controls = measured.on_controls.iter().map(|row| {
-        let allowed = if row.allowed { " (allowed by the plan)" } else { "" };
+        let allowed = if row.allowed {
+            " (allowed by the plan)"
+        } else {
+            ""
+        };
         let first = row.runs.first().map(|run| safe(run)).unwrap_or_default();
         let id = safe(&row.fingerprint);
-        format!("<strong>{id}</strong>{allowed}: {} passing control runs, {first} for one", row.runs.len())
+        let (runs, all) = (row.runs.len(), measured.totals.clean);
+        format!(
+            "<strong>{id}</strong>{allowed}: in {runs} of {all} passing controls, {first} for one"
+        )
     });
     let about = "Control runs have no fault, and these passed.";
-    list(out, "Fingerprints that fire where nothing is wrong", about, &controls.collect::<Vec<_>>());
+    list(
+        out,
+        "Fingerprints that fire where nothing is wrong",
+        about,
+        &controls.collect::<Vec<_>>(),
+    );
     let echoes = measured.echoes.iter().map(|row| {
         let of = counted(&row.of).join(", ");
-        format!("<strong>{}</strong>: own {}; {of}", safe(&row.fingerprint), row.own)
+        format!(
+            "<strong>{}</strong>: own {}; {of}",
+            safe(&row.fingerprint),
+            row.own
+        )
     });
     let about = "They fire more often for other causes than for their own.";
-    list(out, "Fingerprints that only see an echo", about, &echoes.collect::<Vec<_>>());
+    list(
+        out,
+        "Fingerprints that only see an echo",
+        about,
+        &echoes.collect::<Vec<_>>(),
+    );
     if !measured.silent.is_empty() {
         let names = safe(&measured.silent.join(", "));
-        let _ = writeln!(out, "<p class=\"soft\">Nothing was measured of {names}.</p>");
+        let _ = writeln!(
+            out,
+            "<p class=\"soft\">Nothing was measured of {names}.</p>"
+        );
     }
 }
 
 fn inconclusive(out: &mut String, measured: &Measured) {
-    let unsure = measured.runs.iter().filter(|run| run.kind == Kind::Inconclusive);
+    let unsure = measured
+        .runs
+        .iter()
+        .filter(|run| run.kind == Kind::Inconclusive);
     let items = unsure.map(|run| {
         let why = run.why.as_deref().unwrap_or("nobody knows why");
         format!("<strong>{}</strong>: {}", safe(&run.name), safe(why))
     });
     let about = "It is not sure that the fault was there, or the log could not be read whole.";
-    list(out, "Runs that judge nobody", about, &items.collect::<Vec<_>>());
+    list(
+        out,
+        "Runs that judge nobody",
+        about,
+        &items.collect::<Vec<_>>(),
+    );
 }

@@ -51,7 +51,9 @@ fn line(text: &str) -> Result<Line, String> {
         return serde_json::from_value(value).map(Line::Cause).map_err(said);
     }
     if value.get("run").is_none() {
-        return Err("a line has either `run` (with `causes` and `logs`) or `cause` (with `expects`)".into());
+        return Err(
+            "a line has either `run` (with `causes` and `logs`) or `cause` (with `expects`)".into(),
+        );
     }
     serde_json::from_value(value)
         .map(|run| Line::Run(Box::new(run)))
@@ -67,13 +69,20 @@ pub(super) struct Runs {
 pub(super) fn read(folder: &Path) -> Result<Runs, ImportError> {
     let file = folder.join(RUNS);
     let text = fs::read_to_string(&file).map_err(|error| ImportError::Read(file.clone(), error))?;
-    let mut found = Runs { runs: Vec::new(), labels: Vec::new() };
+    let mut found = Runs {
+        runs: Vec::new(),
+        labels: Vec::new(),
+    };
     let mut names = BTreeSet::new();
     for (at, one) in text.lines().enumerate() {
         if one.trim().is_empty() {
             continue;
         }
-        let wrong = |message| ImportError::Line { file: file.clone(), line: at + 1, message };
+        let wrong = |message| ImportError::Line {
+            file: file.clone(),
+            line: at + 1,
+            message,
+        };
         match line(one).map_err(wrong)? {
             Line::Cause(label) => found.labels.push(label),
             Line::Run(run) => {
@@ -144,7 +153,10 @@ pub fn import(
         runs.push(run);
     }
     let mut measured = measured(title, &judge.version, runs, &meant);
-    let logs = found.runs.iter().map(|run| (run.run.as_str(), folder.join(&run.logs)));
+    let logs = found
+        .runs
+        .iter()
+        .map(|run| (run.run.as_str(), folder.join(&run.logs)));
     draft::add(&mut measured, &logs.collect());
     Ok(measured)
 }

@@ -45,7 +45,10 @@ impl Judge {
         if set.fingerprints.is_empty() {
             return Err(JudgeError::Empty(folders.to_vec()));
         }
-        let broken = set.diagnostics.iter().filter(|d| d.severity == Severity::Error);
+        let broken = set
+            .diagnostics
+            .iter()
+            .filter(|d| d.severity == Severity::Error);
         Ok(Self {
             left_out: broken.map(ToString::to_string).collect(),
             known: set.fingerprints.iter().map(|f| f.id.clone()).collect(),
@@ -55,14 +58,17 @@ impl Judge {
     }
 
     /// The verdict on a build by its logs, and the fingerprints that match, the headline first.
-    pub fn judge(
-        &self,
-        build: &Build,
-        logs: &Path,
-    ) -> Result<(Verdict, Vec<String>), IntakeError> {
+    pub fn judge(&self, build: &Build, logs: &Path) -> Result<(Verdict, Vec<String>), IntakeError> {
         let limits = Limits::default();
         let inputs = open_path(logs, &limits)?;
-        let outcome = sweep(&self.matcher, build, Timestamp::now(), &inputs, &limits, HELPERS);
+        let outcome = sweep(
+            &self.matcher,
+            build,
+            Timestamp::now(),
+            &inputs,
+            &limits,
+            HELPERS,
+        );
         let found = outcome.matches.into_iter().map(|found| found.fingerprint);
         Ok((outcome.verdict, found.collect()))
     }

@@ -27,7 +27,11 @@ impl Keeper {
             let message = format!("{} is there already: name a new folder", runs.display());
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, message));
         }
-        Ok(Self { root: root.to_owned(), causes: Map::new(), number: 0 })
+        Ok(Self {
+            root: root.to_owned(),
+            causes: Map::new(),
+            number: 0,
+        })
     }
 
     /// The folder in which a run happens.
@@ -46,7 +50,10 @@ impl Keeper {
     }
 
     fn add(&self, line: &impl Serialize) -> io::Result<()> {
-        let mut file = OpenOptions::new().create(true).append(true).open(self.root.join(RUNS))?;
+        let mut file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.root.join(RUNS))?;
         writeln!(file, "{}", serde_json::to_string(line)?)
     }
 

@@ -95,7 +95,11 @@ impl Run {
     /// From what was put in, what came of it and what was found.
     pub fn new(labelled: &Labelled, failed: bool, verdict: Verdict, found: Vec<String>) -> Self {
         let read = matches!(verdict, Verdict::Matched | Verdict::Unmatched);
-        let kind = match (labelled.verified && read, labelled.causes.is_empty(), failed) {
+        let kind = match (
+            labelled.verified && read,
+            labelled.causes.is_empty(),
+            failed,
+        ) {
             (false, _, _) => Kind::Inconclusive,
             (true, false, true) => Kind::Failed,
             (true, false, false) => Kind::Passed,

@@ -15,16 +15,28 @@ fn safe(text: &str) -> String {
 
 /// Code may not hold what ends it.
 fn code(text: &str) -> String {
-    format!("`{}`", text.replace('`', "'").replace('|', "\\|").replace(['\n', '\r'], " "))
+    format!(
+        "`{}`",
+        text.replace('`', "'")
+            .replace('|', "\\|")
+            .replace(['\n', '\r'], " ")
+    )
 }
 
 fn codes<'a>(ids: impl IntoIterator<Item = &'a String>) -> String {
     let all: Vec<String> = ids.into_iter().map(|id| code(id)).collect();
-    if all.is_empty() { "none".into() } else { all.join(", ") }
+    if all.is_empty() {
+        "none".into()
+    } else {
+        all.join(", ")
+    }
 }
 
 fn counted(by: &BTreeMap<String, u64>) -> String {
-    let all: Vec<String> = by.iter().map(|(name, n)| format!("{} {n}", safe(name))).collect();
+    let all: Vec<String> = by
+        .iter()
+        .map(|(name, n)| format!("{} {n}", safe(name)))
+        .collect();
     all.join(", ")
 }
 
@@ -69,8 +81,8 @@ fn fingerprints(out: &mut String, scores: &[Score]) {
             also.push(counted(&score.others));
         }
         for (n, what) in [
-            (score.clean, "passing control runs"),
-            (score.noise, "failed control runs"),
+            (score.clean, "passing controls"),
+            (score.noise, "failed controls"),
             (score.passed, "runs that passed with its cause"),
         ] {
             if n > 0 {
@@ -93,24 +105,39 @@ fn fingerprints(out: &mut String, scores: &[Score]) {
 
 fn matrix(out: &mut String, measured: &Measured) {
     out.push_str("## Cause by cause\n\n");
-    out.push_str("Of the failed runs; `*` marks the fingerprints that are meant to find the cause.\n\n");
+    out.push_str(
+        "Of the failed runs; `*` marks the fingerprints that are meant to find the cause.\n\n",
+    );
     out.push_str("| cause | failed | passed | found by |\n| --- | --- | --- | --- |\n");
     for row in &measured.causes {
         let name = safe(&row.name);
-        let _ = writeln!(out, "| {name} | {} | {} | {} |", row.failed, row.passed, found_by(row));
+        let _ = writeln!(
+            out,
+            "| {name} | {} | {} | {} |",
+            row.failed,
+            row.passed,
+            found_by(row)
+        );
     }
     out.push('\n');
 }
 
 fn found_by(row: &Cause) -> String {
-    let missing = row.expects.iter().filter(|id| row.failed > 0 && !row.found.contains_key(*id));
+    let missing = row
+        .expects
+        .iter()
+        .filter(|id| row.failed > 0 && !row.found.contains_key(*id));
     let missing = missing.map(|id| format!("{}\\* 0", code(id)));
     let found = row.found.iter().map(|(id, n)| {
         let star = if row.expects.contains(id) { "\\*" } else { "" };
         format!("{}{star} {n}", code(id))
     });
     let all: Vec<String> = found.chain(missing).collect();
-    if all.is_empty() && row.failed > 0 { "nothing".into() } else { all.join(", ") }
+    if all.is_empty() && row.failed > 0 {
+        "nothing".into()
+    } else {
+        all.join(", ")
+    }
 }
 
 fn findings(out: &mut String, measured: &Measured) {
@@ -124,7 +151,11 @@ fn findings(out: &mut String, measured: &Measured) {
             if let Some(draft) = &row.draft {
                 let _ = write!(out, "; a draft: {}", code(&draft.query));
                 if draft.recall.of > 0 {
-                    let _ = write!(out, ", recall {} on runs it was not learned from", draft.recall);
+                    let _ = write!(
+                        out,
+                        ", recall {} on runs it was not learned from",
+                        draft.recall
+                    );
                 }
             }
             out.push('\n');
@@ -134,11 +165,18 @@ fn findings(out: &mut String, measured: &Measured) {
     if !measured.on_controls.is_empty() {
         out.push_str("## Fingerprints that fire where nothing is wrong\n\n");
         for row in &measured.on_controls {
-            let allowed = if row.allowed { " (allowed by the plan)" } else { "" };
-            let runs = row.runs.len();
+            let allowed = if row.allowed {
+                " (allowed by the plan)"
+            } else {
+                ""
+            };
+            let (runs, all) = (row.runs.len(), measured.totals.clean);
             let first = row.runs.first().map(|run| safe(run)).unwrap_or_default();
             let id = code(&row.fingerprint);
-            let _ = writeln!(out, "- {id}{allowed}: {runs} passing control runs, {first} for one");
+            let _ = writeln!(
+                out,
+                "- {id}{allowed}: in {runs} of {all} passing controls, {first} for one"
+            );
         }
         out.push('\n');
     }
@@ -152,12 +190,19 @@ fn findings(out: &mut String, measured: &Measured) {
         out.push('\n');
     }
     if !measured.silent.is_empty() {
-        let _ = writeln!(out, "Nothing was measured of {}.\n", codes(&measured.silent));
+        let _ = writeln!(
+            out,
+            "Nothing was measured of {}.\n",
+            codes(&measured.silent)
+        );
     }
 }
 
 fn inconclusive(out: &mut String, measured: &Measured) {
-    let unsure = measured.runs.iter().filter(|run| run.kind == Kind::Inconclusive);
+    let unsure = measured
+        .runs
+        .iter()
+        .filter(|run| run.kind == Kind::Inconclusive);
     let unsure: Vec<_> = unsure.collect();
     if unsure.is_empty() {
         return;

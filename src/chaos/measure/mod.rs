@@ -20,7 +20,9 @@ mod outcome;
 mod plan;
 
 pub use bench::{Bench, BenchError, Done, Step};
-pub use count::{Cause, Echo, Meant, Measured, OnControls, Score, Share, Totals, Uncaught, measured};
+pub use count::{
+    Cause, Echo, Meant, Measured, OnControls, Score, Share, Totals, Uncaught, measured,
+};
 pub use draft::Draft;
 pub use html::{fragment, page};
 pub use import::{ImportError, import};

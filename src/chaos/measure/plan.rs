@@ -166,7 +166,8 @@ impl Plan {
                 message: error.without_snippet().to_string(),
             }
         })?;
-        plan.check().map_err(|message| PlanError::Wrong(file.to_owned(), message))?;
+        plan.check()
+            .map_err(|message| PlanError::Wrong(file.to_owned(), message))?;
         Ok(plan)
     }
 
@@ -182,10 +183,14 @@ impl Plan {
             let name = &fault.name;
             let plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
             if name.is_empty() || !name.chars().all(plain) || name.starts_with('.') {
-                return Err(format!("faults: {name:?} is no name: use letters, digits, - _ ."));
+                return Err(format!(
+                    "faults: {name:?} is no name: use letters, digits, - _ ."
+                ));
             }
             if name == super::bench::CONTROL {
-                return Err(format!("faults: {name:?} is what runs without a fault are called"));
+                return Err(format!(
+                    "faults: {name:?} is what runs without a fault are called"
+                ));
             }
             if !names.insert(name) {
                 return Err(format!("faults: there are two of the name {name:?}"));
@@ -202,7 +207,10 @@ impl Plan {
 
     /// Makes paths begin at the plan's folder.
     pub fn at(&mut self, folder: &Path) {
-        let experiments = self.faults.iter_mut().filter_map(|fault| fault.experiment.as_mut());
+        let experiments = self
+            .faults
+            .iter_mut()
+            .filter_map(|fault| fault.experiment.as_mut());
         for path in self.fingerprints.iter_mut().chain(experiments) {
             *path = folder.join(&*path);
         }
@@ -214,7 +222,9 @@ mod tests {
     use super::*;
 
     fn refused(text: &str) -> String {
-        Plan::parse(Path::new("p.yaml"), text).unwrap_err().to_string()
+        Plan::parse(Path::new("p.yaml"), text)
+            .unwrap_err()
+            .to_string()
     }
 
     #[test]
@@ -226,7 +236,9 @@ mod tests {
         let head = "title: t\nsystem: {test: [a]}\n";
         assert!(refused(&format!("{head}faults: []")).contains("at least one"));
         assert!(refused(&format!("{head}faults: [{fault}, {fault}]")).contains("two of the name"));
-        assert!(refused(&format!("{head}faults: [{{name: a/b, method: [{{}}]}}]")).contains("no name"));
+        assert!(
+            refused(&format!("{head}faults: [{{name: a/b, method: [{{}}]}}]")).contains("no name")
+        );
         assert!(refused(&format!("{head}faults: [{{name: x}}]")).contains("neither"));
         assert!(refused(&format!("{head}seeds: 0\nfaults: [{fault}]")).contains("at least 1"));
         assert!(refused("title: t\nsystem: {test: []}\nfaults: []").contains("system.test"));

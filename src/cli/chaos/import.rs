@@ -56,14 +56,22 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let judge = load(&args.queries)?;
     let name = std::path::absolute(&args.folder)?;
-    let name = name.file_name().map(|name| name.to_string_lossy().into_owned());
+    let name = name
+        .file_name()
+        .map(|name| name.to_string_lossy().into_owned());
     let title = args.title.clone().or(name).unwrap_or_else(|| "Runs".into());
     let mut ticker = Ticker::new();
     let mut at = 0;
-    let measured = import(&args.folder, &title, &judge, &args.allow_on_controls, &mut |run, of| {
-        at += 1;
-        ticker.tick(at, of, run, None);
-    });
+    let measured = import(
+        &args.folder,
+        &title,
+        &judge,
+        &args.allow_on_controls,
+        &mut |run, of| {
+            at += 1;
+            ticker.tick(at, of, run, None);
+        },
+    );
     ticker.end();
     let measured = measured.with_context(|| args.folder.display().to_string())?;
     write(&measured, args.format, args.out.as_deref())?;

@@ -99,7 +99,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     plan.repetitions = args.repetitions.unwrap_or(plan.repetitions);
     let named = args.queries.iter().map(std::path::absolute);
     let named = named.collect::<Result<Vec<_>, _>>()?;
-    let judge = load(if named.is_empty() { &plan.fingerprints } else { &named })?;
+    let judge = load(if named.is_empty() {
+        &plan.fingerprints
+    } else {
+        &named
+    })?;
     let environment = Environment::default();
     let state = args.state_dir.clone();
     let state = state.unwrap_or_else(|| default_state_folder(&environment));
@@ -129,7 +133,11 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let done = done?;
     let out = kept.temporary.is_none().then_some(kept.folder.as_path());
     write(&done.measured, args.format, out)?;
-    Ok(ExitCode::from(exit_code(&done.measured, done.unwell, !args.no_strict)))
+    Ok(ExitCode::from(exit_code(
+        &done.measured,
+        done.unwell,
+        !args.no_strict,
+    )))
 }
 
 /// Where runs are kept: for good, or as long as this lasts.
@@ -141,12 +149,20 @@ struct Kept {
 impl Kept {
     fn new(out: Option<PathBuf>) -> anyhow::Result<Self> {
         if let Some(folder) = out {
-            return Ok(Self { folder, temporary: None });
+            return Ok(Self {
+                folder,
+                temporary: None,
+            });
         }
-        let temporary = tempfile::Builder::new().prefix("whorl-measure-").tempdir()?;
+        let temporary = tempfile::Builder::new()
+            .prefix("whorl-measure-")
+            .tempdir()?;
         // A system may have parts that run as somebody else.
         fs::set_permissions(temporary.path(), Permissions::from_mode(0o755))?;
-        Ok(Self { folder: temporary.path().to_owned(), temporary: Some(temporary) })
+        Ok(Self {
+            folder: temporary.path().to_owned(),
+            temporary: Some(temporary),
+        })
     }
 }
 
@@ -179,7 +195,9 @@ pub(super) fn write(measured: &Measured, format: Format, out: Option<&Path>) -> 
         Format::Html => page(measured),
     };
     let mut stdout = io::stdout().lock();
-    let written = stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush());
+    let written = stdout
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout.flush());
     if let Err(error) = unless_closed(written) {
         bail!("cannot write the report: {error}");
     }
@@ -193,7 +211,9 @@ pub(super) struct Ticker {
 
 impl Ticker {
     pub(super) fn new() -> Self {
-        Self { shown: io::stderr().is_terminal() }
+        Self {
+            shown: io::stderr().is_terminal(),
+        }
     }
 
     pub(super) fn tick(&mut self, at: usize, of: usize, run: &Run, seconds: Option<f64>) {
@@ -205,7 +225,11 @@ impl Ticker {
             Kind::Passed | Kind::Clean => "passed",
             Kind::Inconclusive => run.why.as_deref().unwrap_or("judges nobody"),
         };
-        let found = if run.found.is_empty() { "nothing".into() } else { run.found.join(", ") };
+        let found = if run.found.is_empty() {
+            "nothing".into()
+        } else {
+            run.found.join(", ")
+        };
         let took = seconds.map_or_else(String::new, |seconds| format!(" in {seconds:.1} s"));
         let line = format!("[{at}/{of}] {}: {came}{took}; found {found}", run.name);
         let line: String = line.chars().filter(|c| !c.is_control()).collect();

@@ -75,7 +75,9 @@ impl Place {
 
     /// What activities are told by `${name}`: the fault's own, ours, and what the system says of itself.
     pub(super) fn configuration(&self, fault: Option<&FaultPlan>) -> Map<String, Value> {
-        let mut map = fault.map(|fault| fault.configuration.clone()).unwrap_or_default();
+        let mut map = fault
+            .map(|fault| fault.configuration.clone())
+            .unwrap_or_default();
         let mut put = |key: &str, value: Value| map.insert(key.to_owned(), value);
         put("dir", json!(self.dir));
         put("logs", json!(self.logs));
@@ -144,7 +146,12 @@ fn list(experiment: &Value, key: &str) -> Vec<Value> {
 
 fn command(name: &str, kind: &str, words: &[String], plan: &Plan, place: &Place) -> Value {
     let mark = place.dir.join("did-not-start");
-    let mut arguments = vec![json!(place.script()), json!(kind), json!(place.console), json!(mark)];
+    let mut arguments = vec![
+        json!(place.script()),
+        json!(kind),
+        json!(place.console),
+        json!(mark),
+    ];
     arguments.extend(words.iter().map(|word| json!(word)));
     json!({
         "type": "action",
@@ -163,7 +170,12 @@ pub(super) fn doubt(entry: &Value, configuration: &Map<String, Value>) -> Option
     if entry["status"] != "succeeded" {
         let lines = entry["exception"].as_array().into_iter().flatten();
         let said: String = lines.filter_map(Value::as_str).collect();
-        let said = said.trim().lines().last().unwrap_or("it did not end").to_owned();
+        let said = said
+            .trim()
+            .lines()
+            .last()
+            .unwrap_or("it did not end")
+            .to_owned();
         return Some(format!("{name}: {said}"));
     }
     let output = &entry["output"];

@@ -56,10 +56,14 @@ fn mark(share: Share, y: f64, square: bool) -> String {
     };
     let (low, high, at) = (x(share.low), x(share.high), x(rate));
     let class = if square { "bar other" } else { "bar" };
-    let line = format!("<line class=\"whisker\" x1=\"{low:.1}\" x2=\"{high:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>");
+    let line = format!(
+        "<line class=\"whisker\" x1=\"{low:.1}\" x2=\"{high:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>"
+    );
     if square {
         let (left, top) = (at - 4.0, y - 4.0);
-        return format!("{line}<rect class=\"{class}\" x=\"{left:.1}\" y=\"{top:.1}\" width=\"8\" height=\"8\"/>");
+        return format!(
+            "{line}<rect class=\"{class}\" x=\"{left:.1}\" y=\"{top:.1}\" width=\"8\" height=\"8\"/>"
+        );
     }
     format!("{line}<circle class=\"{class}\" cx=\"{at:.1}\" cy=\"{y:.1}\" r=\"4.5\"/>")
 }

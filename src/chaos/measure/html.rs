@@ -51,9 +51,13 @@ pub fn fragment(measured: &Measured, bugs: &str) -> String {
 fn head(out: &mut String, measured: &Measured) {
     let t = &measured.totals;
     if measured.fails() {
-        out.push_str(
-            "<p class=\"notice bad\" role=\"status\">The measurement fails: a fingerprint fires where \
-             nothing is wrong.</p>\n",
+        let who = measured.on_controls.iter().filter(|found| !found.allowed);
+        let who: Vec<String> = who.map(|found| safe(&found.fingerprint)).collect();
+        let _ = writeln!(
+            out,
+            "<p class=\"notice bad\" role=\"status\">The measurement fails, because something is found where \
+             nothing is wrong: {}.</p>",
+            who.join(", ")
         );
     }
     out.push_str("<div class=\"cards\">");
@@ -163,13 +167,12 @@ fn scores(out: &mut String, measured: &Measured, bugs: &str) {
 
 fn matrix(out: &mut String, measured: &Measured, bugs: &str) {
     out.push_str("<h2>Cause against fingerprint</h2>\n");
-    let rows: Vec<&Cause> = measured.causes.iter().collect();
-    let columns = measured.fingerprints.iter().map(|score| &score.fingerprint);
-    let columns: Vec<&String> = columns.collect();
+    let columns = columns(measured);
     out.push_str(
         "<div class=\"scroll\"><table class=\"matrix\"><caption>In how many of the failed runs of each cause each \
          fingerprint fired. ◆ it is meant to and did each time, ◇ it is meant to and missed some, ✕ it is not meant to.</caption>\
-         <thead><tr><th scope=\"col\">Cause</th><th scope=\"col\" class=\"n\">Failed</th><th scope=\"col\" class=\"n\">Passed</th>",
+         <thead><tr><th scope=\"col\">Cause</th><th scope=\"col\" class=\"n\">Failed</th><th scope=\"col\" class=\"n\">Passed</th>\
+         <th scope=\"col\" class=\"n\">Caught</th>",
     );
     for id in &columns {
         let _ = write!(
@@ -179,14 +182,16 @@ fn matrix(out: &mut String, measured: &Measured, bugs: &str) {
         );
     }
     out.push_str("</tr></thead><tbody>\n");
-    for row in rows {
+    for row in &measured.causes {
         let text = row.text.as_deref().map(safe).unwrap_or_default();
         let _ = write!(
             out,
-            "<tr><th scope=\"row\" title=\"{text}\">{}</th><td class=\"n\">{}</td><td class=\"n\">{}</td>",
+            "<tr><th scope=\"row\" title=\"{text}\">{}</th><td class=\"n\">{}</td><td class=\"n\">{}</td>\
+             <td class=\"n\">{}</td>",
             safe(&row.name),
             row.failed,
-            row.passed
+            row.passed,
+            row.caught
         );
         for id in &columns {
             out.push_str(&cell(row, id));
@@ -194,6 +199,19 @@ fn matrix(out: &mut String, measured: &Measured, bugs: &str) {
         out.push_str("</tr>\n");
     }
     out.push_str("</tbody></table></div>\n");
+}
+
+/// Fingerprints in the order of the causes that they are meant to find, then the others.
+fn columns(measured: &Measured) -> Vec<&String> {
+    let mut columns: Vec<&String> = Vec::new();
+    let meant = measured.causes.iter().flat_map(|row| &row.expects);
+    let all = measured.fingerprints.iter().map(|score| &score.fingerprint);
+    for id in meant.chain(all) {
+        if !columns.contains(&id) {
+            columns.push(id);
+        }
+    }
+    columns
 }
 
 fn cell(row: &Cause, id: &String) -> String {

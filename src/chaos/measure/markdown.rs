@@ -67,7 +67,7 @@ fn head(out: &mut String, measured: &Measured) {
         measured.headline, t.unexplained
     );
     if measured.fails() {
-        out.push_str("**The measurement fails: a fingerprint fires where nothing is wrong.**\n\n");
+        out.push_str("**The measurement fails, because something is found where nothing is wrong: see below.**\n\n");
     }
 }
 

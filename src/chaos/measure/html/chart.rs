@@ -55,7 +55,7 @@ fn mark(share: Share, y: f64, square: bool) -> String {
         return String::new();
     };
     let (low, high, at) = (x(share.low), x(share.high), x(rate));
-    let class = if square { "bar other" } else { "bar" };
+    let class = if square { "bar second" } else { "bar" };
     let line = format!(
         "<line class=\"whisker\" x1=\"{low:.1}\" x2=\"{high:.1}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>"
     );

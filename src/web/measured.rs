@@ -5,6 +5,7 @@ use super::error::ApiError;
 use super::pages::html;
 use super::{App, blocking, held, view};
 use crate::chaos::measure::{Measured, fragment, read};
+use crate::config::Config;
 use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
@@ -21,9 +22,10 @@ pub(super) struct Measurement {
 }
 
 impl Measurement {
-    pub(super) fn new(file: Option<PathBuf>) -> Self {
+    /// That of a configuration.
+    pub(super) fn of(config: &Config) -> Self {
         Self {
-            file,
+            file: config.report.measured.clone(),
             kept: Mutex::default(),
         }
     }

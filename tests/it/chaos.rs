@@ -1,13 +1,18 @@
 //! Chaos experiments: what the Chaos Toolkit does, and what must not be lost when somebody dies.
 
+mod database;
 mod example;
 mod faults;
 mod library;
 mod measure;
+mod names;
+mod network;
 mod ours;
+mod programs;
 mod providers;
 mod proxy;
 mod recorded;
+mod tls;
 
 use serde_json::Value;
 use std::fs;

@@ -5,7 +5,7 @@
 
 use super::proc::with_argument;
 use super::undo::{Entry, Journal};
-use super::{FaultError, Ground, clock, proxy};
+use super::{FaultError, Ground, clock, database, dns, network, proxy, tls};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use std::io::{self, BufRead, BufReader, Write};
@@ -106,6 +106,10 @@ pub fn hold(folder: &Path, id: u64, say: &mut dyn Write) -> io::Result<()> {
     let mut holding = Holding { folder, entry, say };
     let held = match entry.fault.as_str() {
         proxy::TCP | proxy::HTTP => proxy::hold(&mut holding),
+        tls::NAME => tls::hold(&mut holding),
+        network::DEGRADE => network::hold(&mut holding),
+        dns::NAME => dns::hold(&mut holding),
+        database::LOCK | database::CONNECTIONS | database::KILL => database::hold(&mut holding),
         other => Err(FaultError::Target(format!("nobody holds '{other}'"))),
     };
     if let Err(error) = held {

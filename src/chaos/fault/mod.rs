@@ -4,15 +4,23 @@
 //! `prepare` (which only looks), the plan is written down and synced, `apply`. `undo` has nothing but
 //! the plan, may come when `apply` was never reached or only half done, and may come twice.
 
+mod chance;
 mod clock;
 mod cpu;
+mod database;
+mod dns;
 mod file;
 mod held;
 mod manager;
+mod network;
+mod offset;
 mod parameters;
 mod proc;
 mod process;
 mod proxy;
+mod record;
+mod syscall;
+mod tls;
 pub mod undo;
 pub mod watchdog;
 
@@ -35,6 +43,16 @@ pub const ALL: &[&dyn Fault] = &[
     &cpu::Cpu,
     &proxy::Tcp,
     &proxy::Http,
+    &database::Lock,
+    &database::Connections,
+    &database::Timeout,
+    &database::Kill,
+    &tls::Tls,
+    &dns::Dns,
+    &network::Partition,
+    &network::Degrade,
+    &offset::Offset,
+    &syscall::Syscall,
 ];
 
 /// One kind of fault.
@@ -67,6 +85,16 @@ pub trait Fault: Sync {
 
     /// The cause that a log should lead to.
     fn describe(&self, plan: &Value) -> Cause;
+
+    /// What it needs of the machine, for people.
+    fn needs(&self) -> &'static str {
+        "nothing"
+    }
+
+    /// Whether this machine has what it needs, found out by trying it; else why not.
+    fn check(&self) -> Result<(), String> {
+        Ok(())
+    }
 }
 
 /// What is known about a fault's surroundings.

@@ -3,6 +3,7 @@
 //! A run is an experiment whose method is: put the fault in, see that it is there, run the tests. It goes
 //! the way of every experiment, so faults are written down first and taken back whoever dies.
 
+mod came;
 mod experiment;
 
 use super::commands::{self, Ended};
@@ -13,7 +14,7 @@ use super::judge::Judge;
 use super::keep::Keeper;
 use super::labelled::{Label, Labelled, Run};
 use super::plan::{At, FaultPlan, Plan};
-use crate::chaos::bell::{Bell, Ear, Stop};
+use crate::chaos::bell::{Bell, Ear};
 use crate::chaos::env::Environment;
 use crate::chaos::fault::Faults;
 use crate::chaos::log::{KeptLog, Log};
@@ -23,10 +24,12 @@ use crate::chaos::settings::Variables;
 use crate::chaos::signals::FirstSignal;
 use crate::chaos::validate::Validator;
 use crate::event::{Build, Verdict};
+use came::Came;
 use jiff::Timestamp;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -96,33 +99,6 @@ struct Wanted<'a> {
     name: String,
     fault: Option<&'a FaultPlan>,
     seed: u64,
-}
-
-/// What came of a run's activities.
-#[derive(Debug, Default)]
-struct Came {
-    /// The test suite's word; nothing when it never ran.
-    result: Option<&'static str>,
-    /// Why nobody can be judged by it.
-    why: Option<String>,
-    /// The system was not well before anything was done to it.
-    baseline: bool,
-}
-
-impl Came {
-    fn unsure(why: impl Into<String>) -> Self {
-        Self {
-            why: Some(why.into()),
-            ..Self::default()
-        }
-    }
-
-    fn unwell(why: impl Into<String>) -> Self {
-        Self {
-            baseline: true,
-            ..Self::unsure(why)
-        }
-    }
 }
 
 /// What was measured.
@@ -321,16 +297,16 @@ impl Bench<'_> {
         let ended = self
             .command(&system.prepare, &place.aside, place)
             .map_err(io)?;
-        if let Some(came) = not_ready("prepare", &ended) {
-            return Ok(came);
+        if !ended.well() {
+            return Ok(Came::without("prepare", &ended));
         }
         let before = matches!(wanted.fault, Some(FaultPlan { at: At::Test, .. }));
         if before {
             let ended = self
                 .command(&system.start, &place.console, place)
                 .map_err(io)?;
-            if let Some(came) = not_ready("start", &ended) {
-                return Ok(came);
+            if !ended.well() {
+                return Ok(Came::without("start", &ended));
             }
         }
         let wrong = |message: String| BenchError::Fault {
@@ -347,7 +323,7 @@ impl Bench<'_> {
         Ok(match journal {
             Err(message) => Some(Came::unsure(message)),
             Ok(journal) if journal.status == Some(Status::Interrupted) => None,
-            Ok(journal) => Some(came(&journal, &place.configuration(wanted.fault))),
+            Ok(journal) => Some(Came::of(&journal, &place.configuration(wanted.fault))),
         })
     }
 
@@ -396,57 +372,13 @@ impl Bench<'_> {
     }
 }
 
-/// What a run comes to when a command before the fault does not end well.
-fn not_ready(what: &str, ended: &Ended) -> Option<Option<Came>> {
-    if ended.well() {
-        return None;
-    }
-    Some(match ended {
-        Ended::Stopped(Stop::Condition(_)) | Ended::Status(_) | Ended::Late => Some(Came::unwell(
-            format!("the system's `{what}` {}", ended.in_words()),
-        )),
-        Ended::Stopped(_) => None,
-    })
-}
-
-/// What a journal says of a run.
-fn came(journal: &Journal, configuration: &Map<String, Value>) -> Came {
-    if journal
-        .before
-        .as_ref()
-        .is_some_and(|state| state["steady_state_met"] != true)
-    {
-        return Came::unwell("the system was not well before the fault");
-    }
-    let mut came = Came::default();
-    for entry in &journal.run {
-        match entry["activity"]["name"].as_str() {
-            Some(experiment::TESTS) => came.result = Some(result(entry)),
-            Some(experiment::START) => {}
-            _ => came.why = came.why.or(experiment::doubt(entry, configuration)),
-        }
-    }
-    if came.result.is_none() && came.why.is_none() {
-        came.why = Some("the tests were never begun".into());
-    }
-    came
-}
-
-/// The test suite's word.
-fn result(entry: &Value) -> &'static str {
-    match (entry["status"].as_str(), entry["output"]["status"].as_i64()) {
-        (Some("succeeded"), Some(0)) => "SUCCESS",
-        (Some("succeeded"), _) => "FAILURE",
-        _ => "TIMED_OUT",
-    }
-}
-
 /// The same name each time.
 fn uuid(title: &str, run: &str) -> String {
     let digest = Sha256::digest(json!([title, run]).to_string());
-    digest
-        .iter()
-        .take(16)
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    let mut name = String::new();
+    for byte in digest.iter().take(16) {
+        // Writing to a string cannot fail.
+        let _ = write!(name, "{byte:02x}");
+    }
+    name
 }

@@ -5,7 +5,7 @@
 
 mod chart;
 
-use super::count::{Cause, Measured, Share};
+use super::count::{Cause, Measured, Share, Uncaught};
 use super::labelled::Kind;
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -247,38 +247,9 @@ fn list(out: &mut String, heading: &str, about: &str, items: &[String]) {
 }
 
 fn findings(out: &mut String, measured: &Measured) {
-    let uncaught = measured.uncaught.iter().map(|row| {
-        let mut text = format!(
-            "<strong>{}</strong>, {} failed",
-            safe(&row.cause),
-            row.failed
-        );
-        if !row.echoes.is_empty() {
-            let _ = write!(
-                text,
-                "; an echo is seen by {}",
-                safe(&row.echoes.join(", "))
-            );
-        }
-        if let Some(draft) = &row.draft {
-            let _ = write!(text, "; a draft: <code>{}</code>", safe(&draft.query));
-            if draft.recall.of > 0 {
-                let _ = write!(
-                    text,
-                    ", recall {} on runs it was not learned from",
-                    draft.recall
-                );
-            }
-        }
-        text
-    });
+    let uncaught: Vec<String> = measured.uncaught.iter().map(missed).collect();
     let about = "Each is a fingerprint that somebody could write.";
-    list(
-        out,
-        "Causes that no fingerprint finds",
-        about,
-        &uncaught.collect::<Vec<_>>(),
-    );
+    list(out, "Causes that no fingerprint finds", about, &uncaught);
     let controls = measured.on_controls.iter().map(|row| {
         let allowed = if row.allowed {
             " (allowed by the plan)"
@@ -292,12 +263,13 @@ fn findings(out: &mut String, measured: &Measured) {
             "<strong>{id}</strong>{allowed}: in {runs} of {all} passing controls, {first} for one"
         )
     });
+    let controls: Vec<String> = controls.collect();
     let about = "Control runs have no fault, and these passed.";
     list(
         out,
         "Fingerprints that fire where nothing is wrong",
         about,
-        &controls.collect::<Vec<_>>(),
+        &controls,
     );
     let echoes = measured.echoes.iter().map(|row| {
         let of = counted(&row.of).join(", ");
@@ -307,13 +279,9 @@ fn findings(out: &mut String, measured: &Measured) {
             row.own
         )
     });
+    let echoes: Vec<String> = echoes.collect();
     let about = "They fire more often for other causes than for their own.";
-    list(
-        out,
-        "Fingerprints that only see an echo",
-        about,
-        &echoes.collect::<Vec<_>>(),
-    );
+    list(out, "Fingerprints that only see an echo", about, &echoes);
     if !measured.silent.is_empty() {
         let names = safe(&measured.silent.join(", "));
         let _ = writeln!(
@@ -321,6 +289,33 @@ fn findings(out: &mut String, measured: &Measured) {
             "<p class=\"soft\">Nothing was measured of {names}.</p>"
         );
     }
+}
+
+/// A cause that nothing finds, with what could.
+fn missed(row: &Uncaught) -> String {
+    let mut text = format!(
+        "<strong>{}</strong>, {} failed",
+        safe(&row.cause),
+        row.failed
+    );
+    if !row.echoes.is_empty() {
+        let _ = write!(
+            text,
+            "; an echo is seen by {}",
+            safe(&row.echoes.join(", "))
+        );
+    }
+    if let Some(draft) = &row.draft {
+        let _ = write!(text, "; a draft: <code>{}</code>", safe(&draft.query));
+        if draft.recall.of > 0 {
+            let _ = write!(
+                text,
+                ", recall {} on runs it was not learned from",
+                draft.recall
+            );
+        }
+    }
+    text
 }
 
 fn inconclusive(out: &mut String, measured: &Measured) {

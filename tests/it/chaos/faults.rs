@@ -55,11 +55,11 @@ fn with_argument(text: &str) -> Vec<i32> {
     found
 }
 
-fn send(pid: i32, signal: Signal) {
+pub(super) fn send(pid: i32, signal: Signal) {
     kill(Pid::from_raw(pid), signal).unwrap();
 }
 
-fn watchdog(place: &Place) -> Option<i32> {
+pub(super) fn watchdog(place: &Place) -> Option<i32> {
     let mark = format!("watchdog\0{}", place.path("state").display());
     with_argument(&mark).first().copied()
 }

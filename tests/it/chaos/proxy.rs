@@ -7,7 +7,7 @@ use reqwest::blocking::{Client, Response};
 use serde_json::{Value, json};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command};
+use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -56,6 +56,26 @@ impl Server {
     }
 }
 
+/// A command behind another one.
+pub(super) fn behind(prefix: &[String], command: Command) -> Command {
+    let Some((program, arguments)) = prefix.split_first() else {
+        return command;
+    };
+    let mut whole = Command::new(program);
+    whole
+        .args(arguments)
+        .arg(command.get_program())
+        .args(command.get_args())
+        .stdin(Stdio::null());
+    if let Some(folder) = command.get_current_dir() {
+        whole.current_dir(folder);
+    }
+    for (key, value) in command.get_envs() {
+        whole.env(key, value.unwrap_or_default());
+    }
+    whole
+}
+
 /// A run that has put one fault in and waits; it is ended at the latest when this is dropped.
 pub(super) struct Holding {
     pub(super) place: Place,
@@ -64,15 +84,27 @@ pub(super) struct Holding {
 
 impl Holding {
     pub(super) fn of(place: Place, fault: &str, seed: u64, arguments: &Value) -> Self {
-        let wait = "touch begun; exec sleep 40";
-        let experiment = json!({"title": "t", "description": "d", "method": [
-            {"type": "action", "name": "fault",
-             "provider": {"type": "fault", "fault": fault, "arguments": arguments, "seed": seed}},
-            {"type": "probe", "name": "wait",
-             "provider": {"type": "process", "path": "sh", "arguments": ["-c", wait]}},
-        ]});
+        let provider = json!({"fault": fault, "arguments": arguments, "seed": seed});
+        Self::within(place, &[], &[provider])
+    }
+
+    /// A run with some faults, started by another command: `nsenter …`.
+    pub(super) fn within(place: Place, prefix: &[String], faults: &[Value]) -> Self {
+        let mut method = Vec::new();
+        for (n, provider) in faults.iter().enumerate() {
+            let mut provider = provider.clone();
+            provider["type"] = json!("fault");
+            method
+                .push(json!({"type": "action", "name": format!("fault{n}"), "provider": provider}));
+        }
+        method.push(json!({"type": "probe", "name": "wait", "provider":
+            {"type": "process", "path": "sh", "arguments": ["-c", "touch begun; exec sleep 40"]}}));
+        let experiment = json!({"title": "t", "description": "d", "method": method});
         place.write("e.json", experiment.to_string());
-        let mut run = place.start(&["run", "e.json"]);
+        let command = place.command(&["run", "e.json"]);
+        let mut command = behind(prefix, command);
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut run = command.spawn().unwrap();
         until("the fault", || {
             if run.try_wait().unwrap().is_some() {
                 let mut text = String::new();
@@ -85,13 +117,21 @@ impl Holding {
             }
             place.path("begun").exists()
         });
-        Self { place, run }
+        let holding = Self { place, run };
+        let state = holding.place.runs();
+        let journal = std::fs::read_to_string(state[0].join("undo.jsonl")).unwrap();
+        let applied = journal.matches("\"applied\"").count();
+        assert_eq!(applied, faults.len(), "{journal}");
+        holding
+    }
+
+    pub(super) fn pid(&self) -> i32 {
+        i32::try_from(self.run.id()).unwrap()
     }
 
     pub(super) fn send(&self, signal: Signal) {
-        let pid = i32::try_from(self.run.id()).unwrap();
         // It may have ended by itself.
-        let _ = kill(Pid::from_raw(pid), signal);
+        let _ = kill(Pid::from_raw(self.pid()), signal);
     }
 
     /// Ends the run as an operator does, and waits for its end.

@@ -1,7 +1,7 @@
 //! Who is hit: decided by the seed, the effect, the kind and the how many-th of its kind one is.
 
 use super::plan::{At, Effects};
-use crate::chaos::fault::parameters::Dice;
+use crate::chaos::fault::chance::{hit, roll};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -95,23 +95,6 @@ impl Lot {
         let part = roll(effects.seed ^ m, "jitter", &self.key, self.n) % (2 * effects.jitter + 1);
         Duration::from_millis((effects.delay + part).saturating_sub(effects.jitter))
     }
-}
-
-/// A number for an effect on the n-th of a kind.
-fn roll(seed: u64, effect: &str, key: &str, n: u64) -> u64 {
-    let mut hash = 0xCBF2_9CE4_8422_2325_u64;
-    for byte in effect.bytes().chain([0]).chain(key.bytes()) {
-        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01B3);
-    }
-    let place = Dice::new(hash.wrapping_add(n.wrapping_mul(0x9E37_79B9_7F4A_7C15))).roll();
-    Dice::new(seed ^ place).roll()
-}
-
-/// Whether a number is among so many percent of all.
-fn hit(number: u64, percent: f64) -> bool {
-    // 53 bits are what a float holds exactly, so that 0 is never and 100 always.
-    let part = (number >> 11) as f64 / (1_u64 << 53) as f64;
-    part * 100.0 < percent
 }
 
 #[cfg(test)]

@@ -8,13 +8,13 @@ mod flow;
 mod head;
 mod lot;
 mod plan;
-mod record;
 mod serve;
 
 use super::held::{self, Holding};
+use super::record::Record;
 use super::{Cause, Fault, FaultError, Ground, Parameters};
 use plan::Plan;
-use record::Record;
+pub(super) use plan::{listen, settled, upstream};
 use serde_json::Value;
 
 pub(super) const TCP: &str = "tcp-proxy";

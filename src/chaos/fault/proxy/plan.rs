@@ -133,10 +133,7 @@ impl Plan {
 
     /// With a port that is free, so that it can be said before it is listened at.
     pub(super) fn settled(mut self) -> Result<Self, FaultError> {
-        let free = TcpListener::bind(self.listen).and_then(|listener| listener.local_addr());
-        let wrong =
-            |error| FaultError::Target(format!("cannot listen at {}: {error}", self.listen));
-        self.listen = free.map_err(wrong)?;
+        self.listen = settled(self.listen)?;
         Ok(self)
     }
 
@@ -158,13 +155,23 @@ impl Plan {
     }
 }
 
-fn listen(parameters: &Parameters<'_>) -> Result<SocketAddr, FaultError> {
+/// An address whose port is free.
+pub(in crate::chaos::fault) fn settled(listen: SocketAddr) -> Result<SocketAddr, FaultError> {
+    let free = TcpListener::bind(listen).and_then(|listener| listener.local_addr());
+    free.map_err(|error| FaultError::Target(format!("cannot listen at {listen}: {error}")))
+}
+
+/// The address to listen at.
+pub(in crate::chaos::fault) fn listen(
+    parameters: &Parameters<'_>,
+) -> Result<SocketAddr, FaultError> {
     let text = parameters.text("listen")?.unwrap_or("127.0.0.1:0");
     text.parse()
         .map_err(|_| parameters.missing("listen", "must be an address and a port: 127.0.0.1:8080"))
 }
 
-fn upstream(parameters: &Parameters<'_>) -> Result<String, FaultError> {
+/// Where everything is passed on to.
+pub(in crate::chaos::fault) fn upstream(parameters: &Parameters<'_>) -> Result<String, FaultError> {
     let wrong = || parameters.missing("upstream", "must be a host and a port: localhost:8080");
     let text = parameters.text("upstream")?.ok_or_else(wrong)?;
     let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;

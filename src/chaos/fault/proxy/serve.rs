@@ -4,9 +4,9 @@ use super::flow::{Flow, Went};
 use super::head::Head;
 use super::lot::{Ending, Lot, Urn};
 use super::plan::Plan;
-use super::record::Record;
 use crate::chaos::fault::FaultError;
 use crate::chaos::fault::held::Holding;
+use crate::chaos::fault::record::Record;
 use globset::{Glob, GlobMatcher};
 use serde_json::json;
 use std::io;
@@ -127,10 +127,10 @@ impl Site {
         if lot.late {
             // Milliseconds of an hour at most.
             let value = json!(u64::try_from(delay.as_millis()).unwrap_or(u64::MAX));
-            self.record.note("delay", lot, &value);
+            self.record.note("delay", &lot.key, lot.n, &value);
         }
         if let Some(rate) = self.plan.effects.rate {
-            self.record.note("rate", lot, &json!(rate));
+            self.record.note("rate", &lot.key, lot.n, &json!(rate));
         }
     }
 
@@ -141,7 +141,7 @@ impl Site {
             Ending::Loss | Ending::Reset => json!(effects.at),
             Ending::Truncate => json!(effects.after),
         };
-        self.record.note(ending.name(), lot, &value);
+        self.record.note(ending.name(), &lot.key, lot.n, &value);
     }
 
     /// The answer that comes instead of another.

@@ -1,6 +1,5 @@
 //! What was really done: a line of JSON for each effect, written before anybody can see the effect.
 
-use super::lot::Lot;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::fs::{self, File, OpenOptions};
@@ -37,12 +36,12 @@ impl Record {
     }
 
     /// Writes down what happens to one.
-    pub(super) fn note(&self, effect: &str, lot: &Lot, value: &Value) {
+    pub(super) fn note(&self, effect: &str, key: &str, n: u64, value: &Value) {
         let mut line = self.about.clone();
         line["at"] = json!(Timestamp::now().to_string());
         line["effect"] = json!(effect);
-        line["key"] = json!(lot.key);
-        line["n"] = json!(lot.n);
+        line["key"] = json!(key);
+        line["n"] = json!(n);
         line["value"] = value.clone();
         let line = format!("{line}\n");
         let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);

@@ -1,0 +1,248 @@
+//! `network-degrade`: packets that are late, lost, out of order or slow.
+//!
+//! The kernel hands packets to a child of ours (NFQUEUE), which says when they go on. When nobody listens
+//! to the queue, the kernel lets them pass: that is what is left when everybody dies.
+
+use super::partition::{addresses, names};
+use super::queue;
+use crate::chaos::fault::held::{self, Holding};
+use crate::chaos::fault::{Cause, Fault, FaultError, Ground, Parameters};
+use serde_json::{Value, json};
+use std::net::IpAddr;
+use std::path::Path;
+use std::process::Command;
+
+pub(in crate::chaos::fault) const DEGRADE: &str = "network-degrade";
+
+const PARAMETERS: [(&str, &str); 9] = [
+    (
+        "to",
+        "a list of hosts that packets go to, by name or IPv4 address",
+    ),
+    (
+        "hosts",
+        "what names mean, when the system does not know: {db: 10.0.0.2}",
+    ),
+    ("protocol", "tcp, udp or all (as when not given)"),
+    ("port", "only packets to this port, of tcp or udp"),
+    ("delay", "milliseconds by which packets are late"),
+    (
+        "jitter",
+        "milliseconds by which the delay is longer or shorter, by the seed",
+    ),
+    ("loss", "percent of the packets that are lost"),
+    (
+        "reorder",
+        "percent of the packets that go at once, before those that are late",
+    ),
+    ("rate", "bytes per second"),
+];
+
+/// Packets that are disturbed.
+pub(in crate::chaos::fault) struct Degrade;
+
+/// What the child does.
+pub(in crate::chaos::fault) fn hold(holding: &mut Holding<'_>) -> Result<(), FaultError> {
+    queue::hold(holding)
+}
+
+fn iptables(action: &str, rule: &[String]) -> Result<(), FaultError> {
+    let ran = Command::new("iptables")
+        .args(["-w", "5", action, "OUTPUT"])
+        .args(rule)
+        .output()
+        .map_err(FaultError::io(Path::new("iptables")))?;
+    if ran.status.success() {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&ran.stderr);
+    let first = text.lines().next().unwrap_or("failed");
+    Err(FaultError::Target(format!("iptables: {first}")))
+}
+
+fn hosts(parameters: &Parameters<'_>) -> Result<Vec<String>, FaultError> {
+    let wrong = || parameters.missing("to", "must be a list of hosts");
+    let list = parameters.value("to").and_then(Value::as_array);
+    let list = list.filter(|list| !list.is_empty()).ok_or_else(wrong)?;
+    let text = |value: &Value| value.as_str().map(str::to_owned).ok_or_else(wrong);
+    list.iter().map(text).collect()
+}
+
+fn percent(parameters: &Parameters<'_>, key: &str) -> Result<f64, FaultError> {
+    let Some(value) = parameters.value(key) else {
+        return Ok(0.0);
+    };
+    let share = value.as_f64().filter(|n| (0.0..=100.0).contains(n));
+    share.ok_or_else(|| parameters.missing(key, "must be a number from 0 to 100"))
+}
+
+/// What is done to packets, as the child reads it.
+fn effects(parameters: &Parameters<'_>) -> Result<Value, FaultError> {
+    let (delay, jitter) = (
+        parameters.whole("delay", 0, 60_000)?.unwrap_or(0),
+        parameters.whole("jitter", 0, 60_000)?.unwrap_or(0),
+    );
+    let (loss, reorder) = (
+        percent(parameters, "loss")?,
+        percent(parameters, "reorder")?,
+    );
+    let rate = parameters.whole("rate", 1, 1 << 40)?;
+    if reorder > 0.0 && delay == 0 {
+        return Err(parameters.missing("reorder", "needs a `delay`: others are overtaken then"));
+    }
+    if delay + jitter == 0 && loss <= 0.0 && rate.is_none() {
+        return Err(parameters.missing("delay", "`delay`, `loss` or `rate` is needed"));
+    }
+    Ok(json!({"delay": delay, "jitter": jitter, "loss": loss, "reorder": reorder, "rate": rate}))
+}
+
+/// The rule for one address.
+fn rule(address: &str, protocol: &str, port: Option<u64>, mark: &str, queue: u16) -> Vec<String> {
+    let mut rule = vec![
+        "-d".to_owned(),
+        address.to_owned(),
+        "-p".into(),
+        protocol.into(),
+    ];
+    if let Some(port) = port {
+        rule.extend(["--dport".to_owned(), port.to_string()]);
+    }
+    rule.extend(
+        [
+            "-m",
+            "comment",
+            "--comment",
+            mark,
+            "-j",
+            "NFQUEUE",
+            "--queue-num",
+        ]
+        .map(str::to_owned),
+    );
+    rule.extend([queue.to_string(), "--queue-bypass".to_owned()]);
+    rule
+}
+
+fn rules(plan: &Value) -> Vec<Vec<String>> {
+    serde_json::from_value(plan["rules"].clone()).unwrap_or_default()
+}
+
+fn protocol(parameters: &Parameters<'_>) -> Result<&'static str, FaultError> {
+    let protocol = parameters.one_of("protocol", &["tcp", "udp", "all"])?;
+    Ok(protocol.unwrap_or("all"))
+}
+
+/// A number for the queue that nobody else is likely to have.
+fn number(mark: &str) -> u16 {
+    let sum = mark.bytes().fold(7_u32, |sum, byte| {
+        sum.wrapping_mul(31).wrapping_add(u32::from(byte))
+    });
+    // Between 10000 and 60000.
+    u16::try_from(10_000 + sum % 50_000).unwrap_or(10_000)
+}
+
+impl Fault for Degrade {
+    fn name(&self) -> &'static str {
+        DEGRADE
+    }
+
+    fn about(&self) -> &'static str {
+        "delays, loses, reorders or slows down the packets to hosts (IPv4)"
+    }
+
+    fn parameters(&self) -> &'static [(&'static str, &'static str)] {
+        &PARAMETERS
+    }
+
+    fn needs(&self) -> &'static str {
+        "iptables, the kernel's NFQUEUE, rights over the network namespace"
+    }
+
+    fn check(&self) -> Result<(), String> {
+        // In a namespace that goes with the command; rights over our own are asked for by listing.
+        let rule = rule("192.0.2.1", "all", None, "check", 10_000).join(" ");
+        let script = format!("iptables -w 5 -A OUTPUT {rule}");
+        let tried = Command::new("unshare")
+            .args(["-n", "sh", "-c", &script])
+            .output();
+        match tried {
+            Ok(output) if output.status.success() => Ok(()),
+            Ok(output) => {
+                let text = String::from_utf8_lossy(&output.stderr);
+                Err(text.lines().next().unwrap_or("failed").to_owned())
+            }
+            Err(error) => Err(format!("unshare: {error}")),
+        }
+    }
+
+    fn validate(&self, parameters: &Parameters<'_>) -> Result<(), FaultError> {
+        parameters.only(&PARAMETERS)?;
+        hosts(parameters)?;
+        names(parameters)?;
+        effects(parameters)?;
+        let port = parameters.whole("port", 1, 65_535)?;
+        if protocol(parameters)? == "all" && port.is_some() {
+            return Err(parameters.missing("port", "needs the `protocol` tcp or udp"));
+        }
+        Ok(())
+    }
+
+    fn prepare(
+        &self,
+        parameters: &Parameters<'_>,
+        ground: &Ground<'_>,
+    ) -> Result<Value, FaultError> {
+        let (names, hosts) = (names(parameters)?, hosts(parameters)?);
+        let mark = held::mark(ground);
+        let queue = number(&mark);
+        let comment = format!("whorl {}", mark.trim_start_matches("--mark="));
+        let (protocol, port) = (protocol(parameters)?, parameters.whole("port", 1, 65_535)?);
+        let mut rules = Vec::new();
+        for host in &hosts {
+            let found = addresses(host, names)?.into_iter().filter(IpAddr::is_ipv4);
+            let found = found.map(|ip| rule(&ip.to_string(), protocol, port, &comment, queue));
+            rules.extend(found);
+        }
+        if rules.is_empty() {
+            return Err(FaultError::Target("no host has an IPv4 address".into()));
+        }
+        Ok(json!({
+            "to": hosts,
+            "effects": effects(parameters)?,
+            "rules": rules,
+            "queue": queue,
+            "mark": mark,
+        }))
+    }
+
+    fn apply(&self, plan: &Value, ground: &Ground<'_>) -> Result<(), FaultError> {
+        held::start(plan["mark"].as_str().unwrap_or_default(), ground)?;
+        rules(plan).iter().try_for_each(|rule| iptables("-A", rule))
+    }
+
+    fn undo(&self, plan: &Value, _: &Ground<'_>) -> Result<String, FaultError> {
+        for rule in rules(plan) {
+            // Once for each time that it is there.
+            while iptables("-C", &rule).is_ok() {
+                iptables("-D", &rule)?;
+            }
+        }
+        held::end(plan["mark"].as_str().unwrap_or_default())?;
+        Ok("packets go as before".into())
+    }
+
+    fn describe(&self, plan: &Value) -> Cause {
+        let hosts = plan["to"].as_array().map(Vec::as_slice).unwrap_or_default();
+        let hosts: Vec<&str> = hosts.iter().filter_map(Value::as_str).collect();
+        let target = hosts.join(", ");
+        let effects = &plan["effects"];
+        let (delay, jitter, loss) = (&effects["delay"], &effects["jitter"], &effects["loss"]);
+        Cause {
+            fault: DEGRADE.into(),
+            text: format!(
+                "packets to {target} were {delay} ± {jitter} ms late, {loss} % were lost"
+            ),
+            target,
+        }
+    }
+}

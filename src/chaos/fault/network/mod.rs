@@ -1,0 +1,9 @@
+//! Faults of the network between hosts.
+
+mod degrade;
+mod nft;
+mod partition;
+mod queue;
+
+pub(super) use degrade::{DEGRADE, Degrade, hold};
+pub(super) use partition::Partition;

@@ -10,6 +10,7 @@ pub mod events;
 pub mod fault;
 pub mod jsonpath;
 pub mod log;
+pub mod measure;
 pub mod outcome;
 pub mod pattern;
 pub mod place;

@@ -1,7 +1,9 @@
 //! `whorl chaos`.
 
 mod console;
+mod import;
 mod init;
+mod measure;
 mod report;
 mod run;
 mod undo;
@@ -51,6 +53,10 @@ enum Command {
     Report(report::Args),
     /// Take back the faults that runs have left when they died
     Undo(undo::Args),
+    /// Measure fingerprints: put known faults into a system and see which fingerprint finds which
+    Measure(Box<measure::Args>),
+    /// Measure fingerprints by labelled runs that were made elsewhere
+    Import(import::Args),
     /// List the faults that experiments can use
     Faults,
     /// Watch over a run's faults
@@ -106,6 +112,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Command::Validate(validate) => Ok(validate::run(validate, &console)),
         Command::Init(init) => init::run(init),
         Command::Report(report) => report::run(report),
+        Command::Measure(measure) => measure::run(measure),
+        Command::Import(import) => import::run(import),
         Command::Undo(undo) => undo::run(undo),
         Command::Faults => Ok(undo::faults()),
         Command::Watchdog { folder } => {

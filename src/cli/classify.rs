@@ -9,6 +9,7 @@ mod show;
 mod text;
 
 use super::say::{say, unless_closed};
+use crate::chaos::measure::Measured;
 use crate::classify::one::{Outcome, sweep};
 use crate::event::{Build, Verdict};
 use crate::fingerprint::FingerprintSet;
@@ -75,6 +76,10 @@ pub(super) struct Args {
     /// How to answer
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
+    /// What was measured of the fingerprints (report.json of `whorl chaos measure --out`), to be said
+    /// beside what they find
+    #[arg(long, value_name = "FILE")]
+    measured: Option<PathBuf>,
     /// Say on standard error how much was read and how fast
     #[arg(long)]
     stats: bool,
@@ -142,7 +147,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         helpers.min(HELPERS),
     );
     let seconds = start.elapsed().as_secs_f64();
-    print(&build, &outcome, known, seconds, args.format)?;
+    let measured = measured(args)?;
+    print(
+        &build,
+        &outcome,
+        known,
+        seconds,
+        (args.format, measured.as_ref()),
+    )?;
     for problem in outcome.summary.all_problems() {
         say(format_args!(
             "warning: {}",
@@ -155,6 +167,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::from(code(&outcome)))
 }
 
+/// What was measured of the fingerprints, when a file says so.
+fn measured(args: &Args) -> anyhow::Result<Option<Measured>> {
+    let read = args.measured.as_deref().map(crate::chaos::measure::read);
+    read.transpose().context("--measured")
+}
+
 /// Writes an answer to standard output, in colour only for people who can see it; `known` is the
 /// number of fingerprints.
 fn print(
@@ -162,9 +180,10 @@ fn print(
     outcome: &Outcome,
     known: usize,
     seconds: f64,
-    format: Format,
+    (format, measured): (Format, Option<&Measured>),
 ) -> anyhow::Result<()> {
     let answer = show::Answer {
+        measured,
         build,
         outcome,
         set_aside: known - outcome.looked_for,

@@ -1,6 +1,7 @@
 //! The report.
 
 use serde::Deserialize;
+use std::path::PathBuf;
 
 /// When reports are made and how many are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -12,6 +13,8 @@ pub struct Report {
     pub keep: usize,
     /// How long builds, verdicts and matches are kept, their logs long gone.
     pub history_days: u32,
+    /// What `whorl chaos measure` or `import` has found out about the fingerprints (report.json).
+    pub measured: Option<PathBuf>,
 }
 
 impl Default for Report {
@@ -20,6 +23,7 @@ impl Default for Report {
             schedule: "*/30 * * * *".into(),
             keep: 500,
             history_days: 400,
+            measured: None,
         }
     }
 }

@@ -77,8 +77,16 @@ pub(super) async fn build(
 }
 
 /// `GET /api/v1/fingerprints`.
-pub(super) async fn fingerprints(State(app): State<Arc<App>>) -> Json<Rules> {
-    Json(Rules::clone(&app.engine.rules()))
+pub(super) async fn fingerprints(State(app): State<Arc<App>>) -> Result<Json<Value>, ApiError> {
+    let work = |app: &App| {
+        let rules: &Rules = &app.engine.rules();
+        let mut rules = serde_json::to_value(rules).map_err(ApiError::internal)?;
+        if let Some(measured) = app.measurement.current() {
+            super::measured::add(&mut rules, &measured);
+        }
+        Ok(Json(rules))
+    };
+    blocking(&app, work).await
 }
 
 /// `GET /api/v1/report`: the newest one.

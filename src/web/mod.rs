@@ -23,6 +23,7 @@ mod intake;
 pub mod irc;
 mod local;
 mod logs;
+mod measured;
 mod pages;
 mod patient;
 mod rechecks;
@@ -59,7 +60,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// The pages of the menu.
-pub(crate) const PAGES: [(&str, &str); 8] = [
+pub(crate) const PAGES: [(&str, &str); 9] = [
     ("/", "Overview"),
     ("/bugs", "Known bugs"),
     ("/unexplained", "Unexplained"),
@@ -67,6 +68,7 @@ pub(crate) const PAGES: [(&str, &str); 8] = [
     ("/search", "Search"),
     ("/notes", "Notes"),
     ("/reports", "Reports"),
+    ("/measured", "Measured"),
     ("/status", "Status"),
 ];
 
@@ -86,6 +88,7 @@ pub(crate) struct App {
     recorder: PrometheusRecorder,
     prometheus: PrometheusHandle,
     redactor: Redactor,
+    measurement: measured::Measurement,
     /// Who is told, and whether it is really sent there.
     told: BTreeMap<String, bool>,
     clock: Clock,
@@ -187,6 +190,8 @@ fn router(app: Arc<App>) -> Router {
         .route("/api/v1/rechecks", get(rechecks::api))
         .route("/reports", get(reports::list).post(reports::make_page))
         .route("/reports/{file}", get(reports::file))
+        .route("/measured", get(measured::page))
+        .route("/api/v1/measured", get(measured::api))
         .route("/style.css", get(pages::style))
         .route("/api/v1/builds", get(api::builds))
         .route(

@@ -3,6 +3,7 @@
 use super::error::ApiError;
 use super::view::{self, BugRow, BuildPage, Count, Found, NoteRow, RateView, Shown};
 use super::{App, blocking};
+use crate::chaos::measure::{Measured, Score};
 use crate::classify::engine::{ClusterStatus, Rule, Rules};
 use crate::event::{Build, Match, Verdict};
 use crate::note::{DRY_RUN, Tracked, ago};
@@ -264,16 +265,25 @@ fn bug_rows(
     let by_id: HashMap<&str, &FingerprintStats> =
         stats.iter().map(|s| (s.fingerprint.as_str(), s)).collect();
     let known = rules.fingerprints.iter();
+    let measured = app.measurement.current();
     let mut rows: Vec<BugRow> = known
         .map(|r| {
             let known = told.get(r.bug.name.as_str()).copied();
-            bug_row(app, r, by_id.get(r.id.as_str()).copied(), known)
+            let mut row = bug_row(app, r, by_id.get(r.id.as_str()).copied(), known);
+            row.measured = in_words(measured.as_deref(), &r.id);
+            row
         })
         .collect();
     rows.sort_by(|a, b| {
         (b.builds_day, b.builds_all, &a.id).cmp(&(a.builds_day, a.builds_all, &b.id))
     });
     Ok(rows)
+}
+
+/// What was measured of a fingerprint.
+fn in_words(measured: Option<&Measured>, id: &str) -> String {
+    let score = measured.and_then(|measured| measured.of(id));
+    score.map_or_else(String::new, Score::in_words)
 }
 
 fn bug_row(
@@ -374,7 +384,10 @@ fn bug_view(app: &App, rule: &Rule) -> Result<view::Bug, StateError> {
         .filter_map(|(name, value)| Some((name, value.clone()?)));
     Ok(view::Bug {
         page: "/bugs",
-        bug: bug_row(app, rule, stats.as_ref(), known.as_ref()),
+        bug: BugRow {
+            measured: in_words(app.measurement.current().as_deref(), &rule.id),
+            ..bug_row(app, rule, stats.as_ref(), known.as_ref())
+        },
         tracker: known.as_ref().map(|known| tracker_facts(app, known)),
         url: view::link(rule.bug.url.as_deref()),
         facts: facts.collect(),

@@ -164,8 +164,8 @@ impl Service {
         let (desk, said) = desk(&config, &state, &pipeline, &engine);
         let desk = Arc::new(desk);
         let Sources { all, hooks } = Sources::open(&config, &desk)?;
-        let trackers = Refresher::new(&config.trackers, state.clone());
-        let trackers = trackers.map_err(|error| ServiceError::Tracker(error.to_string()))?;
+        let trackers = Refresher::new(&config.trackers, state.clone())
+            .map_err(|error| ServiceError::Tracker(error.to_string()))?;
         let trackers = trackers.with_nudge(bell.rings());
         let arrivals = Arrivals::new(&config, &all)?;
         let cluster_meter = engine.cluster().map(|_| ClusterMeter::new(&recorder));
@@ -181,6 +181,7 @@ impl Service {
             prometheus: recorder.handle(),
             recorder,
             redactor: super::commands::redactor(&config).unwrap_or_default(),
+            measurement: super::measured::Measurement::of(&config),
             told: tell::told(&targets.lanes),
             clock,
             ended: Mutex::default(),

@@ -4,6 +4,7 @@ mod database;
 mod example;
 mod faults;
 mod library;
+mod measure;
 mod names;
 mod network;
 mod ours;

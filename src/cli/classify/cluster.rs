@@ -43,7 +43,14 @@ pub(super) fn run(args: &Args, uuid: &str, config: &Path) -> anyhow::Result<Exit
         summary: BuildSummary::default(),
     };
     let seconds = start.elapsed().as_secs_f64();
-    print(&build, &outcome, known, seconds, args.format)?;
+    let measured = super::measured(args)?;
+    print(
+        &build,
+        &outcome,
+        known,
+        seconds,
+        (args.format, measured.as_ref()),
+    )?;
     for problem in &looked.problems {
         say(format_args!("warning: {}", safe::one_line(problem)));
     }

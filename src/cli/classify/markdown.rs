@@ -1,13 +1,13 @@
 //! The answer as Markdown, for a comment or a job summary.
 
 use super::safe::{one_line, safe};
-use super::show::{caution, counted, hits, marked, returned, title};
-use crate::classify::one::Outcome;
+use super::show::{Answer, caution, counted, hits, marked, returned, title};
 use crate::event::{Evidence, Match};
 use std::fmt::Write as _;
 
 /// The count, what was not read, then each match.
-pub(super) fn markdown(outcome: &Outcome) -> String {
+pub(super) fn markdown(answer: &Answer<'_>) -> String {
+    let outcome = answer.outcome;
     let mut out = format!("**{}**\n", counted(outcome));
     if let Some(caution) = caution(outcome.verdict) {
         let _ = writeln!(out, "\n{caution}:\n");
@@ -16,12 +16,12 @@ pub(super) fn markdown(outcome: &Outcome) -> String {
         }
     }
     for found in &outcome.matches {
-        one(&mut out, found);
+        one(&mut out, answer, found);
     }
     out
 }
 
-fn one(out: &mut String, found: &Match) {
+fn one(out: &mut String, answer: &Answer<'_>, found: &Match) {
     let name = escape(&title(found));
     let bug = match &found.bug.url {
         Some(url) => format!("[{name}](<{}>)", address(url)),
@@ -36,6 +36,9 @@ fn one(out: &mut String, found: &Match) {
     }
     let id = one_line(&found.fingerprint).replace('`', "'");
     let _ = writeln!(out, "\nFingerprint `{id}`, {}", hits(found));
+    if let Some(score) = answer.score(found) {
+        let _ = writeln!(out, "\n{}", score.in_words());
+    }
 }
 
 fn place(out: &mut String, shown: &Evidence) {

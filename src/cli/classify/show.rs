@@ -3,6 +3,7 @@
 use super::Format;
 use super::safe::{one_line, safe};
 use super::{markdown, text};
+use crate::chaos::measure::{Measured, Score};
 use crate::classify::one::Outcome;
 use crate::event::{Build, Evidence, Match, Verdict};
 use crate::intake::{BuildSummary, Summary};
@@ -16,6 +17,15 @@ pub(super) struct Answer<'a> {
     /// Fingerprints that do not apply to this build, for their scope, their dates or its vote.
     pub(super) set_aside: usize,
     pub(super) seconds: f64,
+    /// What was measured of the fingerprints.
+    pub(super) measured: Option<&'a Measured>,
+}
+
+impl Answer<'_> {
+    /// What was measured of the fingerprint that was found.
+    pub(super) fn score(&self, found: &Match) -> Option<&Score> {
+        self.measured?.of(&found.fingerprint)
+    }
 }
 
 /// The whole answer.
@@ -24,7 +34,7 @@ pub(super) fn written(answer: &Answer<'_>, format: Format, colour: bool) -> Stri
         Format::Text => text::text(answer, colour),
         Format::Json => format!("{}\n", json_answer(answer)),
         Format::Github => github(answer.outcome),
-        Format::Markdown => markdown::markdown(answer.outcome),
+        Format::Markdown => markdown::markdown(answer),
     }
 }
 
@@ -118,7 +128,11 @@ fn json_answer(answer: &Answer<'_>) -> Value {
         object.retain(|_, value| !value.is_null() && *value != json!("") && *value != json!({}));
     }
     let logs: Vec<Value> = summary.files.iter().map(json_log).collect();
-    let matches: Vec<Value> = outcome.matches.iter().map(json_match).collect();
+    let matches: Vec<Value> = outcome
+        .matches
+        .iter()
+        .map(|found| json_match(answer, found))
+        .collect();
     json!({
         "build": known,
         "verdict": outcome.verdict,
@@ -150,8 +164,8 @@ fn json_log((name, log): &(String, Summary)) -> Value {
 }
 
 /// A match with its bug as fingerprint files write it, and the bug's address beside it.
-fn json_match(found: &Match) -> Value {
-    json!({
+fn json_match(answer: &Answer<'_>, found: &Match) -> Value {
+    let mut value = json!({
         "fingerprint": found.fingerprint,
         "title": found.title,
         "bug": found.bug.name,
@@ -162,7 +176,11 @@ fn json_match(found: &Match) -> Value {
         "category": found.category,
         "returned": found.returned,
         "quiet": found.quiet,
-    })
+    });
+    if let Some(score) = answer.score(found) {
+        value["measured"] = json!({"recall": score.recall, "precision": score.precision});
+    }
+    value
 }
 
 /// Workflow commands: one annotation for each match, then what could not be read, then the count.

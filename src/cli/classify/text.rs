@@ -10,7 +10,7 @@ pub(super) fn text(answer: &Answer<'_>, colour: bool) -> String {
     let outcome = answer.outcome;
     let mut out = String::new();
     for found in &outcome.matches {
-        one(&mut out, found, colour);
+        one(&mut out, answer, found, colour);
         out.push('\n');
     }
     if let Some(caution) = caution(outcome.verdict) {
@@ -27,7 +27,7 @@ pub(super) fn text(answer: &Answer<'_>, colour: bool) -> String {
     out
 }
 
-fn one(out: &mut String, found: &Match, colour: bool) {
+fn one(out: &mut String, answer: &Answer<'_>, found: &Match, colour: bool) {
     let (bold, open, close, plain) = if colour {
         ("\u{1b}[1m", "\u{1b}[1;31m»", "«\u{1b}[0m", "\u{1b}[0m")
     } else {
@@ -45,6 +45,9 @@ fn one(out: &mut String, found: &Match, colour: bool) {
     }
     let id = one_line(&found.fingerprint);
     let _ = writeln!(out, "  Fingerprint: {id}, {}", hits(found));
+    if let Some(score) = answer.score(found) {
+        let _ = writeln!(out, "  {}", score.in_words());
+    }
     if let Some(advice) = &found.advice {
         let advice = safe(advice.trim()).replace('\n', "\n    ");
         let _ = writeln!(out, "  Advice: {advice}");

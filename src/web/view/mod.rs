@@ -47,6 +47,8 @@ pub(super) struct BugRow {
     pub(super) status: String,
     /// Since when that may no longer be so; empty while it is fresh.
     pub(super) stale: String,
+    /// What was measured of its fingerprint; empty where nothing was.
+    pub(super) measured: String,
 }
 
 /// One line of a table of builds.
@@ -334,6 +336,18 @@ pub(super) struct Silences {
     pub(super) page: &'static str,
     pub(super) silences: Vec<SilenceRow>,
     pub(super) outage: Option<OutageRow>,
+}
+
+/// What was measured of the fingerprints.
+#[derive(Debug, Template)]
+#[template(path = "measured.html")]
+pub(super) struct MeasuredPage {
+    pub(super) page: &'static str,
+    pub(super) heading: String,
+    /// Made and escaped where the report is made.
+    pub(super) body: String,
+    /// Why it cannot be read.
+    pub(super) problem: String,
 }
 
 /// One kept report.

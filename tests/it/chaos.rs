@@ -1,11 +1,16 @@
 //! Chaos experiments: what the Chaos Toolkit does, and what must not be lost when somebody dies.
 
+mod crashes;
+mod disks;
 mod example;
 mod faults;
 mod library;
 mod ours;
+mod pressure;
 mod providers;
 mod recorded;
+mod room;
+mod safety;
 
 use serde_json::Value;
 use std::fs;
@@ -16,6 +21,8 @@ use std::time::{Duration, Instant};
 /// A folder with experiments, their journal and the faults' state.
 struct Place {
     folder: tempfile::TempDir,
+    /// What the command line says to faults: tests hit only what they have made.
+    allows: &'static [&'static str],
 }
 
 /// How `whorl chaos` ended.
@@ -52,6 +59,15 @@ impl Place {
     fn new() -> Self {
         Self {
             folder: tempfile::tempdir().unwrap(),
+            allows: &["--yes", "--i-own-this-machine"],
+        }
+    }
+
+    /// A place where nothing is said to faults that the test does not say itself.
+    fn plain() -> Self {
+        Self {
+            allows: &[],
+            ..Self::new()
         }
     }
 
@@ -77,7 +93,9 @@ impl Place {
         let mut command = Command::new(env!("CARGO_BIN_EXE_whorl"));
         command
             .arg("chaos")
-            .args(args)
+            .args(&args[..1])
+            .args(self.allows.iter().filter(|_| args[0] == "run"))
+            .args(&args[1..])
             .current_dir(self.folder.path())
             .env("HOME", self.folder.path())
             .env("WHORL_CHAOS_STATE", self.path("state"))
@@ -98,7 +116,8 @@ impl Place {
     /// The run folders that are left.
     fn runs(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.path("state")).into_iter().flatten();
-        entries.map(|entry| entry.unwrap().path()).collect()
+        let paths = entries.map(|entry| entry.unwrap().path());
+        paths.filter(|path| path.is_dir()).collect()
     }
 }
 

@@ -123,7 +123,7 @@ pub fn run(
     let names = Names::new(&configuration, &secrets);
     tools
         .faults
-        .begin(&experiment, names, dry.actions, &*tools.log)?;
+        .begin(&experiment, names, dry.actions, &mask, &*tools.log)?;
     let controls = Controls::new(
         &experiment,
         means.controls,

@@ -1,6 +1,7 @@
 //! Who allows what.
 
 use super::{Listed, Planned, Surroundings, Target, statement};
+use crate::chaos::mask::Mask;
 use std::fmt::Debug;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -71,13 +72,13 @@ impl Consent {
     }
 
     /// Before anything is begun: what is known to be refused, and the question.
-    pub fn begin(&self, planned: &[Planned]) -> Result<(), Refused> {
+    pub(in crate::chaos) fn begin(&self, planned: &[Planned], mask: &Mask) -> Result<(), Refused> {
         for one in planned {
             self.rule(&one.fault, one.targets.as_deref().unwrap_or_default())?;
         }
         if let Some(asker) = &self.asker {
             let answer = asker
-                .ask(&statement(planned, self.around()))
+                .ask(&mask.text(&statement(planned, self.around())))
                 .map_err(Refused::Answer)?;
             if !answer {
                 return Err(Refused::Answer(
@@ -258,7 +259,7 @@ mod tests {
                 seconds: 30.0,
                 unknown: None,
             };
-            assert_eq!(consent.begin(&[planned]).is_ok(), allowed);
+            assert_eq!(consent.begin(&[planned], &Mask::default()).is_ok(), allowed);
             assert_eq!(consent.permit("f", &[]).is_ok(), allowed);
             let said = asker.1.lock().unwrap().join("");
             assert!(

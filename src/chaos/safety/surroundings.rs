@@ -26,9 +26,9 @@ pub struct Surroundings {
     /// What we mount is seen by nobody else.
     pub own_mounts: bool,
     /// The file systems that the machine's first process sees.
-    machine_devices: BTreeSet<String>,
-    host: String,
-    user: u32,
+    pub(super) machine_devices: BTreeSet<String>,
+    pub(super) host: String,
+    pub(super) user: u32,
 }
 
 impl Surroundings {

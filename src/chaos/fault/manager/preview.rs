@@ -39,6 +39,7 @@ impl Faults {
         experiment: &Value,
         names: Names<'_>,
         dry: bool,
+        mask: &Mask,
         log: &dyn Log,
     ) -> Result<(), Refused> {
         let planned: Vec<Planned> = activities(experiment)
@@ -55,7 +56,11 @@ impl Faults {
             }
             return Ok(());
         }
-        self.consent.begin(&planned)
+        let begun = self.consent.begin(&planned, mask);
+        begun.map_err(|refused| match refused {
+            refused if mask.is_empty() => refused,
+            refused => Refused::Answer(mask.text(&refused.to_string())),
+        })
     }
 
     /// What a dry run says in the place of a fault.

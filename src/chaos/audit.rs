@@ -5,6 +5,7 @@
 //! that a power loss has torn stays, and the next one vouches for it.
 
 use jiff::Timestamp;
+use nix::unistd::{Uid, User};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::fs::{self, File, OpenOptions};
@@ -23,6 +24,7 @@ const NOTHING: &str = "";
 pub struct Audit {
     path: PathBuf,
     run: String,
+    who: Value,
 }
 
 /// What a check of the lines came to.
@@ -43,6 +45,7 @@ impl Audit {
         Self {
             path: state.join(FILE),
             run: format!("{now}-{}", std::process::id()),
+            who: who(),
         }
     }
 
@@ -65,7 +68,7 @@ impl Audit {
         record.insert("at".into(), json!(Timestamp::now().to_string()));
         record.insert("run".into(), json!(self.run));
         record.insert("event".into(), json!(event));
-        record.insert("who".into(), who());
+        record.insert("who".into(), self.who.clone());
         record.extend(fields.as_object().cloned().unwrap_or_default());
         if let Some(torn) = &tail.torn {
             record.insert("torn".into(), json!(hash(torn)));
@@ -143,10 +146,7 @@ pub fn fingerprint(bytes: &[u8]) -> String {
 /// Who we are, and from where.
 fn who() -> Value {
     let user = nix::unistd::getuid();
-    let name = nix::unistd::User::from_uid(user)
-        .ok()
-        .flatten()
-        .map(|user| user.name);
+    let name = name_of(user);
     let terminal = io::stdin()
         .is_terminal()
         .then(|| fs::read_link("/proc/self/fd/0").ok())
@@ -165,6 +165,19 @@ fn who() -> Value {
         "host": host.trim(),
         "pid": std::process::id(),
     })
+}
+
+/// The name of a user; other services than the file are asked only when it does not know.
+fn name_of(user: Uid) -> Option<String> {
+    let text = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let number = user.to_string();
+    let line = text
+        .lines()
+        .find(|line| line.split(':').nth(2) == Some(&number));
+    let name = line
+        .and_then(|line| line.split(':').next())
+        .map(str::to_owned);
+    name.or_else(|| User::from_uid(user).ok().flatten().map(|user| user.name))
 }
 
 /// Reads all lines and checks the chain.

@@ -72,6 +72,11 @@ impl Journal {
         self.mask.value(&self.state())
     }
 
+    /// The experiment that was run.
+    pub(in crate::chaos) fn experiment(&self) -> &Value {
+        &self.experiment
+    }
+
     /// What controls are shown, who know the secrets anyway.
     fn state(&self) -> Value {
         let mut map = Map::new();

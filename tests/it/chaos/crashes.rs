@@ -373,11 +373,19 @@ fn roll(state: &mut u64) -> u64 {
 #[test]
 fn a_power_loss_at_any_moment_leaves_nothing_of_any_kind() {
     let (mut seed, mut in_the_middle) = (6, 0);
-    for round in 0..16 {
+    // How long a run takes when nothing happens to it.
+    let Some(scene) = Scene::new() else { return };
+    scene.write("0.05");
+    let begin = Instant::now();
+    scene.start().wait().unwrap();
+    let whole = begin.elapsed();
+    scene.clean_within("nothing", Duration::from_secs(1));
+    for round in 0..20 {
         let Some(scene) = Scene::new() else { return };
         scene.write("0.05");
         let mut run = scene.start();
-        std::thread::sleep(Duration::from_millis(roll(&mut seed) % 1500));
+        let share = u32::try_from(roll(&mut seed) % 1000).unwrap();
+        std::thread::sleep(whole * share / 1000);
         // The moment: nobody moves any more, and what is in the folder then is all that is known later.
         let place = &scene.room.place;
         send(pid(&run), Signal::SIGSTOP);

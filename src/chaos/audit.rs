@@ -111,10 +111,8 @@ impl Tail {
         // Only its end may be missing.
         let torn = serde_json::from_slice::<Value>(&bytes[end..]).is_err();
         let torn = (open && torn).then(|| bytes[end..].to_vec());
-        let lines = bytes.split(|b| *b == b'\n').rev();
-        let last = lines
-            .filter_map(|line| serde_json::from_slice::<Value>(line).ok())
-            .next();
+        let mut lines = bytes.split(|b| *b == b'\n').rev();
+        let last = lines.find_map(|line| serde_json::from_slice::<Value>(line).ok());
         let hash = last
             .as_ref()
             .and_then(|last| last["hash"].as_str())
@@ -210,7 +208,10 @@ pub fn check(state: &Path) -> io::Result<Checked> {
         if let Some(why) = fault_of(&record, &checked, torn.take()) {
             checked.broken.get_or_insert((number, why));
         }
-        checked.head = record["hash"].as_str().unwrap_or_default().to_owned();
+        record["hash"]
+            .as_str()
+            .unwrap_or_default()
+            .clone_into(&mut checked.head);
         checked.records.push(record);
     }
     if let Some((number, _)) = torn {

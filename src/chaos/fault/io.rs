@@ -113,10 +113,9 @@ impl Fault for Io {
     }
 
     fn targets(&self, plan: &Value) -> Vec<Target> {
-        vec![
-            Target::Path(path_in(plan, "path")),
-            Target::Machine("disk".into()),
-        ]
+        let mut targets: Vec<Target> = files(plan).into_iter().map(Target::Path).collect();
+        targets.push(Target::Machine("disk".into()));
+        targets
     }
 
     fn steps(&self, plan: &Value) -> Steps {

@@ -165,7 +165,7 @@ impl Faults {
         let lock = undo::locked(&folder).map_err(FaultError::io(&folder))?;
         let plan = fault.prepare(&parameters, &ground)?;
         let cause = fault.describe(&plan);
-        self.permitted(fault, &plan, order)?;
+        self.permitted(fault, &plan, order, &folder)?;
         let entry = Entry {
             id,
             fault: order.name.to_owned(),
@@ -198,9 +198,15 @@ impl Faults {
         fault: &dyn Fault,
         plan: &Value,
         order: &Order<'_>,
+        folder: &Path,
     ) -> Result<(), FaultError> {
         let targets = fault.targets(plan);
         self.consent.permit(fault.name(), &targets)?;
+        if let Some(target) = targets.iter().find(|target| target.has(folder)) {
+            return Err(FaultError::Target(format!(
+                "{target}: what takes faults back is written down there (--state-dir)"
+            )));
+        }
         if order.mask.tells(plan) {
             let name = fault.name();
             return Err(FaultError::Target(format!(

@@ -16,6 +16,10 @@ const FIRST_MOUNTS: &str = "mnt:[4026531832]";
 
 /// What is known of where we run. What cannot be found out is taken for the machine's.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is one fact, and they hold in any combination"
+)]
 pub struct Surroundings {
     /// We are root of the machine, not only of a user namespace.
     pub root: bool,
@@ -84,8 +88,15 @@ impl Surroundings {
             "/dev/shm".into(),
         ];
         let folders: Vec<PathBuf> = folders.iter().map(|folder| real(folder)).collect();
-        let below = folders.iter().any(|f| path.starts_with(f) && path != *f);
-        below && fs::symlink_metadata(&path).is_ok_and(|data| data.uid() == self.user)
+        // What is not there yet belongs to whoever has the folder that it comes into.
+        let mut there = path
+            .ancestors()
+            .filter(|path| fs::symlink_metadata(path).is_ok());
+        let Some(path) = there.next() else {
+            return false;
+        };
+        let below = folders.iter().any(|f| path.starts_with(f) && path != f);
+        below && fs::symlink_metadata(path).is_ok_and(|data| data.uid() == self.user)
     }
 }
 
@@ -183,7 +194,9 @@ mod tests {
             ..Surroundings::look()
         };
         let file = folder.path().join("f");
-        assert!(!here.confines(&Target::Path(file.clone())), "not there");
+        assert!(here.confines(&Target::Path(file.clone())), "not there yet");
+        assert!(!here.confines(&Target::Path(std::env::temp_dir().join("not-there"))));
+        assert!(!here.confines(&Target::Path(std::env::temp_dir())));
         fs::write(&file, "").unwrap();
         assert!(here.confines(&Target::Path(file)));
         std::os::unix::fs::symlink("/etc", folder.path().join("etc")).unwrap();

@@ -49,6 +49,14 @@ impl fmt::Display for Target {
 }
 
 impl Target {
+    /// Whether something lies where nobody can get at it while this is hit.
+    pub(in crate::chaos) fn has(&self, path: &Path) -> bool {
+        match self {
+            Self::Path(hit) | Self::Mount(hit) => real(path).starts_with(real(hit)),
+            _ => false,
+        }
+    }
+
     /// How it is listed as something that may be hit.
     pub fn listing(&self) -> Option<String> {
         Some(match self {
@@ -137,10 +145,11 @@ impl Listed {
             (Kind::File, Target::Path(path) | Target::FileSystem(path) | Target::Mount(path)) => {
                 real(path).starts_with(&self.text)
             }
-            (Kind::Process, Target::Process { name, .. }) => *name == self.text,
+            (Kind::Process, Target::Process { name, .. }) | (Kind::Host, Target::Host(name)) => {
+                *name == self.text
+            }
             (Kind::Pid, Target::Process { pid, .. }) => pid.to_string() == self.text,
             (Kind::Cgroup, Target::Cgroup(path)) => path.starts_with(&self.text),
-            (Kind::Host, Target::Host(name)) => *name == self.text,
             (Kind::Machine, Target::Machine(what)) => self.text.is_empty() || *what == self.text,
             _ => false,
         }

@@ -7,6 +7,7 @@ use crate::chaos::env::Environment;
 use crate::chaos::run::default_state_folder;
 use crate::cli::say::say;
 use serde_json::Value;
+use std::fmt::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -95,17 +96,15 @@ fn line(record: &Value) -> String {
         text(&who["host"])
     );
     if let Some(login) = who["sudo-user"].as_str() {
-        shown.push_str(&format!(" (was {login})"));
+        let _ = write!(shown, " (was {login})");
     }
-    shown.push_str(&format!(
-        " {} {}",
-        text(&record["run"]),
-        text(&record["event"])
-    ));
+    let (run, event) = (text(&record["run"]), text(&record["event"]));
+    // Writing to a text does not fail.
+    let _ = write!(shown, " {run} {event}");
     let known = ["n", "at", "run", "event", "who", "before", "hash", "torn"];
     let fields = record.as_object().into_iter().flatten();
     for (key, value) in fields.filter(|(key, _)| !known.contains(&key.as_str())) {
-        shown.push_str(&format!(" {key}={}", text(value)));
+        let _ = write!(shown, " {key}={}", text(value));
     }
     let safe = |c: char| if c.is_control() { '\u{fffd}' } else { c };
     shown.chars().map(safe).collect()

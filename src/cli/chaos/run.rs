@@ -16,7 +16,7 @@ use crate::chaos::run::{self as chaos, Dry, Means, Options, RunError};
 use crate::chaos::safety::{Consent, Listed, Rules, listed_in};
 use crate::chaos::settings::{Variables, convert_variables, read_files};
 use crate::chaos::signals;
-use crate::chaos::source::value_of;
+use crate::chaos::source::{Source, value_of};
 use crate::chaos::validate::Validator;
 use crate::cli::say::say;
 use anyhow::Context;
@@ -119,8 +119,8 @@ pub(super) struct Args {
     /// Let faults of root hit everything
     #[arg(long)]
     pub(super) i_own_this_machine: bool,
-    /// What faults may hit, and nothing else: file:PATH (with all below), process:NAME, pid:NUMBER,
-    /// cgroup:PATH, host:NAME, machine
+    /// What faults may hit, and nothing else: `file:PATH` (with all below), `process:NAME`, `pid:NUMBER`,
+    /// `cgroup:PATH`, `host:NAME`, `machine`
     #[arg(long, value_name = "KIND:NAME")]
     pub(super) target: Vec<Listed>,
 }
@@ -169,14 +169,12 @@ pub(super) fn run(
         show(&source, &problem);
         return write_error(args, if problem.broken { "" } else { "validation" });
     }
-    let sha256 = audit::fingerprint(source.text.as_bytes());
     let mut from_files = read_files(&args.var_file, &mut environment, &*console);
     from_files.configuration.extend(variables);
     go(
         args,
         &settings,
-        source.value,
-        &sha256,
+        source,
         &from_files,
         environment,
         python,
@@ -187,13 +185,13 @@ pub(super) fn run(
 fn go(
     args: &Args,
     settings: &Value,
-    experiment: Value,
-    sha256: &str,
+    source: Source,
     variables: &Variables,
     environment: Environment,
     python: Python,
     console: &Arc<Console>,
 ) -> anyhow::Result<ExitCode> {
+    let experiment = source.value;
     let options = match options(args, settings, &experiment, console) {
         Ok(options) => options,
         Err(message) => {
@@ -211,7 +209,7 @@ fn go(
     let (bell, first) = (Arc::new(Bell::default()), Arc::default());
     signals::listen(&bell, &first)?;
     let notes = Notes::new(&state, &experiment);
-    notes.begin(args, sha256)?;
+    notes.begin(args, &audit::fingerprint(source.text.as_bytes()))?;
     let faults = Faults::new(state, Some(std::env::current_exe()?), args.seed);
     let means = Means {
         log: Arc::clone(console) as Arc<dyn Log>,

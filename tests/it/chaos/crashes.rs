@@ -112,10 +112,9 @@ impl Scene {
     fn mount(&self, disk: &str) -> String {
         let point = self.room.place.path(disk).display().to_string();
         let mounts = self.room.mounts();
-        let lines = mounts
-            .lines()
-            .filter(|line| line.contains(&format!(" {point} ")));
-        lines.last().unwrap_or_default().to_owned()
+        let mut lines = mounts.lines().rev();
+        let topmost = lines.find(|line| line.contains(&format!(" {point} ")));
+        topmost.unwrap_or_default().to_owned()
     }
 
     fn kinds(&self) -> Vec<Kind> {

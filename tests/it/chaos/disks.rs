@@ -172,6 +172,30 @@ fn the_root_file_system_is_spared() {
     }
 }
 
+#[test]
+fn nobody_takes_away_what_takes_faults_back() {
+    let Some(room) = Room::new() else { return };
+    // The run's own folder is on that disk, below what would be hit.
+    for (name, path) in [
+        ("disk-readonly", "ro"),
+        ("disk-errors", "ro"),
+        ("file-moved", "ro/state"),
+    ] {
+        let method = [fault("x", name, 0, &json!({"path": path}))];
+        let experiment = json!({"title": "t", "description": "d", "method": method});
+        room.place.write("e.json", experiment.to_string());
+        let ran = room.chaos(&["run", "--strict", "--state-dir", "ro/state", "e.json"]);
+        assert_eq!(ran.code, 4, "{name}: {}", ran.err);
+        assert!(
+            ran.err
+                .contains("what takes faults back is written down there"),
+            "{}",
+            ran.err
+        );
+        assert_eq!(room.chaos(&["undo", "--state-dir", "ro/state"]).code, 0);
+    }
+}
+
 /// Forty programs read a file, each of them anew.
 const READ: &str =
     "for n in $(seq 40); do cat fuse/f >/dev/null 2>&1 && printf . || printf x; done";

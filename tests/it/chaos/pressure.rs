@@ -4,6 +4,7 @@ use super::room::Room;
 use super::{Place, crashes, until};
 use serde_json::{Value, json};
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -109,13 +110,18 @@ struct Hungry(Child);
 
 impl Hungry {
     fn new(place: &Place) -> Self {
-        let code = "import os, sys, time\nwhile not os.path.exists('eat'): time.sleep(0.01)\nx = b'x' * (200 << 20)\nprint(len(x))";
-        let child = Command::new("python3")
+        let code = "import os, time\nprint(flush=True)\nwhile not os.path.exists('eat'): time.sleep(0.01)\nx = b'x' * (200 << 20)";
+        let mut child = Command::new("python3")
             .args(["-c", code])
             .current_dir(place.folder.path())
-            .stdout(Stdio::null())
+            .stdout(Stdio::piped())
             .spawn()
             .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap())
+            .read_line(&mut line)
+            .unwrap();
+        assert_eq!(line, "\n", "it runs");
         Self(child)
     }
 }

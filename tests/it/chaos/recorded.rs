@@ -237,11 +237,14 @@ fn own(case: &Value, recorded: &Value) -> Vec<String> {
     args.push(&source);
     let ran = go(&args);
     differ(&mut wrong, "exit", &json!(ran.code), &recorded["exit"]);
+    // The secret of one of them, which the real tool writes into its journal.
+    let masked = recorded["journal"].to_string().replace("hush", "*****");
+    let expected: Value = serde_json::from_str(&masked).unwrap();
     differ(
         &mut wrong,
         "journal",
-        &journal(&place, &recorded["journal"]),
-        &recorded["journal"],
+        &journal(&place, &expected),
+        &expected,
     );
     differ(
         &mut wrong,

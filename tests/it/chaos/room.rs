@@ -1,6 +1,7 @@
 //! A mount namespace with disks of its own, which is gone with the test.
 
 use super::{Place, Ran};
+use std::fmt::Write;
 use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -22,10 +23,8 @@ impl Room {
         for disk in DISKS {
             let path = place.path(disk);
             std::fs::create_dir(&path).unwrap();
-            script.push_str(&format!(
-                "mount -t tmpfs -o size=8m,nr_inodes=200 whorl-test {} && ",
-                path.display()
-            ));
+            let mount = "mount -t tmpfs -o size=8m,nr_inodes=200 whorl-test";
+            write!(script, "{mount} {} && ", path.display()).unwrap();
         }
         script.push_str("echo ready && exec sleep 600");
         let mut holder = Command::new("unshare")

@@ -60,7 +60,7 @@ fn remount(path: &Path, flags: MsFlags) -> Result<(), FaultError> {
             Ok(()) => return Ok(()),
             // Somebody is writing; most are soon done.
             Err(Errno::EBUSY) if Instant::now() < deadline => {
-                thread::sleep(Duration::from_millis(5))
+                thread::sleep(Duration::from_millis(5));
             }
             Err(Errno::EBUSY) => {
                 let path = path.display();

@@ -7,7 +7,7 @@ use fuser::{
     ReplyEntry, ReplyOpen, ReplyStatfs, ReplyWrite, Request, TimeOrNow,
 };
 use nix::errno::Errno;
-use nix::fcntl::AT_FDCWD;
+use nix::fcntl::{AT_FDCWD, OFlag};
 use nix::sys::stat::{UtimensatFlags, utimensat};
 use nix::sys::statvfs::fstatvfs;
 use nix::sys::time::TimeSpec;
@@ -29,9 +29,22 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 const NEVER_KEPT: Duration = Duration::ZERO;
 /// Reads and writes come to us, not out of the kernel's memory.
 const DIRECT: u32 = 1;
-/// Bits of `open(2)` that are the kernel's business: O_CREAT, O_EXCL, O_NOFOLLOW, O_APPEND (which would
-/// put writes elsewhere than the kernel says), O_DIRECT.
-const NOT_OURS: i32 = 0o100 | 0o200 | 0o400_000 | 0o2000 | 0o40_000;
+/// Bits of `open(2)` that are the kernel's business: who makes the file, and where it goes on. What is
+/// appended would come elsewhere than the kernel says.
+fn ours(flags: i32) -> i32 {
+    let kernels = OFlag::O_ACCMODE
+        | OFlag::O_CREAT
+        | OFlag::O_EXCL
+        | OFlag::O_TRUNC
+        | OFlag::O_NOFOLLOW
+        | OFlag::O_APPEND
+        | OFlag::O_DIRECT;
+    flags & !kernels.bits()
+}
+
+fn truncates(flags: i32) -> bool {
+    OFlag::from_bits_truncate(flags).contains(OFlag::O_TRUNC)
+}
 
 /// A folder listed once, when it was opened.
 type Listing = Vec<(u64, FileType, OsString)>;
@@ -169,13 +182,13 @@ impl Mirror {
     }
 
     fn opened(&mut self, path: &Path, flags: i32) -> io::Result<u64> {
-        let access = flags & 0o3;
+        let access = flags & OFlag::O_ACCMODE.bits();
         let file = OpenOptions::new()
-            .read(access != 1)
-            .write(access != 0)
-            .custom_flags(flags & !(NOT_OURS | 0o3 | 0o1000))
+            .read(access != OFlag::O_WRONLY.bits())
+            .write(access != OFlag::O_RDONLY.bits())
+            .custom_flags(ours(flags))
             .open(self.real(path))?;
-        if flags & 0o1000 != 0 && access != 0 {
+        if truncates(flags) && access != OFlag::O_RDONLY.bits() {
             file.set_len(0)?;
         }
         Ok(self.keep(file, path.to_owned()))
@@ -477,7 +490,7 @@ impl Filesystem for Mirror {
             .read(true)
             .write(true)
             .create(true)
-            .truncate(flags & 0o1000 != 0);
+            .truncate(truncates(flags));
         let file = options.mode(mode).open(self.real(&path));
         let made = file.and_then(|file| {
             chown(self.real(&path), Some(request.uid()), Some(request.gid()))?;

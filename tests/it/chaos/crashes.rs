@@ -420,3 +420,16 @@ fn a_power_loss_at_any_moment_leaves_nothing_of_any_kind() {
     }
     assert!(in_the_middle > 3, "only {in_the_middle} rounds met a fault");
 }
+
+#[test]
+fn what_a_dead_run_has_planned_in_is_removed() {
+    let place = Place::new();
+    let dead = place.path("state/plan-99999999-x");
+    let alive = place.path(&format!("state/plan-{}-x", std::process::id()));
+    for folder in [&dead, &alive] {
+        fs::create_dir_all(folder).unwrap();
+        fs::write(folder.join("file-0"), "a copy").unwrap();
+    }
+    assert_eq!(place.chaos(&["undo"]).code, 0);
+    assert!(!dead.exists() && alive.exists());
+}

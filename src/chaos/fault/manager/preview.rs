@@ -1,7 +1,7 @@
 //! What an experiment's faults are going to do, before anything is done.
 
 use super::{Faults, Order, longest};
-use crate::chaos::fault::{Fault, FaultError, Ground, Parameters, find};
+use crate::chaos::fault::{Fault, FaultError, Ground, Parameters, find, undo};
 use crate::chaos::log::{Level, Log};
 use crate::chaos::mask::Mask;
 use crate::chaos::model;
@@ -115,7 +115,7 @@ impl Faults {
     fn plan(&self, order: &Order<'_>) -> Result<(&'static dyn Fault, Value), FaultError> {
         let fault = find(order.name)
             .ok_or_else(|| FaultError::Target(format!("unknown fault '{}'", order.name)))?;
-        let folder = tempfile::tempdir().map_err(FaultError::io(&std::env::temp_dir()))?;
+        let folder = undo::sketch(&self.state).map_err(FaultError::io(&self.state))?;
         let arguments: &Map<String, Value> = order.arguments;
         let parameters = Parameters::new(fault.name(), arguments);
         fault.validate(&parameters)?;

@@ -4,6 +4,7 @@
 //! log lines, events and exit code that its users know. Invariant: what a fault has changed is written
 //! down and synced before it is changed, so that it can be undone whoever dies.
 
+pub mod audit;
 pub mod bell;
 pub mod env;
 pub mod events;
@@ -17,6 +18,7 @@ pub mod place;
 pub mod python;
 pub mod report;
 pub mod run;
+pub mod safety;
 pub mod settings;
 pub mod signals;
 pub mod source;
@@ -27,6 +29,8 @@ pub mod validate;
 mod child;
 mod control;
 mod decimal;
+mod mask;
 mod model;
+mod mounts;
 mod provider;
 mod py;

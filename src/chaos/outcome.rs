@@ -161,8 +161,7 @@ fn reason<'a>(journal: &'a Journal, kind: &str) -> Option<&'a str> {
 }
 
 fn warnings(journal: &Journal) -> Vec<&'static str> {
-    let whole = journal.to_json();
-    let experiment = &whole["experiment"];
+    let experiment = journal.experiment();
     let declared = super::model::list(experiment, "rollbacks").len();
     let no_probes = super::model::probes(experiment).is_empty();
     [

@@ -1,9 +1,12 @@
 //! `whorl chaos`.
 
+mod ask;
+mod audit;
 mod console;
 mod import;
 mod init;
 mod measure;
+mod notes;
 mod report;
 mod run;
 mod undo;
@@ -59,6 +62,20 @@ enum Command {
     Import(import::Args),
     /// List the faults that experiments can use
     Faults,
+    /// Show who ran what, and whether that was changed since
+    Audit(audit::Args),
+    /// Do a fault's work
+    #[command(hide = true)]
+    FaultChild {
+        /// Tells this process from others
+        #[arg(long)]
+        mark: String,
+        /// The number of the fault
+        #[arg(long)]
+        id: u64,
+        /// The run's folder
+        folder: PathBuf,
+    },
     /// Watch over a run's faults
     #[command(hide = true)]
     Watchdog {
@@ -116,6 +133,15 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         Command::Import(import) => import::run(import),
         Command::Undo(undo) => undo::run(undo),
         Command::Faults => Ok(undo::faults()),
+        Command::Audit(audit) => audit::run(audit),
+        Command::FaultChild {
+            folder,
+            id,
+            mark: _,
+        } => {
+            fault::work(folder, *id, &mut std::io::stdout())?;
+            Ok(ExitCode::SUCCESS)
+        }
         Command::Watchdog { folder } => {
             watchdog::watch(folder, &mut std::io::stdout())?;
             Ok(ExitCode::SUCCESS)

@@ -1,6 +1,8 @@
 //! Chaos experiments: what the Chaos Toolkit does, and what must not be lost when somebody dies.
 
+mod crashes;
 mod database;
+mod disks;
 mod example;
 mod faults;
 mod library;
@@ -8,10 +10,13 @@ mod measure;
 mod names;
 mod network;
 mod ours;
+mod pressure;
 mod programs;
 mod providers;
 mod proxy;
 mod recorded;
+mod room;
+mod safety;
 mod tls;
 
 use serde_json::Value;
@@ -23,6 +28,8 @@ use std::time::{Duration, Instant};
 /// A folder with experiments, their journal and the faults' state.
 struct Place {
     folder: tempfile::TempDir,
+    /// What the command line says to faults: tests hit only what they have made.
+    allows: &'static [&'static str],
 }
 
 /// How `whorl chaos` ended.
@@ -59,6 +66,15 @@ impl Place {
     fn new() -> Self {
         Self {
             folder: tempfile::tempdir().unwrap(),
+            allows: &["--yes", "--i-own-this-machine"],
+        }
+    }
+
+    /// A place where nothing is said to faults that the test does not say itself.
+    fn plain() -> Self {
+        Self {
+            allows: &[],
+            ..Self::new()
         }
     }
 
@@ -84,7 +100,13 @@ impl Place {
         let mut command = Command::new(env!("CARGO_BIN_EXE_whorl"));
         command
             .arg("chaos")
-            .args(args)
+            .args(&args[..1])
+            .args(
+                self.allows
+                    .iter()
+                    .filter(|_| ["run", "measure"].contains(&args[0])),
+            )
+            .args(&args[1..])
             .current_dir(self.folder.path())
             .env("HOME", self.folder.path())
             .env("WHORL_CHAOS_STATE", self.path("state"))
@@ -105,7 +127,8 @@ impl Place {
     /// The run folders that are left.
     fn runs(&self) -> Vec<PathBuf> {
         let entries = fs::read_dir(self.path("state")).into_iter().flatten();
-        entries.map(|entry| entry.unwrap().path()).collect()
+        let paths = entries.map(|entry| entry.unwrap().path());
+        paths.filter(|path| path.is_dir()).collect()
     }
 }
 

@@ -2,7 +2,8 @@
 
 use super::proc::with_argument;
 use super::undo;
-use super::{Cause, Fault, FaultError, Ground, Parameters};
+use super::{Cause, Fault, FaultError, Ground, Parameters, Steps};
+use crate::chaos::safety::Target;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -107,6 +108,17 @@ impl Fault for Cpu {
                 let _ = kill(Pid::from_raw(seen.pid), Signal::SIGKILL);
             }
             thread::sleep(Duration::from_millis(2));
+        }
+    }
+
+    fn targets(&self, _: &Value) -> Vec<Target> {
+        vec![Target::Machine("processors".into())]
+    }
+
+    fn steps(&self, plan: &Value) -> Steps {
+        Steps {
+            does: vec![format!("a child keeps {} threads busy", plan["threads"])],
+            undo: vec!["the child is killed".into()],
         }
     }
 

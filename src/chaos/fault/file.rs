@@ -30,12 +30,12 @@ fn stash(path: &Path, ground: &Ground<'_>) -> PathBuf {
     ))
 }
 
-fn path_in(plan: &Value, key: &str) -> PathBuf {
+pub(super) fn path_in(plan: &Value, key: &str) -> PathBuf {
     PathBuf::from(plan[key].as_str().unwrap_or_default())
 }
 
 /// The file is there, though it may be a link to nowhere.
-fn there(path: &Path) -> bool {
+pub(super) fn there(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
 

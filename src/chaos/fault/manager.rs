@@ -1,12 +1,16 @@
 //! The faults of a run: puts them in, writes them down first, keeps a watchdog, takes them back.
 
 mod guard;
+mod preview;
 
 use super::undo::{self, Entry, Journal, Undone, Which};
-use super::{FaultError, Ground, Parameters, clock, find};
+use super::{Fault, FaultError, Ground, Parameters, clock, find};
+use crate::chaos::audit::Audit;
 use crate::chaos::log::{Level, Log};
+use crate::chaos::mask::Mask;
 use crate::chaos::provider::{Call, Failure, seconds};
 use crate::chaos::py;
+use crate::chaos::safety::Consent;
 use crate::chaos::substitute::substitute;
 use guard::Guard;
 use jiff::Timestamp;
@@ -25,7 +29,20 @@ pub struct Faults {
     state: PathBuf,
     program: Option<PathBuf>,
     seed: u64,
+    consent: Consent,
+    audit: Option<Audit>,
     session: Mutex<Option<Session>>,
+}
+
+/// What an activity asks for.
+struct Order<'a> {
+    name: &'a str,
+    arguments: &'a Map<String, Value>,
+    activity: &'a str,
+    longest: f64,
+    seed: u64,
+    /// What is not to be written down.
+    mask: &'a Mask,
 }
 
 /// What there is once the first fault is going to be put in.
@@ -47,8 +64,24 @@ impl Faults {
             state,
             program,
             seed,
+            consent: Consent::default(),
+            audit: None,
             session: Mutex::new(None),
         }
+    }
+
+    /// Asks before the first fault, and puts in none that is not allowed.
+    #[must_use]
+    pub fn guarded(mut self, consent: Consent) -> Self {
+        self.consent = consent;
+        self
+    }
+
+    /// Notes each fault.
+    #[must_use]
+    pub fn audited(mut self, audit: Audit) -> Self {
+        self.audit = Some(audit);
+        self
     }
 
     fn session(&self) -> MutexGuard<'_, Option<Session>> {
@@ -99,36 +132,24 @@ impl Faults {
             return self.undo_activity(&py::text(which));
         }
         let provider = substitute(provider, call.names());
-        let name = provider["fault"].as_str().unwrap_or_default();
-        let longest = seconds(provider.get("duration").unwrap_or(&Value::Null))?;
-        let longest = longest.map_or(LONGEST, |time| time.as_secs_f64());
-        let seed = provider
-            .get("seed")
-            .and_then(Value::as_u64)
-            .unwrap_or(self.seed);
-        let empty = json!({});
-        let arguments = provider
-            .get("arguments")
-            .filter(|a| a.is_object())
-            .unwrap_or(&empty);
-        let activity = call.activity["name"].as_str().unwrap_or_default();
-        let map = arguments.as_object().cloned().unwrap_or_default();
-        self.put_in(name, &map, activity, longest, seed, &*call.tools.log)
+        let longest = longest(&provider)?;
+        let map = provider["arguments"].as_object().cloned();
+        let order = Order {
+            name: provider["fault"].as_str().unwrap_or_default(),
+            arguments: &map.unwrap_or_default(),
+            activity: call.activity["name"].as_str().unwrap_or_default(),
+            longest,
+            seed: provider["seed"].as_u64().unwrap_or(self.seed),
+            mask: &Mask::of(call.secrets),
+        };
+        self.put_in(&order, &*call.tools.log)
             .map_err(|error| Failure::Failed(error.to_string()))
     }
 
-    fn put_in(
-        &self,
-        name: &str,
-        arguments: &Map<String, Value>,
-        activity: &str,
-        longest: f64,
-        seed: u64,
-        log: &dyn Log,
-    ) -> Result<Value, FaultError> {
-        let fault =
-            find(name).ok_or_else(|| FaultError::Target(format!("unknown fault '{name}'")))?;
-        let parameters = Parameters::new(fault.name(), arguments);
+    fn put_in(&self, order: &Order<'_>, log: &dyn Log) -> Result<Value, FaultError> {
+        let fault = find(order.name)
+            .ok_or_else(|| FaultError::Target(format!("unknown fault '{}'", order.name)))?;
+        let parameters = Parameters::new(fault.name(), order.arguments);
         fault.validate(&parameters)?;
         let mut session = self.session();
         let session = self.opened(&mut session, log)?;
@@ -137,27 +158,27 @@ impl Faults {
         let ground = Ground {
             folder: &folder,
             id,
-            seed,
-            seconds: longest,
+            seed: order.seed,
+            seconds: order.longest,
             program: self.program.as_deref(),
         };
-        let io = FaultError::io(&folder);
-        let lock = undo::locked(&folder).map_err(io)?;
+        let lock = undo::locked(&folder).map_err(FaultError::io(&folder))?;
         let plan = fault.prepare(&parameters, &ground)?;
         let cause = fault.describe(&plan);
+        self.permitted(fault, &plan, order, &folder)?;
         let entry = Entry {
             id,
-            fault: name.to_owned(),
-            activity: activity.to_owned(),
+            fault: order.name.to_owned(),
+            activity: order.activity.to_owned(),
             plan,
-            seed,
+            seed: order.seed,
             boot: clock::boot(),
-            until: clock::uptime() + longest,
+            until: clock::uptime() + order.longest,
             at: Timestamp::now().to_string(),
         };
         Journal::append_intent(&folder, &entry).map_err(FaultError::io(&folder))?;
         session.guard.look();
-        session.by_activity.push((activity.to_owned(), id));
+        session.by_activity.push((order.activity.to_owned(), id));
         let applied = fault.apply(&entry.plan, &ground);
         drop(lock);
         if let Err(error) = applied {
@@ -166,7 +187,44 @@ impl Faults {
             return Err(error);
         }
         Journal::append_applied(&folder, id).map_err(FaultError::io(&folder))?;
-        Ok(json!({"id": id, "cause": cause, "seed": seed, "longest": longest, "plan": entry.plan}))
+        Ok(json!({
+            "id": id, "cause": cause, "seed": order.seed, "longest": order.longest, "plan": entry.plan,
+        }))
+    }
+
+    /// Whether this may be done, and what is going to be done is noted.
+    fn permitted(
+        &self,
+        fault: &dyn Fault,
+        plan: &Value,
+        order: &Order<'_>,
+        folder: &Path,
+    ) -> Result<(), FaultError> {
+        let targets = fault.targets(plan);
+        self.consent.permit(fault.name(), &targets)?;
+        if let Some(target) = targets.iter().find(|target| target.has(folder)) {
+            return Err(FaultError::Target(format!(
+                "{target}: what takes faults back is written down there (--state-dir)"
+            )));
+        }
+        if order.mask.tells(plan) {
+            let name = fault.name();
+            return Err(FaultError::Target(format!(
+                "{name}: its parameters hold a secret, which would be written down in the undo \
+                 journal; name a file or an environment variable instead"
+            )));
+        }
+        let Some(audit) = &self.audit else {
+            return Ok(());
+        };
+        let targets: Vec<String> = targets.iter().map(ToString::to_string).collect();
+        let note = json!({
+            "fault": fault.name(), "activity": order.activity, "targets": targets,
+            "seconds": order.longest, "seed": order.seed,
+        });
+        audit
+            .note("fault", &note, true)
+            .map_err(FaultError::io(&self.state))
     }
 
     /// The session, begun when this is the first fault.
@@ -270,6 +328,12 @@ impl Faults {
         }
         clean
     }
+}
+
+/// After how many seconds a fault is taken back.
+fn longest(provider: &Value) -> Result<f64, Failure> {
+    let longest = seconds(provider.get("duration").unwrap_or(&Value::Null))?;
+    Ok(longest.map_or(LONGEST, |time| time.as_secs_f64()))
 }
 
 fn report(undone: &[Undone], what: &str, log: &dyn Log) {

@@ -4,14 +4,20 @@
 //! `prepare` (which only looks), the plan is written down and synced, `apply`. `undo` has nothing but
 //! the plan, may come when `apply` was never reached or only half done, and may come twice.
 
+mod cgroup;
 mod chance;
 mod clock;
 mod cpu;
 mod database;
+mod disk;
 mod dns;
 mod file;
+mod fuse;
 mod held;
+mod helper;
+mod io;
 mod manager;
+mod memory;
 mod namespace;
 mod network;
 mod offset;
@@ -27,11 +33,14 @@ pub mod watchdog;
 
 pub use cpu::{Stress, stress};
 pub use held::hold;
+pub use helper::work;
 pub use manager::Faults;
 pub use parameters::Parameters;
 
+use crate::chaos::safety::Target;
 use serde::Serialize;
 use serde_json::Value;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 /// Every fault there is.
@@ -54,6 +63,14 @@ pub const ALL: &[&dyn Fault] = &[
     &network::Degrade,
     &offset::Offset,
     &syscall::Syscall,
+    &memory::Memory,
+    &io::Io,
+    &cgroup::MemoryLimit,
+    &disk::Full,
+    &disk::InodesFull,
+    &disk::ReadOnly,
+    &fuse::Slow,
+    &fuse::Errors,
 ];
 
 /// One kind of fault.
@@ -87,6 +104,19 @@ pub trait Fault: Sync {
     /// The cause that a log should lead to.
     fn describe(&self, plan: &Value) -> Cause;
 
+    /// What it hits. Who says nothing is taken to hit something that all share.
+    fn targets(&self, plan: &Value) -> Vec<Target> {
+        vec![Target::Machine(self.describe(plan).target)]
+    }
+
+    /// What is done and how it is taken back, a command or an effect each, for dry runs.
+    fn steps(&self, plan: &Value) -> Steps {
+        Steps {
+            does: vec![self.describe(plan).text],
+            undo: vec!["whorl takes it back by itself".into()],
+        }
+    }
+
     /// What it needs of the machine, for people.
     fn needs(&self) -> &'static str {
         "nothing"
@@ -95,6 +125,30 @@ pub trait Fault: Sync {
     /// Whether this machine has what it needs, found out by trying it; else why not.
     fn check(&self) -> Result<(), String> {
         Ok(())
+    }
+
+    /// What its child does, if it has one ([`helper`]); `say` tells who waits that it has an effect.
+    fn work(&self, _: &Value, _: &Ground<'_>, _: &mut dyn Write) -> Result<(), FaultError> {
+        Ok(())
+    }
+}
+
+/// What a fault does and how that is taken back, for people.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Steps {
+    /// What is done.
+    pub does: Vec<String>,
+    /// What takes it back.
+    pub undo: Vec<String>,
+}
+
+impl Steps {
+    /// One step each.
+    pub(super) fn of(does: &str, undo: &str) -> Self {
+        Self {
+            does: vec![does.to_owned()],
+            undo: vec![undo.to_owned()],
+        }
     }
 }
 
@@ -148,6 +202,9 @@ pub enum FaultError {
         /// What the system said.
         source: std::io::Error,
     },
+    /// It is not allowed.
+    #[error(transparent)]
+    Refused(#[from] crate::chaos::safety::Refused),
     /// It was done, but has no effect; or it was taken back, but is still there.
     #[error("{0}")]
     Effect(String),

@@ -3,7 +3,8 @@
 //! They are started with libfaketime and a file that it reads again and again
 //! (`FAKETIME_TIMESTAMP_FILE`); the fault writes the file. No other program's clock changes.
 
-use super::{Cause, Fault, FaultError, Ground, Parameters};
+use super::{Cause, Fault, FaultError, Ground, Parameters, Steps};
+use crate::chaos::safety::Target;
 use serde_json::{Value, json};
 use std::fs;
 use std::io::ErrorKind;
@@ -124,6 +125,19 @@ impl Fault for Offset {
         let earlier = plan["earlier"].as_str().unwrap_or("+0s\n");
         write(file, earlier)?;
         Ok(format!("{name} is as before"))
+    }
+
+    fn targets(&self, plan: &Value) -> Vec<Target> {
+        vec![Target::Path(
+            plan["file"].as_str().unwrap_or_default().into(),
+        )]
+    }
+
+    fn steps(&self, plan: &Value) -> Steps {
+        Steps::of(
+            &format!("write {} seconds to {}", plan["offset"], plan["file"]),
+            "write what the file held before",
+        )
     }
 
     fn describe(&self, plan: &Value) -> Cause {

@@ -49,6 +49,17 @@ impl Seen {
         same.then(|| fields.first()?.chars().next())?
     }
 
+    /// Whether it is a child of a run, which keeps its faults.
+    pub(super) fn is_ours(&self) -> bool {
+        let line = command_line(self.pid).unwrap_or_default();
+        let mut words = line.split('\0').skip(1);
+        words.next() == Some("chaos")
+            && matches!(
+                words.next(),
+                Some("watchdog" | "fault-child" | "stress" | "hold")
+            )
+    }
+
     pub(super) fn to_json(&self) -> Value {
         json!({"pid": self.pid, "start": self.start, "name": self.name})
     }
@@ -83,6 +94,17 @@ pub(super) fn with_argument(argument: &str) -> Vec<Seen> {
         })
         .filter_map(Seen::of)
         .collect()
+}
+
+/// Ourselves, who has started us, who has started that one, and so on.
+pub(super) fn own_line() -> Vec<i32> {
+    let mut line = Vec::new();
+    let mut next = i32::try_from(std::process::id()).ok();
+    while let Some(pid) = next.filter(|pid| *pid > 0 && !line.contains(pid)) {
+        line.push(pid);
+        next = stat(pid).and_then(|(_, fields)| fields.get(1)?.parse().ok());
+    }
+    line
 }
 
 fn all() -> Vec<i32> {

@@ -1,26 +1,121 @@
-//! Processes stopped and killed, by pid or name.
+//! Processes stopped and killed, by pid, name or control group.
 
+use super::cgroup::{everywhere, members};
 use super::parameters::Dice;
 use super::proc::Seen;
-use super::{Cause, Fault, FaultError, Ground, Parameters};
+use super::{Cause, Fault, FaultError, Ground, Parameters, Steps};
+use crate::chaos::safety::Target;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
+use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// How long a signal may take to show.
 const EFFECT: Duration = Duration::from_secs(2);
 
-const TARGETS: [(&str, &str); 3] = [
+const TARGETS: [(&str, &str); 4] = [
     ("pid", "the process"),
-    ("name", "all processes of this name"),
+    ("name", "all processes of this name, but for those above us"),
+    (
+        "cgroup",
+        "all processes of this control group and those below it: a path as in /proc/PID/cgroup, or below /sys/fs/cgroup",
+    ),
     (
         "intensity",
         "percent of them, chosen by the seed; 100 when not given",
     ),
 ];
+
+/// Which processes are meant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Choice<'a> {
+    Pid(i32),
+    Name(&'a str),
+    Cgroup(&'a str),
+}
+
+impl<'a> Choice<'a> {
+    pub(super) fn of(parameters: &Parameters<'a>) -> Result<Self, FaultError> {
+        parameters.percent("intensity")?;
+        let pid = parameters.whole("pid", 2, 1 << 22)?;
+        let pid = pid.and_then(|pid| i32::try_from(pid).ok());
+        match (pid, parameters.text("name")?, parameters.text("cgroup")?) {
+            (Some(pid), None, None) => Ok(Self::Pid(pid)),
+            (None, Some(name), None) => Ok(Self::Name(name)),
+            (None, None, Some(cgroup)) => Ok(Self::Cgroup(cgroup)),
+            _ => Err(parameters.missing(
+                "pid",
+                "one of `pid`, `name` and `cgroup` is needed, and only one",
+            )),
+        }
+    }
+}
+
+/// The processes that are meant, never ourselves or those above us.
+pub(super) fn chosen(
+    choice: &Choice<'_>,
+    percent: u64,
+    seed: u64,
+) -> Result<Vec<Seen>, FaultError> {
+    let mut found: Vec<Seen> = match choice {
+        Choice::Pid(pid) => Seen::of(*pid).into_iter().collect(),
+        Choice::Name(name) => Seen::named(name),
+        Choice::Cgroup(path) => in_cgroup(path),
+    };
+    let above = super::proc::own_line();
+    found.retain(|seen| !above.contains(&seen.pid) && !seen.is_ours());
+    if found.is_empty() {
+        return Err(FaultError::Target("there is no such process".into()));
+    }
+    Ok(Dice::new(seed).share(found, percent))
+}
+
+/// The processes of a control group, in whichever hierarchy it is, and of all groups below it.
+fn in_cgroup(path: &str) -> Vec<Seen> {
+    let mut found = Vec::new();
+    let mut open = everywhere(path);
+    while let Some(group) = open.pop() {
+        found.extend(members(&group).into_iter().filter_map(Seen::of));
+        let below = fs::read_dir(&group).into_iter().flatten().flatten();
+        open.extend(below.map(|entry| entry.path()).filter(|path| path.is_dir()));
+    }
+    found.sort_by_key(|seen| (seen.start, seen.pid));
+    found.dedup();
+    found
+}
+
+/// All of them, for the question before the first fault.
+fn hit(plan: &Value) -> Vec<Target> {
+    let targets = targets(plan).into_iter();
+    targets
+        .map(|seen| Target::Process {
+            pid: seen.pid,
+            name: seen.name,
+        })
+        .collect()
+}
+
+/// A signal to each, and what follows.
+fn signals(plan: &Value, signal: &str, undo: &str) -> Steps {
+    let each = |signal: &str| -> Vec<String> {
+        targets(plan)
+            .iter()
+            .map(|seen| format!("kill -{signal} {}", seen.pid))
+            .collect()
+    };
+    let undo = if undo == "CONT" {
+        each(undo)
+    } else {
+        vec![undo.to_owned()]
+    };
+    Steps {
+        does: each(signal),
+        undo,
+    }
+}
 
 /// `process-stop`: SIGSTOP, taken back by SIGCONT.
 pub(super) struct Stop;
@@ -30,33 +125,12 @@ pub(super) struct Kill;
 
 fn validate(parameters: &Parameters<'_>) -> Result<(), FaultError> {
     parameters.only(&TARGETS)?;
-    let pid = parameters.whole("pid", 2, 1 << 22)?;
-    let name = parameters.text("name")?;
-    parameters.percent("intensity")?;
-    if pid.is_some() == name.is_some() {
-        return Err(parameters.missing("pid", "either `pid` or `name` is needed, not both"));
-    }
-    Ok(())
+    Choice::of(parameters).map(drop)
 }
 
 fn prepare(parameters: &Parameters<'_>, ground: &Ground<'_>) -> Result<Value, FaultError> {
-    validate(parameters)?;
-    let found = match (
-        parameters.whole("pid", 2, 1 << 22)?,
-        parameters.text("name")?,
-    ) {
-        (Some(pid), _) => i32::try_from(pid)
-            .ok()
-            .and_then(Seen::of)
-            .into_iter()
-            .collect(),
-        (None, Some(name)) => Seen::named(name),
-        (None, None) => Vec::new(),
-    };
-    if found.is_empty() {
-        return Err(FaultError::Target("there is no such process".into()));
-    }
-    let chosen = Dice::new(ground.seed).share(found, parameters.percent("intensity")?);
+    let choice = Choice::of(parameters)?;
+    let chosen = chosen(&choice, parameters.percent("intensity")?, ground.seed)?;
     let chosen: Vec<Value> = chosen.iter().map(Seen::to_json).collect();
     Ok(json!({"processes": chosen}))
 }
@@ -174,6 +248,14 @@ impl Fault for Stop {
     fn describe(&self, plan: &Value) -> Cause {
         describe(plan, self.name(), "was stopped")
     }
+
+    fn targets(&self, plan: &Value) -> Vec<Target> {
+        hit(plan)
+    }
+
+    fn steps(&self, plan: &Value) -> Steps {
+        signals(plan, "STOP", "CONT")
+    }
 }
 
 impl Fault for Kill {
@@ -217,5 +299,13 @@ impl Fault for Kill {
 
     fn describe(&self, plan: &Value) -> Cause {
         describe(plan, self.name(), "was killed")
+    }
+
+    fn targets(&self, plan: &Value) -> Vec<Target> {
+        hit(plan)
+    }
+
+    fn steps(&self, plan: &Value) -> Steps {
+        signals(plan, "KILL", "nothing: what was killed stays so")
     }
 }

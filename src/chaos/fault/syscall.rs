@@ -3,7 +3,8 @@
 //! When strace ends, however it does, the kernel lets the process go on as it was.
 
 use super::proc::{Seen, with_argument};
-use super::{Cause, Fault, FaultError, Ground, Parameters};
+use super::{Cause, Fault, FaultError, Ground, Parameters, Steps};
+use crate::chaos::safety::Target;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -225,6 +226,28 @@ impl Fault for Syscall {
         Ok(format!(
             "system calls are as before; {hit} failed and {late} were late"
         ))
+    }
+
+    fn targets(&self, plan: &Value) -> Vec<Target> {
+        let process = &plan["process"];
+        let pid = process["pid"]
+            .as_i64()
+            .and_then(|pid| i32::try_from(pid).ok());
+        vec![Target::Process {
+            pid: pid.unwrap_or_default(),
+            name: process["name"].as_str().unwrap_or_default().to_owned(),
+        }]
+    }
+
+    fn steps(&self, plan: &Value) -> Steps {
+        Steps::of(
+            &format!(
+                "strace -f -p {} -e {}",
+                plan["process"]["pid"],
+                plan["injection"].as_str().unwrap_or_default()
+            ),
+            "end strace: the process goes on as before",
+        )
     }
 
     fn describe(&self, plan: &Value) -> Cause {

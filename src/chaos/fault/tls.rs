@@ -3,7 +3,8 @@
 use super::held::{self, Holding};
 use super::proxy::{listen, settled, upstream};
 use super::record::Record;
-use super::{Cause, Fault, FaultError, Ground, Parameters};
+use super::{Cause, Fault, FaultError, Ground, Parameters, Steps};
+use crate::chaos::safety::Target;
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
     date_time_ymd,
@@ -241,6 +242,24 @@ impl Fault for Tls {
         Ok(format!(
             "the certificate is gone; it was shown {shown} times"
         ))
+    }
+
+    fn targets(&self, plan: &Value) -> Vec<Target> {
+        vec![Target::Own(format!(
+            "a proxy at {}",
+            plan["listen"].as_str().unwrap_or_default()
+        ))]
+    }
+
+    fn steps(&self, plan: &Value) -> Steps {
+        Steps::of(
+            &format!(
+                "listen at {} with TLS: {}",
+                plan["listen"],
+                self.describe(plan).text
+            ),
+            "end the proxy: nobody listens there any more",
+        )
     }
 
     fn describe(&self, plan: &Value) -> Cause {

@@ -14,12 +14,14 @@ use super::judge::Judge;
 use super::keep::Keeper;
 use super::labelled::{Label, Labelled, Run};
 use super::plan::{At, FaultPlan, Plan};
+use crate::chaos::audit::Audit;
 use crate::chaos::bell::{Bell, Ear};
 use crate::chaos::env::Environment;
 use crate::chaos::fault::Faults;
 use crate::chaos::log::{KeptLog, Log};
 use crate::chaos::python::Python;
 use crate::chaos::run::{self as chaos, HypothesisStrategy, Journal, Means, Options, Status};
+use crate::chaos::safety::{Consent, Rules};
 use crate::chaos::settings::Variables;
 use crate::chaos::signals::FirstSignal;
 use crate::chaos::validate::Validator;
@@ -92,6 +94,10 @@ pub struct Bench<'a> {
     pub python: Python,
     /// Only these faults; all when there is none.
     pub only: Vec<String>,
+    /// What faults may hit.
+    pub rules: Rules,
+    /// Where each fault is noted.
+    pub audit: Audit,
 }
 
 /// One run that is to be.
@@ -111,6 +117,31 @@ pub struct Done {
 }
 
 impl Bench<'_> {
+    /// What will be done, to be agreed to before.
+    pub fn statement(&self) -> String {
+        let runs = self.wanted().len();
+        let mut text =
+            format!("This plan makes {runs} runs, each with a system of its own, and puts in:\n");
+        for fault in self.faults() {
+            let cause = fault
+                .cause
+                .as_deref()
+                .unwrap_or("one that its experiment describes");
+            // Writing to a text does not fail.
+            let _ = writeln!(text, "  {}: {cause}", fault.name);
+        }
+        let listed: Vec<String> = self.rules.targets.iter().map(ToString::to_string).collect();
+        let _ = match (listed.is_empty(), self.rules.owns) {
+            (false, _) => writeln!(text, "Faults hit only {}.", listed.join(", ")),
+            (true, true) => writeln!(text, "Faults may hit everything on this machine."),
+            (true, false) => writeln!(
+                text,
+                "As root, faults hit only what is in namespaces or temporary folders of our own."
+            ),
+        };
+        text
+    }
+
     /// Runs everything; `told` hears of each run when it is over.
     pub fn run(
         &self,
@@ -345,7 +376,9 @@ impl Bench<'_> {
             signals: Arc::clone(&self.signals),
             environment: place.environment(),
             python: self.python.clone(),
-            faults: Faults::new(self.state.clone(), self.program.clone(), seed),
+            faults: Faults::new(self.state.clone(), self.program.clone(), seed)
+                .guarded(Consent::ruled(self.rules.clone()))
+                .audited(self.audit.clone()),
             events: None,
             controls: Vec::new(),
         };

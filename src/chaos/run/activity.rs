@@ -110,6 +110,7 @@ impl Runner<'_> {
     ) -> Result<(), Failure> {
         let begin = Instant::now();
         let result = if is_dry {
+            self.say_what_is_not_done(activity);
             Ok(Value::Null)
         } else {
             call(&self.call(activity, how.ear))
@@ -132,6 +133,13 @@ impl Runner<'_> {
         entry["end"] = json!(now());
         entry["duration"] = json!(begin.elapsed().as_secs_f64());
         result
+    }
+
+    /// What a fault would do, and how that would be taken back.
+    fn say_what_is_not_done(&self, activity: &Value) {
+        for line in self.tools.faults.shown(activity, self.names()) {
+            self.say(Level::Info, &line);
+        }
     }
 
     pub(super) fn call<'c>(&'c self, activity: &'c Value, ear: Ear) -> Call<'c> {

@@ -1,5 +1,6 @@
 //! The journal of a run.
 
+use crate::chaos::mask::Mask;
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 use std::fs;
@@ -55,6 +56,7 @@ pub struct Journal {
     end: Option<String>,
     duration: f64,
     begun: bool,
+    mask: Mask,
 }
 
 /// A list of the journal.
@@ -65,8 +67,18 @@ pub(super) enum List {
 }
 
 impl Journal {
-    /// The whole journal.
+    /// The whole journal, without secrets.
     pub fn to_json(&self) -> Value {
+        self.mask.value(&self.state())
+    }
+
+    /// The experiment that was run.
+    pub(in crate::chaos) fn experiment(&self) -> &Value {
+        &self.experiment
+    }
+
+    /// What controls are shown, who know the secrets anyway.
+    fn state(&self) -> Value {
         let mut map = Map::new();
         let mut put = |key: &str, value: Value| map.insert(key.to_owned(), value);
         put("chaoslib-version", json!("1.45.1"));
@@ -127,7 +139,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(experiment: &Value) -> Self {
+    pub(super) fn new(experiment: &Value, mask: Mask) -> Self {
         Self {
             inner: Mutex::new(Journal {
                 experiment: experiment.clone(),
@@ -143,6 +155,7 @@ impl Shared {
                 end: None,
                 duration: 0.0,
                 begun: false,
+                mask,
             }),
             begin: Instant::now(),
         }
@@ -209,7 +222,12 @@ impl Shared {
     }
 
     pub(super) fn to_json(&self) -> Value {
-        self.lock().to_json()
+        self.lock().state()
+    }
+
+    /// What may be told of a value.
+    pub(super) fn mask(&self, value: &Value) -> Value {
+        self.lock().mask.value(value)
     }
 
     pub(super) fn into_inner(self) -> Journal {

@@ -21,6 +21,7 @@ use super::env::Environment;
 use super::events::Events;
 use super::fault::Faults;
 use super::log::{Level, Log};
+use super::mask::{Mask, MaskedLog};
 use super::provider::{Call, Failure, Tools, call};
 use super::python::Python;
 use super::settings::{SettingError, Variables, dynamic, load_configuration, load_secrets};
@@ -59,6 +60,9 @@ pub enum RunError {
     /// A value could not be loaded.
     #[error(transparent)]
     Setting(#[from] SettingError),
+    /// Its faults are not allowed. Nothing was begun.
+    #[error(transparent)]
+    Refused(#[from] super::safety::Refused),
     /// Something in the experiment cannot be done. What was begun was rolled back.
     #[error("{message}")]
     Broken {
@@ -105,6 +109,8 @@ pub fn run(
         faults: Arc::new(means.faults),
     };
     let (configuration, secrets) = settings(&experiment, variables, &tools)?;
+    let mask = Mask::of(&secrets);
+    let tools = masked(tools, &mask);
     let mut experiment = experiment;
     let title = substitute(&experiment["title"], Names::new(&configuration, &secrets));
     experiment["title"] = title;
@@ -114,6 +120,10 @@ pub fn run(
         dry,
         ..options.clone()
     };
+    let names = Names::new(&configuration, &secrets);
+    tools
+        .faults
+        .begin(&experiment, names, dry.actions, &mask, &*tools.log)?;
     let controls = Controls::new(
         &experiment,
         means.controls,
@@ -121,7 +131,7 @@ pub fn run(
         Arc::clone(&tools.environment),
     );
     let runner = Runner {
-        journal: journal::Shared::new(&experiment),
+        journal: journal::Shared::new(&experiment, mask),
         experiment,
         options,
         configuration,
@@ -133,6 +143,19 @@ pub fn run(
         unsaid: Flag::default(),
     };
     runner.run()
+}
+
+/// Tools whose log says no secrets.
+fn masked(tools: Tools, mask: &Mask) -> Tools {
+    if mask.is_empty() {
+        return tools;
+    }
+    let inner = Arc::clone(&tools.log);
+    let mask = mask.clone();
+    Tools {
+        log: Arc::new(MaskedLog { inner, mask }),
+        ..tools
+    }
 }
 
 /// Configuration and secrets.
@@ -178,7 +201,7 @@ impl Runner<'_> {
 
     fn event(&self, kind: &str, fields: &Value) {
         if let Some(events) = &self.events {
-            events.emit(kind, fields);
+            events.emit(kind, &self.journal.mask(fields));
         }
     }
 

@@ -72,7 +72,7 @@ impl FromStr for HypothesisStrategy {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Dry {
     pub(super) probes: bool,
-    pub(super) actions: bool,
+    pub(in crate::chaos) actions: bool,
     pub(super) pauses: bool,
 }
 

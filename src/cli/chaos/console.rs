@@ -3,7 +3,8 @@
 use crate::chaos::log::{Level, Log};
 use crate::cli::say::say;
 use anyhow::Context;
-use jiff::Zoned;
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
 use serde_json::json;
 use std::fs::{File, OpenOptions};
 use std::io::{self, IsTerminal, Write};
@@ -24,6 +25,7 @@ pub(super) struct Console {
     format: Format,
     verbose: bool,
     colours: bool,
+    zone: TimeZone,
     file: Option<Mutex<File>>,
 }
 
@@ -37,6 +39,7 @@ impl Console {
             format,
             verbose,
             colours: io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none(),
+            zone: zone(),
             file: file.map(open).transpose()?.map(Mutex::new),
         })
     }
@@ -58,7 +61,7 @@ impl Console {
 
 impl Log for Console {
     fn log(&self, level: Level, message: &str) {
-        let now = Zoned::now();
+        let now = Timestamp::now().to_zoned(self.zone.clone());
         let time = now.strftime("%Y-%m-%d %H:%M:%S").to_string();
         if let Some(file) = &self.file {
             let mut file = file.lock().unwrap_or_else(PoisonError::into_inner);
@@ -82,6 +85,17 @@ impl Log for Console {
             })),
         }
     }
+}
+
+/// The system's time zone, read from its file when that says it: finding its name takes a walk through
+/// all zones, which would be half of a short run.
+fn zone() -> TimeZone {
+    if std::env::var_os("TZ").is_some() {
+        return TimeZone::system();
+    }
+    let bytes = std::fs::read("/etc/localtime").ok();
+    let zone = bytes.and_then(|bytes| TimeZone::tzif("Local", &bytes).ok());
+    zone.unwrap_or_else(TimeZone::system)
 }
 
 /// Text of others gets no say over the terminal.

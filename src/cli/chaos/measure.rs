@@ -1,5 +1,7 @@
 //! `whorl chaos measure`.
 
+use super::ask::Terminal;
+use crate::chaos::audit::{self, Audit};
 use crate::chaos::bell::Bell;
 use crate::chaos::env::Environment;
 use crate::chaos::measure::{
@@ -7,9 +9,11 @@ use crate::chaos::measure::{
 };
 use crate::chaos::python::Python;
 use crate::chaos::run::default_state_folder;
+use crate::chaos::safety::{Ask, Listed, Rules};
 use crate::chaos::signals;
 use crate::cli::say::{say, unless_closed};
 use anyhow::{Context, bail};
+use serde_json::json;
 use std::fs::{self, Permissions};
 use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -34,6 +38,9 @@ Exit status (the first of 6, 3, 4, 5 that holds):
   4  it is not sure that a fault was there, or a log was not read whole (not with --no-strict)
   5  no run failed of a fault, or no control run passed (not with --no-strict)
   6  a fingerprint fires on control runs that passed (unless the plan allows it)
+
+What will be done is shown before, and asked for on the terminal, or --yes says so. Who may hit what is as for
+`whorl chaos run`: as root, only what is listed or of our own, unless --i-own-this-machine is given.
 
 Examples:
   whorl chaos measure plan.yaml --seeds 1
@@ -76,6 +83,15 @@ pub(super) struct Args {
     /// Where faults are written down [default: as of `whorl chaos run`]
     #[arg(long, value_name = "DIR")]
     state_dir: Option<PathBuf>,
+    /// Put faults in without asking
+    #[arg(long, short = 'y')]
+    yes: bool,
+    /// Let faults of root hit everything
+    #[arg(long)]
+    i_own_this_machine: bool,
+    /// What faults may hit, and nothing else, as for `whorl chaos run`
+    #[arg(long, value_name = "KIND:NAME")]
+    target: Vec<Listed>,
 }
 
 /// How a report is written.
@@ -115,6 +131,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     std::env::set_current_dir(&home)?;
     let kept = Kept::new(out)?;
     let mut keeper = Keeper::new(&kept.folder)?;
+    let audit = Audit::new(&state);
     let bench = Bench {
         plan: &plan,
         judge: &judge,
@@ -124,7 +141,17 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         program: Some(std::env::current_exe()?),
         python: Python::new(&args.python),
         only: args.fault.clone(),
+        rules: Rules {
+            owns: args.i_own_this_machine,
+            targets: args.target.clone(),
+        },
+        audit: audit.clone(),
     };
+    let agreed = Terminal { yes: args.yes }.ask(&bench.statement());
+    if !agreed.map_err(anyhow::Error::msg)? {
+        bail!("nothing was done: the answer was no");
+    }
+    note(args, &file, &audit)?;
     let mut ticker = Ticker::new();
     let done = bench.run(&mut keeper, &mut |step| {
         ticker.tick(step.at, step.of, step.run, Some(step.seconds));
@@ -138,6 +165,18 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         done.unwell,
         !args.no_strict,
     )))
+}
+
+/// The audit's line for all runs; each fault has one of its own.
+fn note(args: &Args, plan: &Path, audit: &Audit) -> anyhow::Result<()> {
+    let text = fs::read(plan).with_context(|| plan.display().to_string())?;
+    let targets: Vec<String> = args.target.iter().map(ToString::to_string).collect();
+    let fields = json!({
+        "plan": plan, "sha256": audit::fingerprint(&text), "yes": args.yes,
+        "i-own-this-machine": args.i_own_this_machine, "targets": targets,
+    });
+    let noted = audit.note("measure", &fields, true);
+    noted.context("the runs cannot be noted for the audit")
 }
 
 /// Where runs are kept: for good, or as long as this lasts.

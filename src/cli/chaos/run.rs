@@ -1,7 +1,10 @@
 //! `whorl chaos run`.
 
+use super::ask::Terminal;
 use super::console::Console;
+use super::notes::Notes;
 use super::validate::{loaded, show};
+use crate::chaos::audit;
 use crate::chaos::bell::Bell;
 use crate::chaos::env::Environment;
 use crate::chaos::events::Events;
@@ -10,9 +13,10 @@ use crate::chaos::log::{Level, Log};
 use crate::chaos::outcome::{self, Outcome};
 use crate::chaos::python::Python;
 use crate::chaos::run::{self as chaos, Dry, Means, Options, RunError};
+use crate::chaos::safety::{Consent, Listed, Rules, listed_in};
 use crate::chaos::settings::{Variables, convert_variables, read_files};
 use crate::chaos::signals;
-use crate::chaos::source::value_of;
+use crate::chaos::source::{Source, value_of};
 use crate::chaos::validate::Validator;
 use crate::cli::say::say;
 use anyhow::Context;
@@ -36,6 +40,12 @@ Faults (provider `fault`) are written down and synced before they are put in, an
 of the run whatever the strategies say; a watchdog does it when this program dies, and after each fault's
 `duration`. What both of them leave when both are killed, `whorl chaos undo` takes back.
 
+Before the first fault it is shown what faults will hit, and asked whether to go on; without a terminal
+--yes has to say so. As root, faults hit only what is listed (--target, or `targets` of the experiment's
+extension `whorl`), what is in namespaces of our own, what we have made in a temporary folder, and what a
+fault makes itself; --i-own-this-machine lifts that. When targets are listed, nothing else is hit at all.
+With --dry actions each fault shows what it would do and how that would be taken back.
+
 Examples:
   whorl chaos run experiment.yaml
   whorl chaos run --strict --result result.json --rollback-strategy always experiment.json";
@@ -49,13 +59,13 @@ Examples:
 )]
 pub(super) struct Args {
     /// A file (.json, .yaml, .yml) or an address
-    source: String,
+    pub(super) source: String,
     /// Path where to save the journal from the execution
     #[arg(long, default_value = "./journal.json", value_name = "FILE")]
     journal_path: PathBuf,
     /// Run the experiment without executing the chosen strategy
     #[arg(long, value_parser = ["probes", "actions", "activities", "pause"])]
-    dry: Option<String>,
+    pub(super) dry: Option<String>,
     /// Do not validate the experiment before running
     #[arg(long)]
     no_validation: bool,
@@ -102,7 +112,17 @@ pub(super) struct Args {
     state_dir: Option<PathBuf>,
     /// Decides what faults leave to chance
     #[arg(long, default_value_t = 0)]
-    seed: u64,
+    pub(super) seed: u64,
+    /// Put faults in without asking
+    #[arg(long, short = 'y')]
+    pub(super) yes: bool,
+    /// Let faults of root hit everything
+    #[arg(long)]
+    pub(super) i_own_this_machine: bool,
+    /// What faults may hit, and nothing else: `file:PATH` (with all below), `process:NAME`, `pid:NUMBER`,
+    /// `cgroup:PATH`, `host:NAME`, `machine`
+    #[arg(long, value_name = "KIND:NAME")]
+    pub(super) target: Vec<Listed>,
 }
 
 /// Runs the subcommand.
@@ -154,7 +174,7 @@ pub(super) fn run(
     go(
         args,
         &settings,
-        source.value,
+        source,
         &from_files,
         environment,
         python,
@@ -165,12 +185,13 @@ pub(super) fn run(
 fn go(
     args: &Args,
     settings: &Value,
-    experiment: Value,
+    source: Source,
     variables: &Variables,
     environment: Environment,
     python: Python,
     console: &Arc<Console>,
 ) -> anyhow::Result<ExitCode> {
+    let experiment = source.value;
     let options = match options(args, settings, &experiment, console) {
         Ok(options) => options,
         Err(message) => {
@@ -187,24 +208,46 @@ fn go(
     let state = std::path::absolute(state)?;
     let (bell, first) = (Arc::new(Bell::default()), Arc::default());
     signals::listen(&bell, &first)?;
+    let notes = Notes::new(&state, &experiment);
+    notes.begin(args, &audit::fingerprint(source.text.as_bytes()))?;
+    let faults = Faults::new(state, Some(std::env::current_exe()?), args.seed);
     let means = Means {
         log: Arc::clone(console) as Arc<dyn Log>,
         bell,
         signals: first,
         environment,
         python,
-        faults: Faults::new(state, Some(std::env::current_exe()?), args.seed),
+        faults: faults
+            .guarded(consent(args, &experiment)?)
+            .audited(notes.audit.clone()),
         events,
         controls: controls(settings, &args.control_file)?,
     };
-    match chaos::run(experiment, &options, variables, means) {
+    let ran = chaos::run(experiment, &options, variables, means);
+    notes.end(&ran, args.strict);
+    match ran {
         Ok(journal) => {
             write(&args.journal_path, &journal.to_json())?;
             write_result(args, &Outcome::of(&journal))?;
             Ok(ExitCode::from(outcome::exit_code(&journal, args.strict)))
         }
+        Err(error @ RunError::Refused(_)) => {
+            say(format_args!("error: {error}"));
+            write_error(args, "consent")
+        }
         Err(error) => broken(args, &error),
     }
+}
+
+/// What faults may hit.
+fn consent(args: &Args, experiment: &Value) -> anyhow::Result<Consent> {
+    let mut targets = args.target.clone();
+    targets.extend(listed_in(experiment).map_err(anyhow::Error::msg)?);
+    let rules = Rules {
+        owns: args.i_own_this_machine,
+        targets,
+    };
+    Ok(Consent::asking(rules, Arc::new(Terminal { yes: args.yes })))
 }
 
 /// The original tool ends with a traceback and without a journal. So do we, as long as nothing was

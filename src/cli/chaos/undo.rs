@@ -2,9 +2,11 @@
 
 #![expect(clippy::print_stdout, reason = "what was done is the output")]
 
+use crate::chaos::audit::Audit;
 use crate::chaos::env::Environment;
 use crate::chaos::fault::{ALL, undo};
 use crate::chaos::run::default_state_folder;
+use crate::cli::say::say;
 use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -35,6 +37,16 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let state = args.state_dir.clone();
     let state = state.unwrap_or_else(|| default_state_folder(&Environment::default()));
     let runs = undo::finish(&state, args.force)?;
+    let done: Vec<_> = runs.iter().filter(|run| !run.faults.is_empty()).collect();
+    if !done.is_empty() {
+        // What was taken back stays so, noted or not.
+        let noted = Audit::new(&state).note("undo", &json!({"runs": done}), true);
+        if let Err(error) = noted {
+            say(format_args!(
+                "error: this cannot be noted for the audit: {error}"
+            ));
+        }
+    }
     let mut left = false;
     for run in &runs {
         let name = run
@@ -72,10 +84,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     })
 }
 
-/// Lists the faults.
+/// Lists the faults, and which of them this machine can do.
 pub(super) fn faults() -> ExitCode {
     for fault in ALL {
         println!("{}: {}", fault.name(), fault.about());
+        match fault.check() {
+            Ok(()) => println!("    needs {}; it is there", fault.needs()),
+            Err(why) => println!("    needs {}; NOT HERE: {why}", fault.needs()),
+        }
         for (name, text) in fault.parameters() {
             println!("    {name}: {text}");
         }

@@ -255,7 +255,8 @@ fn python_functions() {
         "{}",
         ran.err
     );
-    assert_eq!(run[2]["output"], json!(["hush", "Jane"]));
+    // What it was given is a secret, so the journal does not say it.
+    assert_eq!(run[2]["output"], json!(["*****", "Jane"]));
     assert_eq!(run[3]["status"], "failed");
     assert_eq!(run[4]["output"], true);
 }

@@ -138,8 +138,7 @@ impl Holding {
     pub(super) fn end(mut self) -> Place {
         self.send(Signal::SIGTERM);
         self.run.wait().unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        std::mem::replace(&mut self.place, Place { folder })
+        std::mem::replace(&mut self.place, Place::new())
     }
 
     /// The runner dies without a word.

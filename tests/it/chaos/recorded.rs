@@ -132,7 +132,7 @@ fn run(place: &Place, case: &Value) -> Ran {
 }
 
 fn shared(case: &Value) -> Vec<String> {
-    let place = Place::new();
+    let place = Place::plain();
     let mut wrong = Vec::new();
     put(&place, "experiment.json", &case["experiment"]);
     let validated = place.chaos(&["validate", "experiment.json"]);
@@ -209,7 +209,7 @@ fn recorded_runs_are_repeated() {
 }
 
 fn own(case: &Value, recorded: &Value) -> Vec<String> {
-    let place = Place::new();
+    let place = Place::plain();
     let name = case["name"].as_str().unwrap();
     let source = format!("experiment.{}", case["format"].as_str().unwrap_or("json"));
     put(&place, &source, &case["experiment"]);
@@ -237,11 +237,14 @@ fn own(case: &Value, recorded: &Value) -> Vec<String> {
     args.push(&source);
     let ran = go(&args);
     differ(&mut wrong, "exit", &json!(ran.code), &recorded["exit"]);
+    // The secret of one of them, which the real tool writes into its journal.
+    let masked = recorded["journal"].to_string().replace("hush", "*****");
+    let expected: Value = serde_json::from_str(&masked).unwrap();
     differ(
         &mut wrong,
         "journal",
-        &journal(&place, &recorded["journal"]),
-        &recorded["journal"],
+        &journal(&place, &expected),
+        &expected,
     );
     differ(
         &mut wrong,

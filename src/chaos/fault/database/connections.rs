@@ -3,7 +3,8 @@
 use super::login::{Link, Login, Refusal, wait};
 use super::{CONNECTIONS, PASSWORD_ENV, PASSWORD_FILE, URL, let_go, name};
 use crate::chaos::fault::held::{self, Holding};
-use crate::chaos::fault::{Cause, Fault, FaultError, Ground, Parameters};
+use crate::chaos::fault::{Cause, Fault, FaultError, Ground, Parameters, Steps};
+use crate::chaos::safety::Target;
 use serde_json::{Value, json};
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
@@ -113,6 +114,17 @@ impl Fault for Connections {
 
     fn undo(&self, plan: &Value, _: &Ground<'_>) -> Result<String, FaultError> {
         let_go(plan)
+    }
+
+    fn targets(&self, plan: &Value) -> Vec<Target> {
+        vec![Target::Host(Login::from_json(plan).host())]
+    }
+
+    fn steps(&self, plan: &Value) -> Steps {
+        Steps::of(
+            &self.describe(plan).text,
+            "end the sessions that hold the connections",
+        )
     }
 
     fn describe(&self, plan: &Value) -> Cause {

@@ -4,7 +4,8 @@ use super::login::{Login, text, wait};
 use super::{KILL, PASSWORD_ENV, PASSWORD_FILE, URL, name};
 use crate::chaos::fault::held::{self, Holding};
 use crate::chaos::fault::parameters::Dice;
-use crate::chaos::fault::{Cause, Fault, FaultError, Ground, Parameters};
+use crate::chaos::fault::{Cause, Fault, FaultError, Ground, Parameters, Steps};
+use crate::chaos::safety::Target;
 use serde_json::{Value, json};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -159,6 +160,17 @@ impl Fault for Kill {
     fn undo(&self, plan: &Value, _: &Ground<'_>) -> Result<String, FaultError> {
         held::end(plan["mark"].as_str().unwrap_or_default())?;
         Ok("no more sessions are ended; what was ended stays so".into())
+    }
+
+    fn targets(&self, plan: &Value) -> Vec<Target> {
+        vec![Target::Host(Login::from_json(plan).host())]
+    }
+
+    fn steps(&self, plan: &Value) -> Steps {
+        Steps::of(
+            &self.describe(plan).text,
+            "nothing: who was cut off comes back by itself",
+        )
     }
 
     fn describe(&self, plan: &Value) -> Cause {

@@ -3,7 +3,8 @@
 use super::login::{Login, identifier, wait};
 use super::{LOCK, PASSWORD_ENV, PASSWORD_FILE, URL, let_go, name};
 use crate::chaos::fault::held::{self, Holding};
-use crate::chaos::fault::{Cause, Fault, FaultError, Ground, Parameters};
+use crate::chaos::fault::{Cause, Fault, FaultError, Ground, Parameters, Steps};
+use crate::chaos::safety::Target;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
@@ -100,6 +101,17 @@ impl Fault for Lock {
 
     fn undo(&self, plan: &Value, _: &Ground<'_>) -> Result<String, FaultError> {
         let_go(plan)
+    }
+
+    fn targets(&self, plan: &Value) -> Vec<Target> {
+        vec![Target::Host(Login::from_json(plan).host())]
+    }
+
+    fn steps(&self, plan: &Value) -> Steps {
+        Steps::of(
+            &self.describe(plan).text,
+            "end the session that holds the lock",
+        )
     }
 
     fn describe(&self, plan: &Value) -> Cause {

@@ -67,14 +67,20 @@ impl Login {
         json!({"url": self.url, "password-env": self.env, "password-file": self.file})
     }
 
-    /// The address for people.
-    pub(super) fn place(&self) -> String {
+    /// The host that it is on.
+    pub(super) fn host(&self) -> String {
         let config: Config = self.url.parse().unwrap_or_default();
-        let host = match config.get_hosts().first() {
+        match config.get_hosts().first() {
             Some(Host::Tcp(name)) => name.clone(),
             Some(Host::Unix(path)) => path.display().to_string(),
             None => String::new(),
-        };
+        }
+    }
+
+    /// The address for people.
+    pub(super) fn place(&self) -> String {
+        let config: Config = self.url.parse().unwrap_or_default();
+        let host = self.host();
         let port = config.get_ports().first().copied().unwrap_or(5432);
         format!("postgres://{host}:{port}/{}", database(&config))
     }

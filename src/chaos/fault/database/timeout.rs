@@ -2,7 +2,8 @@
 
 use super::login::{Login, identifier, text};
 use super::{PASSWORD_ENV, PASSWORD_FILE, TIMEOUT, URL};
-use crate::chaos::fault::{Cause, Fault, FaultError, Ground, Parameters};
+use crate::chaos::fault::{Cause, Fault, FaultError, Ground, Parameters, Steps};
+use crate::chaos::safety::Target;
 use serde_json::{Value, json};
 
 const PARAMETERS: [(&str, &str); 6] = [
@@ -125,6 +126,17 @@ impl Fault for Timeout {
             "statements may take {} again",
             earlier.unwrap_or("as long as they need")
         ))
+    }
+
+    fn targets(&self, plan: &Value) -> Vec<Target> {
+        vec![Target::Host(Login::from_json(plan).host())]
+    }
+
+    fn steps(&self, plan: &Value) -> Steps {
+        Steps::of(
+            &self.describe(plan).text,
+            "set the time back to what it was, and end the sessions that have the new one",
+        )
     }
 
     fn describe(&self, plan: &Value) -> Cause {

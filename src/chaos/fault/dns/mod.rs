@@ -9,7 +9,8 @@ mod wire;
 use super::held::{self, Holding};
 use super::namespace::{Kind, Namespace};
 use super::record::Record;
-use super::{Cause, Fault, FaultError, Ground, Parameters};
+use super::{Cause, Fault, FaultError, Ground, Parameters, Steps};
+use crate::chaos::safety::Target;
 use globset::Glob;
 use serde_json::{Value, json};
 use std::fs;
@@ -237,6 +238,33 @@ impl Fault for Dns {
         Ok(format!(
             "names are answered as before, after {answers} wrong answers"
         ))
+    }
+
+    fn targets(&self, plan: &Value) -> Vec<Target> {
+        let listen = Target::Own(format!(
+            "a name server at {}",
+            plan["listen"].as_str().unwrap_or_default()
+        ));
+        let resolv = plan["resolv-conf"]
+            .as_str()
+            .map(|path| Target::Mount(path.into()));
+        std::iter::once(listen).chain(resolv).collect()
+    }
+
+    fn steps(&self, plan: &Value) -> Steps {
+        Steps::of(
+            &match plan["resolv-conf"].as_str() {
+                Some(path) => format!(
+                    "mount --bind {} {path}",
+                    plan["ours"].as_str().unwrap_or_default()
+                ),
+                None => self.describe(plan).text,
+            },
+            &match plan["resolv-conf"].as_str() {
+                Some(path) => format!("umount {path}, and end the name server"),
+                None => "end the name server".to_owned(),
+            },
+        )
     }
 
     fn describe(&self, plan: &Value) -> Cause {

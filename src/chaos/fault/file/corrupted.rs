@@ -1,8 +1,11 @@
 //! `file-corrupted`.
 
 use super::path_in;
+use crate::chaos::fault::disk::inside;
 use crate::chaos::fault::parameters::Dice;
-use crate::chaos::fault::{Cause, Fault, FaultError, Ground, Parameters};
+use crate::chaos::fault::{Cause, Fault, FaultError, Ground, Parameters, Steps};
+use crate::chaos::mounts::here;
+use crate::chaos::safety::Target;
 use serde_json::{Value, json};
 use std::fs::{self, File, OpenOptions};
 use std::io::{Read, Write};
@@ -83,6 +86,7 @@ impl Fault for Corrupted {
         }
         let plan = json!({
             "path": path,
+            "namespace": here(),
             "backup": format!("file-{}", ground.id),
             "seed": ground.seed,
             "intensity": parameters.percent("intensity")?,
@@ -110,11 +114,27 @@ impl Fault for Corrupted {
     fn undo(&self, plan: &Value, ground: &Ground<'_>) -> Result<String, FaultError> {
         let path = path_in(plan, "path");
         let before = read(&backup(plan, ground))?;
-        if read(&path).is_ok_and(|now| now == before) {
-            return Ok(format!("{} is as it was", path.display()));
+        inside(plan, || {
+            if read(&path).is_ok_and(|now| now == before) {
+                return Ok(format!("{} is as it was", path.display()));
+            }
+            overwrite(&path, &before)?;
+            Ok(format!("{} has its content back", path.display()))
+        })
+    }
+
+    fn targets(&self, plan: &Value) -> Vec<Target> {
+        vec![Target::Path(path_in(plan, "path"))]
+    }
+
+    fn steps(&self, plan: &Value) -> Steps {
+        let path = path_in(plan, "path");
+        let path = path.display();
+        let share = &plan["intensity"];
+        Steps {
+            does: vec![format!("changes {share} % of the bytes of {path}")],
+            undo: vec![format!("writes over {path} what was copied before")],
         }
-        overwrite(&path, &before)?;
-        Ok(format!("{} has its content back", path.display()))
     }
 
     fn describe(&self, plan: &Value) -> Cause {

@@ -1,7 +1,10 @@
 //! `file-moved`.
 
 use super::{must_be_there, path_in, put_back, stash, sync_folder_of};
-use crate::chaos::fault::{Cause, Fault, FaultError, Ground, Parameters};
+use crate::chaos::fault::disk::inside;
+use crate::chaos::fault::{Cause, Fault, FaultError, Ground, Parameters, Steps};
+use crate::chaos::mounts::here;
+use crate::chaos::safety::Target;
 use serde_json::{Value, json};
 use std::fs;
 
@@ -35,7 +38,7 @@ impl Fault for Moved {
     ) -> Result<Value, FaultError> {
         let path = parameters.path("path")?;
         must_be_there(&path)?;
-        Ok(json!({"path": path, "stash": stash(&path, ground)}))
+        Ok(json!({"path": path, "stash": stash(&path, ground), "namespace": here()}))
     }
 
     fn apply(&self, plan: &Value, _: &Ground<'_>) -> Result<(), FaultError> {
@@ -45,7 +48,22 @@ impl Fault for Moved {
     }
 
     fn undo(&self, plan: &Value, _: &Ground<'_>) -> Result<String, FaultError> {
-        put_back(&path_in(plan, "path"), &path_in(plan, "stash"))
+        inside(plan, || {
+            put_back(&path_in(plan, "path"), &path_in(plan, "stash"))
+        })
+    }
+
+    fn targets(&self, plan: &Value) -> Vec<Target> {
+        vec![Target::Path(path_in(plan, "path"))]
+    }
+
+    fn steps(&self, plan: &Value) -> Steps {
+        let (path, stash) = (path_in(plan, "path"), path_in(plan, "stash"));
+        let (path, stash) = (path.display(), stash.display());
+        Steps {
+            does: vec![format!("mv {path} {stash}")],
+            undo: vec![format!("mv {stash} {path}, unless it was written anew")],
+        }
     }
 
     fn describe(&self, plan: &Value) -> Cause {

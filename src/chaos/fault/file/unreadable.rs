@@ -1,7 +1,10 @@
 //! `file-unreadable`.
 
 use super::{must_be_there, path_in, put_back, stash, sync_folder_of};
-use crate::chaos::fault::{Cause, Fault, FaultError, Ground, Parameters};
+use crate::chaos::fault::disk::inside;
+use crate::chaos::fault::{Cause, Fault, FaultError, Ground, Parameters, Steps};
+use crate::chaos::mounts::here;
+use crate::chaos::safety::Target;
 use serde_json::{Value, json};
 use std::fs::{self, File, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
@@ -64,6 +67,7 @@ impl Fault for Unreadable {
             "device": data.dev(),
             "inode": data.ino(),
             "stash": stash(&path, ground),
+            "namespace": here(),
         }))
     }
 
@@ -87,14 +91,36 @@ impl Fault for Unreadable {
     }
 
     fn undo(&self, plan: &Value, _: &Ground<'_>) -> Result<String, FaultError> {
-        let path = path_in(plan, "path");
+        inside(plan, || {
+            let path = path_in(plan, "path");
+            if plan["how"] == "mode" {
+                return give_rights_back(plan, &path);
+            }
+            if fs::read_link(&path).is_ok_and(|to| to == path) {
+                fs::remove_file(&path).map_err(FaultError::io(&path))?;
+            }
+            put_back(&path, &path_in(plan, "stash"))
+        })
+    }
+
+    fn targets(&self, plan: &Value) -> Vec<Target> {
+        vec![Target::Path(path_in(plan, "path"))]
+    }
+
+    fn steps(&self, plan: &Value) -> Steps {
+        let (path, stash) = (path_in(plan, "path"), path_in(plan, "stash"));
+        let (path, stash) = (path.display(), stash.display());
         if plan["how"] == "mode" {
-            return give_rights_back(plan, &path);
+            let mode = plan["mode"].as_u64().unwrap_or(0);
+            return Steps {
+                does: vec![format!("chmod 0 {path}")],
+                undo: vec![format!("chmod {mode:o} {path}")],
+            };
         }
-        if fs::read_link(&path).is_ok_and(|to| to == path) {
-            fs::remove_file(&path).map_err(FaultError::io(&path))?;
+        Steps {
+            does: vec![format!("mv {path} {stash}"), format!("ln -s {path} {path}")],
+            undo: vec![format!("rm {path}"), format!("mv {stash} {path}")],
         }
-        put_back(&path, &path_in(plan, "stash"))
     }
 
     fn describe(&self, plan: &Value) -> Cause {

@@ -3,11 +3,12 @@
 //! The kernel hands packets to a child of ours (NFQUEUE), which says when they go on. When nobody listens
 //! to the queue, the kernel lets them pass: that is what is left when everybody dies.
 
-use super::partition::{addresses, names};
+use super::partition::{addresses, hosts_of, names};
 use super::queue;
 use crate::chaos::fault::held::{self, Holding};
 use crate::chaos::fault::namespace::{Kind, Namespace};
-use crate::chaos::fault::{Cause, Fault, FaultError, Ground, Parameters};
+use crate::chaos::fault::{Cause, Fault, FaultError, Ground, Parameters, Steps};
+use crate::chaos::safety::Target;
 use serde_json::{Value, json};
 use std::net::IpAddr;
 use std::path::Path;
@@ -240,6 +241,23 @@ impl Fault for Degrade {
         }
         held::end(plan["mark"].as_str().unwrap_or_default())?;
         Ok("packets go as before".into())
+    }
+
+    fn targets(&self, plan: &Value) -> Vec<Target> {
+        hosts_of(std::iter::once(&plan["to"]))
+    }
+
+    fn steps(&self, plan: &Value) -> Steps {
+        let each = |way: &str| {
+            let rules = rules(plan).into_iter();
+            rules
+                .map(|rule| format!("iptables {way} OUTPUT {}", rule.join(" ")))
+                .collect()
+        };
+        Steps {
+            does: each("-A"),
+            undo: each("-D"),
+        }
     }
 
     fn describe(&self, plan: &Value) -> Cause {

@@ -5,7 +5,8 @@
 
 use super::nft;
 use crate::chaos::fault::namespace::{Kind, Namespace};
-use crate::chaos::fault::{Cause, Fault, FaultError, Ground, Parameters};
+use crate::chaos::fault::{Cause, Fault, FaultError, Ground, Parameters, Steps};
+use crate::chaos::safety::Target;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -114,6 +115,15 @@ pub(super) fn addresses(
         return Err(unknown("has no address".into()));
     }
     Ok(found.into_iter().collect())
+}
+
+/// The hosts of lists in a plan.
+pub(super) fn hosts_of<'p>(lists: impl Iterator<Item = &'p Value>) -> Vec<Target> {
+    let names = lists.filter_map(Value::as_array).flatten();
+    names
+        .filter_map(|name| name.as_str())
+        .map(|name| Target::Host(name.to_owned()))
+        .collect()
 }
 
 /// Every pair of addresses on different sides, in both directions.
@@ -308,6 +318,23 @@ impl Fault for Partition {
             nft::run(namespace, &["delete", "table", "inet", table], "")?;
         }
         Ok("the hosts reach each other".into())
+    }
+
+    fn targets(&self, plan: &Value) -> Vec<Target> {
+        hosts_of(plan["sides"].as_array().into_iter().flatten())
+    }
+
+    fn steps(&self, plan: &Value) -> Steps {
+        Steps::of(
+            &format!(
+                "nft -f - <<'END'\n{}END",
+                plan["script"].as_str().unwrap_or_default()
+            ),
+            &format!(
+                "nft delete table inet {}",
+                plan["table"].as_str().unwrap_or_default()
+            ),
+        )
     }
 
     fn describe(&self, plan: &Value) -> Cause {

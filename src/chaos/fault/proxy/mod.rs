@@ -12,7 +12,8 @@ mod serve;
 
 use super::held::{self, Holding};
 use super::record::Record;
-use super::{Cause, Fault, FaultError, Ground, Parameters};
+use super::{Cause, Fault, FaultError, Ground, Parameters, Steps};
+use crate::chaos::safety::Target;
 use plan::Plan;
 pub(super) use plan::{listen, settled, upstream};
 use serde_json::Value;
@@ -101,6 +102,20 @@ impl Fault for Tcp {
         undo(plan, ground)
     }
 
+    fn targets(&self, plan: &Value) -> Vec<Target> {
+        vec![Target::Own(format!(
+            "a proxy at {}",
+            Plan::from_json(plan).listen
+        ))]
+    }
+
+    fn steps(&self, plan: &Value) -> Steps {
+        Steps::of(
+            &self.describe(plan).text,
+            "end the proxy: nobody listens there any more",
+        )
+    }
+
     fn describe(&self, plan: &Value) -> Cause {
         describe(TCP, plan)
     }
@@ -138,6 +153,20 @@ impl Fault for Http {
 
     fn undo(&self, plan: &Value, ground: &Ground<'_>) -> Result<String, FaultError> {
         undo(plan, ground)
+    }
+
+    fn targets(&self, plan: &Value) -> Vec<Target> {
+        vec![Target::Own(format!(
+            "a proxy at {}",
+            Plan::from_json(plan).listen
+        ))]
+    }
+
+    fn steps(&self, plan: &Value) -> Steps {
+        Steps::of(
+            &self.describe(plan).text,
+            "end the proxy: nobody listens there any more",
+        )
     }
 
     fn describe(&self, plan: &Value) -> Cause {

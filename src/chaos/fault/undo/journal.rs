@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 const FILE: &str = "undo.jsonl";
@@ -74,6 +75,8 @@ impl Journal {
     /// Begins a journal.
     pub(in crate::chaos::fault) fn create(folder: &Path) -> io::Result<()> {
         fs::create_dir_all(folder)?;
+        // What faults hit, and copies of what they change, are nobody else's business.
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
         File::create(folder.join(FILE))?.sync_all()?;
         sync_folder(folder)?;
         folder.parent().map_or(Ok(()), sync_folder)

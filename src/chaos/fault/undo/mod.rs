@@ -13,6 +13,10 @@ use serde::Serialize;
 use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+/// What the name of a folder to plan in begins with.
+const SKETCH: &str = "plan-";
 
 /// Which faults are to be taken back.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -106,6 +110,22 @@ pub(super) fn locked(folder: &Path) -> io::Result<File> {
     Ok(lock)
 }
 
+/// A folder to plan in, which is gone afterwards, or when dead runs are looked after.
+pub(super) fn sketch(state: &Path) -> io::Result<TempDir> {
+    fs::create_dir_all(state)?;
+    let name = format!("{SKETCH}{}-", std::process::id());
+    tempfile::Builder::new().prefix(&name).tempdir_in(state)
+}
+
+/// Whether it is a folder to plan in, of somebody who is dead.
+fn is_left_sketch(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let rest = name
+        .strip_prefix(SKETCH)
+        .and_then(|rest| rest.split_once('-'));
+    rest.is_some_and(|(pid, _)| !Path::new("/proc").join(pid).exists())
+}
+
 /// Takes the place of the runner, if it is free.
 pub(super) fn runner_lock(folder: &Path) -> io::Result<Option<File>> {
     let lock = File::create(folder.join("runner.lock"))?;
@@ -122,11 +142,12 @@ pub fn finish(state: &Path, running: bool) -> io::Result<Vec<Finished>> {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries?,
     };
-    let mut folders: Vec<PathBuf> = entries
-        .flatten()
-        .map(|entry| entry.path())
-        .filter(|path| path.join("undo.jsonl").is_file())
-        .collect();
+    let mut folders: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    for left in folders.iter().filter(|path| is_left_sketch(path)) {
+        // Nothing was done by what is in it; the next one tries again.
+        let _ = fs::remove_dir_all(left);
+    }
+    folders.retain(|path| path.join("undo.jsonl").is_file());
     folders.sort();
     let mut finished = Vec::new();
     for folder in folders {

@@ -150,12 +150,9 @@ impl Service {
         let recorder = PrometheusBuilder::new().build_recorder();
         let bell = Bell::default();
         let meter = Arc::new(Meter::new(&recorder));
+        let ledger = StateLedger::new(state.clone(), engine.clone(), bell.clone());
         let pipeline = Arc::new(Pipeline::start(
-            Arc::new(StateLedger::new(
-                state.clone(),
-                engine.clone(),
-                bell.clone(),
-            )),
+            Arc::new(ledger),
             engine.clone(),
             meter.clone(),
             config.intake.queue,
@@ -164,8 +161,8 @@ impl Service {
         let (desk, said) = desk(&config, &state, &pipeline, &engine);
         let desk = Arc::new(desk);
         let Sources { all, hooks } = Sources::open(&config, &desk)?;
-        let trackers = Refresher::new(&config.trackers, state.clone())
-            .map_err(|error| ServiceError::Tracker(error.to_string()))?;
+        let trackers = Refresher::new(&config.trackers, state.clone());
+        let trackers = trackers.map_err(|error| ServiceError::Tracker(error.to_string()))?;
         let trackers = trackers.with_nudge(bell.rings());
         let arrivals = Arrivals::new(&config, &all)?;
         let cluster_meter = engine.cluster().map(|_| ClusterMeter::new(&recorder));

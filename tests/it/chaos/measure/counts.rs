@@ -63,7 +63,7 @@ fn is_for(id: &str, causes: &[&str]) -> bool {
     }
 }
 
-fn judging(drawn: &&Drawn) -> bool {
+fn judges(drawn: &Drawn) -> bool {
     let (_, _, verified, verdict, _) = drawn;
     *verified && *verdict == Verdict::Matched
 }
@@ -71,7 +71,7 @@ fn judging(drawn: &&Drawn) -> bool {
 /// Recall and precision, counted plainly.
 fn plainly(id: &str, drawn: &[Drawn]) -> [u64; 4] {
     let mut counts = [0; 4];
-    for (causes, failed, _, _, found) in drawn.iter().filter(judging) {
+    for (causes, failed, _, _, found) in drawn.iter().filter(|drawn| judges(drawn)) {
         let (own, fired) = (is_for(id, causes), found.contains(&id));
         let sick = *failed && !causes.is_empty();
         if sick && own {
@@ -116,12 +116,12 @@ proptest! {
             totals.runs
         );
         prop_assert_eq!(totals.noise, count(&measured, Kind::Noise));
-        prop_assert_eq!(totals.inconclusive, drawn.iter().filter(|d| !judging(d)).count() as u64);
+        prop_assert_eq!(totals.inconclusive, drawn.iter().filter(|d| !judges(d)).count() as u64);
         // The rows of the matrix are the failed runs, each once.
         let rows: u64 = measured.causes.iter().map(|row| row.failed).sum();
         prop_assert_eq!(rows, totals.failed);
         // A fingerprint that fires on a clean control run fails the measurement, unless it may.
-        let clean = |d: &&Drawn| judging(d) && d.0.is_empty() && !d.1;
+        let clean = |d: &&Drawn| judges(d) && d.0.is_empty() && !d.1;
         let fails = drawn.iter().filter(clean).any(|d| d.4.iter().any(|id| *id != "h"));
         prop_assert_eq!(measured.fails(), fails);
         // A cause is uncaught when it made runs fail and nothing that is meant to find it ever did.

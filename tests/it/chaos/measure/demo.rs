@@ -1,4 +1,4 @@
-//! The repository's own plan, some of its faults: on the real shop with PostgreSQL and Redis.
+//! The repository's own plan, some of its faults: on the real shop with `PostgreSQL` and Redis.
 //! All of them run in `tests/real/measure`.
 
 use crate::chaos::Place;

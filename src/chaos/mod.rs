@@ -5,6 +5,7 @@
 //! down and synced before it is changed, so that it can be undone whoever dies.
 
 pub mod bell;
+pub mod driver;
 pub mod env;
 pub mod events;
 pub mod fault;

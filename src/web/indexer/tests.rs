@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::state::VerdictRecord;
-use crate::store::{LogStore, Options};
+use crate::store::{EmbeddedStore, Options};
 use jiff::Timestamp;
 use std::io::Write;
 use tempfile::TempDir;

@@ -2,7 +2,7 @@
 
 use super::rates::Rates;
 use super::record::Record;
-use super::site::{Kind, Site};
+use super::site::{Kind, Phase, Site};
 use super::spot::Spot;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -92,6 +92,12 @@ impl Plan {
         let spot = Spot::new(self.core.clone(), name, kinds, self.rates.of(name));
         spots.insert(name.to_owned(), spot.clone());
         spot
+    }
+
+    /// What happens to the call number `n` (from 0) with a key, at a site that was asked for.
+    pub fn foretell(&self, site: &str, key: &str, n: u64) -> Option<(&'static str, Phase)> {
+        let spots = self.spots.lock().unwrap_or_else(PoisonError::into_inner);
+        spots.get(site)?.foretell(key, n)
     }
 
     /// From now on nothing fails any more. Calls are still counted.

@@ -1,5 +1,6 @@
 //! Chaos experiments: what the Chaos Toolkit does, and what must not be lost when somebody dies.
 
+mod drivers;
 mod example;
 mod faults;
 mod library;

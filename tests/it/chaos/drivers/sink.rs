@@ -1,0 +1,60 @@
+//! Receives notes and counts them.
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::routing::post;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use tokio::net::TcpListener;
+
+/// How often each note came, by receiver, build, and number of the note.
+pub(crate) type Deliveries = BTreeMap<(String, String), BTreeMap<i64, u64>>;
+type Kept = Arc<Mutex<Deliveries>>;
+
+/// A server that takes every note.
+pub(crate) struct Sink {
+    address: SocketAddr,
+    kept: Kept,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Drop for Sink {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Sink {
+    pub(crate) async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let kept = Kept::default();
+        let router = Router::new().route("/{name}", post(take));
+        let router = router.with_state(kept.clone());
+        let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Self {
+            address,
+            kept,
+            task,
+        }
+    }
+
+    pub(crate) fn address(&self, name: &str) -> String {
+        format!("http://{}/{name}", self.address)
+    }
+
+    /// Everything that came.
+    pub(crate) async fn stop(self) -> Deliveries {
+        self.kept.lock().unwrap().clone()
+    }
+}
+
+async fn take(State(kept): State<Kept>, Path(name): Path<String>, body: String) {
+    let note: Value = serde_json::from_str(&body).unwrap();
+    let build = note["build"].as_str().unwrap_or_default().to_owned();
+    let mut kept = kept.lock().unwrap();
+    let numbers = kept.entry((name, build)).or_default();
+    *numbers.entry(note["id"].as_i64().unwrap()).or_default() += 1;
+}

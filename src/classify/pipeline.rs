@@ -19,7 +19,7 @@ pub(super) const SWEEP: Duration = Duration::from_secs(30);
 /// How soon a build is looked at again whose verdict could not be kept; doubled each time.
 const AGAIN: Duration = Duration::from_millis(500);
 /// The longest such wait.
-const AGAIN_MOST: Duration = Duration::from_secs(8);
+const AGAIN_MOST: Duration = Duration::from_secs(2);
 
 /// What looking at one build gave.
 #[derive(Debug, Clone, PartialEq)]

@@ -138,8 +138,8 @@ impl Arrivals {
             }
         };
         if let Err(error) = done {
-            // It stays due, and is tried again when nobody holds it any more.
             tracing::error!(uuid, %error, "logs could not be kept");
+            put_off(app, &fetch).await;
         }
     }
 
@@ -262,6 +262,20 @@ impl File {
 
 fn address(url: &str) -> Result<Url, (String, bool)> {
     Url::parse(url).map_err(|error| (format!("{url}: {error}"), false))
+}
+
+/// Has what could not be kept fetched again soon. Should that fail too, it is tried again when nobody
+/// holds it any more.
+async fn put_off(app: &Arc<App>, fetch: &Fetch) {
+    let (app, uuid, wait) = (app.clone(), fetch.uuid.clone(), wait(fetch.attempts));
+    let again = move || {
+        let next = Timestamp::now().checked_add(wait);
+        app.state
+            .fetch_failed(&uuid, next.unwrap_or(Timestamp::MAX))
+    };
+    if let Ok(Err(error)) = tokio::task::spawn_blocking(again).await {
+        tracing::warn!(%error, "it is tried again when nobody holds it any more");
+    }
 }
 
 /// The files of a folder on this machine. Links are not followed.

@@ -42,7 +42,8 @@ impl Source for ChaoticSource {
     fn headers(&self) -> Headers<'_> {
         Box::pin(async move {
             let name = self.inner.name();
-            let asked = http::within(self.requests.clone(), name, self.inner.headers());
+            let asked = async { self.inner.headers().await };
+            let asked = http::within(self.requests.clone(), name, asked);
             self.headers.around_async(name, error, asked).await
         })
     }

@@ -33,11 +33,13 @@ impl ChaoticTracker {
         &'a self,
         site: usize,
         bug: &'a Bug,
-        work: Answer<'a, T>,
+        work: impl FnOnce() -> Answer<'a, T> + Send + 'a,
     ) -> Answer<'a, T> {
         Box::pin(async move {
             let key = format!("{bug:?}");
-            let asked = http::within(self.requests.clone(), &key, work);
+            // Not even begun where it fails before.
+            let asked = async { work().await };
+            let asked = http::within(self.requests.clone(), &key, asked);
             self.spots[site].around_async(&key, error, asked).await
         })
     }
@@ -45,7 +47,7 @@ impl ChaoticTracker {
 
 impl Tracker for ChaoticTracker {
     fn fetch<'a>(&'a self, bug: &'a Bug, validator: Option<&'a str>) -> Answer<'a, Fetched> {
-        self.call(FETCH, bug, self.inner.fetch(bug, validator))
+        self.call(FETCH, bug, move || self.inner.fetch(bug, validator))
     }
 
     fn marker(&self) -> &'static str {
@@ -53,15 +55,15 @@ impl Tracker for ChaoticTracker {
     }
 
     fn own_comment<'a>(&'a self, bug: &'a Bug) -> Answer<'a, Option<Comment>> {
-        self.call(OWN_COMMENT, bug, self.inner.own_comment(bug))
+        self.call(OWN_COMMENT, bug, || self.inner.own_comment(bug))
     }
 
     fn add_comment<'a>(&'a self, bug: &'a Bug, text: &'a str) -> Answer<'a, String> {
-        self.call(ADD_COMMENT, bug, self.inner.add_comment(bug, text))
+        self.call(ADD_COMMENT, bug, || self.inner.add_comment(bug, text))
     }
 
     fn edit_comment<'a>(&'a self, bug: &'a Bug, id: &'a str, text: &'a str) -> Answer<'a, ()> {
-        self.call(EDIT_COMMENT, bug, self.inner.edit_comment(bug, id, text))
+        self.call(EDIT_COMMENT, bug, || self.inner.edit_comment(bug, id, text))
     }
 }
 

@@ -40,6 +40,8 @@ pub(crate) struct Run {
 pub(crate) struct Left {
     /// Complete builds without a verdict.
     pub(crate) pending: u64,
+    /// Builds whose logs are still to be fetched.
+    pub(crate) fetching: u64,
     /// Notes that are still to be said.
     pub(crate) due: u64,
     /// Notes that wait for a person.
@@ -108,7 +110,9 @@ impl Live {
         let text = format!(
             "listen: 127.0.0.1:0\ndata-dir: {data}\nfingerprints: [{rules}]\ndrain: 60s\n\
              intake: {{queue: 100000, workers: 4}}\n\
+             download: {{private-hosts: ['{address}'], retry: 20ms, tries: 3, waiting: 100000}}\n\
              notes:\n  webhooks:\n{hooks}{chaos}\n",
+            address = sink.address(),
             data = dir.join("data").display(),
             rules = dir.join("rules").display(),
             hooks = hooks(sink),
@@ -165,7 +169,7 @@ impl Live {
 
 fn hooks(sink: &Sink) -> String {
     let hook = |name: &str| {
-        let at = sink.address(name);
+        let at = sink.hook(name);
         format!("    - {{url: '{at}', secret: k3y, retry: 20ms, max-tries: 1000}}\n")
     };
     hook("one") + &hook("two")
@@ -181,11 +185,17 @@ pub(crate) fn known(number: usize) -> bool {
     number % 3 != 0
 }
 
+/// Whether a build's logs are not sent but fetched.
+fn fetched(number: usize) -> bool {
+    number % 25 == 3
+}
+
 pub(crate) fn name(number: usize) -> String {
     format!("chaos{number:06}")
 }
 
-fn log(number: usize) -> String {
+/// The log of a build.
+pub(crate) fn log(number: usize) -> String {
     let boom = if known(number) { "boom" } else { "fine" };
     (0..LINES)
         .map(|line| format!("line {line} of build {number} says {boom}\n"))
@@ -208,7 +218,7 @@ pub(crate) async fn run(run: &Run) -> Report {
     );
     let begun = Instant::now();
     let live = Live::start(dir.path(), &sink, &chaos).await;
-    let resent = send_all(run, &live.base).await;
+    let resent = send_all(run, &live.base, &sink).await;
     let left = live.settled(&data, run.settle).await;
     let taken_ms = begun.elapsed().as_millis();
     let plan = live.plan.clone().unwrap();
@@ -285,40 +295,49 @@ fn foretold(plan: &Plan, faults: &[Fault]) -> Vec<String> {
 }
 
 /// Sends all builds; gives how many requests had to be repeated.
-async fn send_all(run: &Run, base: &str) -> u64 {
+async fn send_all(run: &Run, base: &str, sink: &Sink) -> u64 {
     let client = Client::builder().no_proxy().timeout(PATIENCE).build();
     let client = client.unwrap();
     let next = Arc::new(Mutex::new(0..run.builds));
     let mut senders = tokio::task::JoinSet::new();
     for _ in 0..run.senders {
         let (client, base, next) = (client.clone(), base.to_owned(), next.clone());
+        let logs = sink.logs();
         senders.spawn(async move {
             let mut resent = 0;
             loop {
                 let number = next.lock().unwrap().next();
                 let Some(number) = number else { return resent };
-                resent += send(&client, &base, number).await;
+                resent += send(&client, &base, &logs, number).await;
             }
         });
     }
     senders.join_all().await.into_iter().sum()
 }
 
-/// Sends one build until each request is acknowledged.
-async fn send(client: &Client, base: &str, number: usize) -> u64 {
-    let at = format!("{base}/api/v1/builds/{}", name(number));
+/// What is sent of a build: method, address below that of the build, body.
+fn requests(number: usize, logs: &str) -> Vec<(&'static str, &'static str, String)> {
     let result = if failed(number) { "FAILURE" } else { "SUCCESS" };
     let finished = Timestamp::now().to_string();
-    let facts = json!({"job": "unit", "project": "p", "change": number.to_string(), "patchset": "1"});
-    let done = json!({"result": result, "finished": finished});
-    let requests: [(&str, String, String); 3] = [
-        ("PUT", at.clone(), facts.to_string()),
-        ("PUT", format!("{at}/logs/console.txt"), log(number)),
-        ("POST", format!("{at}/complete"), done.to_string()),
-    ];
+    let facts =
+        json!({"job": "unit", "project": "p", "change": number.to_string(), "patchset": "1"});
+    let mut done = json!({"result": result, "finished": finished});
+    let facts = ("PUT", "", facts.to_string());
+    if fetched(number) {
+        done["url"] = json!(format!("{logs}/{number}"));
+        done["name"] = json!("console.txt");
+        return vec![facts, ("POST", "/fetch", done.to_string())];
+    }
+    let log = ("PUT", "/logs/console.txt", log(number));
+    vec![facts, log, ("POST", "/complete", done.to_string())]
+}
+
+/// Sends one build until each request is acknowledged; gives how many had to be repeated.
+async fn send(client: &Client, base: &str, logs: &str, number: usize) -> u64 {
+    let at = format!("{base}/api/v1/builds/{}", name(number));
     let mut resent = 0;
-    for (method, url, body) in requests {
-        let begun = Instant::now();
+    for (method, below, body) in requests(number, logs) {
+        let (url, begun) = (format!("{at}{below}"), Instant::now());
         loop {
             let method = method.parse().unwrap();
             let sent = client.request(method, &url).body(body.clone()).send().await;

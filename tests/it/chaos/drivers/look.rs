@@ -7,10 +7,13 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use whorl::store::{EmbeddedStore, LogStore, Options, Selection};
+use std::time::{Duration, Instant};
+use whorl::store::{EmbeddedStore, LogStore, Options, Selection, StoreError};
 
 /// Lines about the same thing that are shown.
 const SHOWN: usize = 5;
+/// How long a stopped service may hold the index.
+const LET_GO: Duration = Duration::from_secs(10);
 
 fn open(file: &Path) -> Connection {
     let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
@@ -34,6 +37,10 @@ pub(crate) fn left(file: &Path) -> Left {
     };
     let pending = "SELECT count(*) FROM builds WHERE waiting = 1 AND completed_at IS NOT NULL";
     Left {
+        fetching: number(
+            &connection,
+            "SELECT count(*) FROM fetches WHERE state = 'due'",
+        ),
         pending: number(&connection, pending),
         due: notes("due"),
         parked: notes("parked"),
@@ -138,9 +145,22 @@ fn outbox(connection: &Connection, builds: usize) -> Vec<String> {
     found
 }
 
+/// The index; a task of the stopped service may still be about to let go of it.
+fn store(folder: &Path) -> EmbeddedStore {
+    let begun = Instant::now();
+    loop {
+        match EmbeddedStore::open(folder, Options::default()) {
+            Err(StoreError::Locked { .. }) if begun.elapsed() < LET_GO => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            opened => return opened.unwrap(),
+        }
+    }
+}
+
 /// The events of each build are there once, and nothing else is.
 fn index(data: &Path, builds: usize) -> Vec<String> {
-    let store = EmbeddedStore::open(&data.join("index"), Options::default()).unwrap();
+    let store = store(&data.join("index"));
     let counts = store.count_by_field(
         &Selection::default(),
         "build_uuid",

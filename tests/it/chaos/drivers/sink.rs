@@ -1,8 +1,8 @@
-//! Receives notes and counts them.
+//! Receives notes and counts them, and has logs that can be fetched.
 
 use axum::Router;
 use axum::extract::{Path, State};
-use axum::routing::post;
+use axum::routing::{get, post};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -31,7 +31,10 @@ impl Sink {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let kept = Kept::default();
-        let router = Router::new().route("/{name}", post(take));
+        let log = |Path(number): Path<usize>| async move { super::harness::log(number) };
+        let router = Router::new()
+            .route("/notes/{name}", post(take))
+            .route("/logs/{number}", get(log));
         let router = router.with_state(kept.clone());
         let task = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
         Self {
@@ -41,8 +44,18 @@ impl Sink {
         }
     }
 
-    pub(crate) fn address(&self, name: &str) -> String {
-        format!("http://{}/{name}", self.address)
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where a receiver takes notes.
+    pub(crate) fn hook(&self, name: &str) -> String {
+        format!("http://{}/notes/{name}", self.address)
+    }
+
+    /// Below it are the logs of builds, by number.
+    pub(crate) fn logs(&self) -> String {
+        format!("http://{}/logs", self.address)
     }
 
     /// Everything that came.

@@ -62,9 +62,9 @@ impl Record {
         Ok(lines.map_while(Result::ok).collect())
     }
 
-    pub(super) fn write(&self, fault: &Fault) {
+    pub(super) fn write(&self, fault: impl FnOnce() -> Fault) {
         let Some(kept) = &self.kept else { return };
-        let Ok(mut line) = serde_json::to_vec(fault) else {
+        let Ok(mut line) = serde_json::to_vec(&fault()) else {
             return;
         };
         line.push(b'\n');

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Parts of the table of keys that are locked each for itself.
 const SHARDS: usize = 16;
@@ -29,13 +29,19 @@ struct Inner {
     /// Each error that may be raised, with when: one of them is drawn.
     ways: Vec<(&'static Kind, Phase)>,
     border: Border,
+    /// Calls without a key.
     calls: AtomicU64,
     before: AtomicU64,
     after: AtomicU64,
     keys: [Mutex<Counts>; SHARDS],
 }
 
-type Counts = HashMap<u64, u64, BuildHasherDefault<Mixed>>;
+/// Calls with keys.
+#[derive(Default)]
+struct Counts {
+    calls: u64,
+    keys: HashMap<u64, u64, BuildHasherDefault<Mixed>>,
+}
 
 /// Keys are mixed already.
 #[derive(Default)]
@@ -132,18 +138,17 @@ impl Spot {
     }
 
     fn count(&self, key: &str) -> (u64, u64) {
-        let n = self.0.calls.fetch_add(1, Ordering::Relaxed);
         if key.is_empty() {
-            return (n, 0);
+            return (self.0.calls.fetch_add(1, Ordering::Relaxed), 0);
         }
         let number = key_number(key);
         let shard = usize::try_from(number >> 60).unwrap_or(0) % SHARDS;
-        let counts = self.0.keys[shard].lock();
-        let mut counts = counts.unwrap_or_else(PoisonError::into_inner);
-        if counts.len() >= KEYS {
-            counts.clear();
+        let mut counts = held(&self.0.keys[shard]);
+        if counts.keys.len() >= KEYS {
+            counts.keys.clear();
         }
-        let next = counts.entry(number).or_default();
+        counts.calls += 1;
+        let next = counts.keys.entry(number).or_default();
         *next += 1;
         (*next - 1, number)
     }
@@ -151,7 +156,9 @@ impl Spot {
     /// Calls so far, and those that were made to fail before and after they were done.
     pub(super) fn counts(&self) -> (u64, u64, u64) {
         let of = |count: &AtomicU64| count.load(Ordering::Relaxed);
-        (of(&self.0.calls), of(&self.0.before), of(&self.0.after))
+        let keyed = self.0.keys.iter().map(|counts| held(counts).calls);
+        let calls = of(&self.0.calls) + keyed.sum::<u64>();
+        (calls, of(&self.0.before), of(&self.0.after))
     }
 
     /// Does `work`, unless it is to fail; `error` makes the error of a kind. What goes wrong with the
@@ -199,7 +206,7 @@ impl Mishap<'_> {
             Phase::After => &inner.after,
         };
         count.fetch_add(1, Ordering::Relaxed);
-        inner.core.record().write(&Fault {
+        inner.core.record().write(|| Fault {
             run: inner.core.run().to_owned(),
             seed: inner.core.seed(),
             site: inner.name.clone(),
@@ -210,6 +217,11 @@ impl Mishap<'_> {
             time: Timestamp::now(),
         });
     }
+}
+
+/// Counting cannot be left half done.
+fn held(counts: &Mutex<Counts>) -> MutexGuard<'_, Counts> {
+    counts.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The finaliser of splitmix64.
@@ -227,10 +239,18 @@ fn named(name: &[u8]) -> u64 {
     })
 }
 
-/// The number of a key; none is 0.
+/// The number of a key; none is 0. Eight bytes at a time, as it is asked for with each call.
 fn key_number(key: &str) -> u64 {
     if key.is_empty() {
         return 0;
     }
-    mix(named(key.as_bytes()))
+    let add = |hash: u64, word: u64| {
+        let hash = (hash ^ word).wrapping_mul(GOLDEN);
+        hash ^ (hash >> 32)
+    };
+    let (words, rest) = key.as_bytes().as_chunks::<8>();
+    let words = words.iter().map(|word| u64::from_le_bytes(*word));
+    let hash = words.fold(key.len() as u64, add);
+    let rest = rest.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+    mix(add(hash, rest))
 }

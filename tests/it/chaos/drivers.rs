@@ -7,6 +7,7 @@ mod notes;
 mod options;
 mod requests;
 mod sink;
+mod wrapped;
 
 use harness::{Report, Run, differences};
 use std::time::Duration;

@@ -251,6 +251,8 @@ fn key_number(key: &str) -> u64 {
     let (words, rest) = key.as_bytes().as_chunks::<8>();
     let words = words.iter().map(|word| u64::from_le_bytes(*word));
     let hash = words.fold(key.len() as u64, add);
-    let rest = rest.iter().fold(0, |word, byte| word << 8 | u64::from(*byte));
+    let rest = rest
+        .iter()
+        .fold(0, |word, byte| word << 8 | u64::from(*byte));
     mix(add(hash, rest))
 }

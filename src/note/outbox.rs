@@ -153,9 +153,7 @@ impl Ending {
     fn record(&self, note: &Note, state: &State) -> Result<(), StateError> {
         let (id, generation) = (note.id, note.generation);
         match self {
-            Self::Said(remote, at) => {
-                state.note_delivered(id, generation, remote.as_deref(), *at)
-            }
+            Self::Said(remote, at) => state.note_delivered(id, generation, remote.as_deref(), *at),
             Self::Dropped(error) => state.note_dropped(id, generation, error),
             Self::Failed(at, error, next) => state.note_failed(id, *at, error, *next),
             Self::Parked(error) => state.note_parked(id, error),
@@ -215,7 +213,11 @@ impl Serving {
             tokio::time::sleep(RECORD_AGAIN).await;
         }
         let notes = self.unrecorded.len();
-        tracing::error!(target = self.lane.name, notes, "said again after the next start");
+        tracing::error!(
+            target = self.lane.name,
+            notes,
+            "said again after the next start"
+        );
     }
 
     /// Begins to say what is due, as much as may be under way; true when there may be more.
@@ -351,7 +353,8 @@ impl Serving {
         let Ok((notes, said)) = done else {
             // They stay due, and which ones they were is not known any more.
             self.ids.clear();
-            self.ids.extend(self.unrecorded.iter().map(|(note, _)| note.id));
+            self.ids
+                .extend(self.unrecorded.iter().map(|(note, _)| note.id));
             return;
         };
         if notes.len() > 1 && said.is_err() {

@@ -23,7 +23,8 @@ use crate::query::{Query, Schema};
 use crate::report::{self, ClusterPart, Cost, FingerprintInfo};
 use crate::state::{NewNote, Outage, ReturnedBug, SeenBug, State, StateError, Surroundings};
 use crate::store::{
-    EmbeddedStore, Health, HealthState, LogStore, MarkedStore, Options, SearchRequest, Selection, StoreError,
+    EmbeddedStore, Health, HealthState, LogStore, MarkedStore, Options, SearchRequest, Selection,
+    StoreError,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{HashMap, HashSet};

@@ -125,9 +125,9 @@ mod tests {
                 .kinds
                 .iter()
                 .map(|kind| match site.name.split('.').next() {
-                    Some("store") => stores::faults::error(kind.name).to_string(),
+                    Some("store") => format!("{:?}", stores::faults::error(kind.name)),
                     Some("note") => format!("{:?}", note::faults::refusal(kind.name)),
-                    Some("tracker") => trackers::faults::error(kind.name).to_string(),
+                    Some("tracker") => format!("{:?}", trackers::faults::error(kind.name)),
                     Some("source") => sources::faults::error(kind.name),
                     _ => kind.name.to_owned(),
                 })

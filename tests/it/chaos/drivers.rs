@@ -37,7 +37,10 @@ fn holds(seed: u64, rate: f64) {
     let report = run(seed, rate, 500);
     let (before, after) = report.injected();
     // Each build takes some dozen calls, so that none without a fault would be a defect of the harness.
-    assert!(before as f64 > 500.0 * rate && after > 0, "{before} {after}");
+    assert!(
+        before as f64 > 500.0 * rate && after > 0,
+        "{before} {after}"
+    );
     assert!(report.resent > 0);
 }
 

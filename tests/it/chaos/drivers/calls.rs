@@ -47,7 +47,10 @@ fn the_same_calls_fail_with_any_number_of_threads() {
 #[test]
 fn each_key_has_its_own_calls() {
     let (one, other) = (spot(5, 0.3), spot(5, 0.3));
-    let ask = |spot: &Spot, key: &str| spot.decide(key).map(|mishap| (mishap.kind.name, mishap.phase));
+    let ask = |spot: &Spot, key: &str| {
+        spot.decide(key)
+            .map(|mishap| (mishap.kind.name, mishap.phase))
+    };
     let alone: Vec<_> = (0..100).map(|_| ask(&one, "a")).collect();
     // Calls with other keys, and with none, come between.
     let between = (0..100).map(|n| {
@@ -59,7 +62,10 @@ fn each_key_has_its_own_calls() {
     let foretold: Vec<_> = (0..100).map(|n| one.foretell("a", n)).collect();
     assert_eq!(alone, foretold);
     assert!(alone.contains(&Some(("index", Phase::After))));
-    assert!(!alone.contains(&Some(("io", Phase::After))), "not in the table");
+    assert!(
+        !alone.contains(&Some(("io", Phase::After))),
+        "not in the table"
+    );
 }
 
 #[test]
@@ -98,7 +104,10 @@ fn a_full_record_ends_with_a_whole_line() {
     let size = std::fs::metadata(&file).unwrap().len();
     let faults = Record::read(&file).unwrap();
     assert!(size <= 1000 && faults.len() >= 3, "{size} {}", faults.len());
-    assert_eq!((faults[0].seed, faults[0].site.as_str()), (1, "store.append"));
+    assert_eq!(
+        (faults[0].seed, faults[0].site.as_str()),
+        (1, "store.append")
+    );
     let tally = &plan.tally()[0];
     assert_eq!(tally.before + tally.after, 100);
 }

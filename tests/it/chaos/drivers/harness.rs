@@ -91,7 +91,10 @@ impl Report {
 
     /// Calls of these sites that were done though an error came back.
     pub(crate) fn after(&self, names: &[&str]) -> u64 {
-        let some = self.sites.iter().filter(|s| names.contains(&s.site.as_str()));
+        let some = self
+            .sites
+            .iter()
+            .filter(|s| names.contains(&s.site.as_str()));
         some.map(|site| site.after).sum()
     }
 }

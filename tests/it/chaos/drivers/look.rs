@@ -69,7 +69,12 @@ pub(crate) fn broken(data: &Path, builds: usize, deliveries: &Deliveries) -> Vec
     let mut all = Vec::new();
     for (what, found) in checks {
         let more = found.len().saturating_sub(SHOWN);
-        all.extend(found.into_iter().take(SHOWN).map(|text| format!("{what}: {text}")));
+        all.extend(
+            found
+                .into_iter()
+                .take(SHOWN)
+                .map(|text| format!("{what}: {text}")),
+        );
         if more > 0 {
             all.push(format!("{what}: and {more} more"));
         }
@@ -86,7 +91,10 @@ fn texts(connection: &Connection, sql: &str) -> Vec<String> {
 fn whole(connection: &Connection) -> Vec<String> {
     let mut found = texts(connection, "PRAGMA integrity_check");
     found.retain(|line| line != "ok");
-    found.extend(texts(connection, "SELECT \"table\" FROM pragma_foreign_key_check"));
+    found.extend(texts(
+        connection,
+        "SELECT \"table\" FROM pragma_foreign_key_check",
+    ));
     found
 }
 
@@ -119,9 +127,18 @@ fn verdicts(connection: &Connection, builds: usize) -> Vec<String> {
 /// Rows that are only half there.
 fn rows(connection: &Connection) -> Vec<String> {
     let conditions = [
-        ("a match without evidence", "SELECT 'match ' || id FROM matches m WHERE NOT EXISTS (SELECT 1 FROM evidence e WHERE e.match = m.id)"),
-        ("a build that waits", "SELECT uuid FROM builds WHERE waiting = 1 OR completed_at IS NULL OR verdict_id IS NULL"),
-        ("a verdict without a time", "SELECT uuid FROM builds WHERE verdict_at IS NULL"),
+        (
+            "a match without evidence",
+            "SELECT 'match ' || id FROM matches m WHERE NOT EXISTS (SELECT 1 FROM evidence e WHERE e.match = m.id)",
+        ),
+        (
+            "a build that waits",
+            "SELECT uuid FROM builds WHERE waiting = 1 OR completed_at IS NULL OR verdict_id IS NULL",
+        ),
+        (
+            "a verdict without a time",
+            "SELECT uuid FROM builds WHERE verdict_at IS NULL",
+        ),
     ];
     let mut found = Vec::new();
     for (what, sql) in conditions {
@@ -201,7 +218,11 @@ fn notes(connection: &Connection, builds: usize, deliveries: &Deliveries) -> Vec
             }
         }
     }
-    found.extend(heard.into_keys().map(|place| format!("{place:?}: nobody should hear of it")));
+    found.extend(
+        heard
+            .into_keys()
+            .map(|place| format!("{place:?}: nobody should hear of it")),
+    );
     found
 }
 

@@ -48,7 +48,11 @@ struct Ran {
 impl Ran {
     fn after(&self, name: &str) -> u64 {
         let tally = self.plan.tally();
-        tally.iter().filter(|s| s.site == name).map(|s| s.after).sum()
+        tally
+            .iter()
+            .filter(|s| s.site == name)
+            .map(|s| s.after)
+            .sum()
     }
 }
 
@@ -59,7 +63,9 @@ async fn say(target: Arc<dyn Target>, manner: Manner, at_once: usize, seed: u64)
     let rates = Rates::new(0.0, rates.into()).unwrap();
     let plan = Arc::new(Plan::new(seed, rates, "test", Record::nowhere()));
     let state = State::open(folder.path().join("state.db")).unwrap();
-    state.enqueue_notes(&notes(manner), Timestamp::now()).unwrap();
+    state
+        .enqueue_notes(&notes(manner), Timestamp::now())
+        .unwrap();
     let state = Arc::new(state.failing(plan.clone()));
     let lane = Lane {
         name: "target".into(),
@@ -77,7 +83,11 @@ async fn say(target: Arc<dyn Target>, manner: Manner, at_once: usize, seed: u64)
     let running = tokio::spawn(outbox.run(state.clone(), stop.clone()));
     let begun = Instant::now();
     while said(&state) < NOTES as u64 {
-        assert!(begun.elapsed() < Duration::from_secs(90), "{}", said(&state));
+        assert!(
+            begun.elapsed() < Duration::from_secs(90),
+            "{}",
+            said(&state)
+        );
         bell.ring();
         tokio::time::sleep(Duration::from_millis(5)).await;
     }

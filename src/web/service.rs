@@ -170,12 +170,7 @@ impl Service {
         let (desk, said) = desk(&config, &state, &pipeline, &engine);
         let desk = Arc::new(desk);
         let Sources { all, hooks } = Sources::open(&config, &desk)?.failing(plan.as_deref());
-        let trackers = Refresher::new(&config.trackers, state.clone());
-        let trackers = trackers.map_err(|error| ServiceError::Tracker(error.to_string()))?;
-        let mut trackers = trackers.with_nudge(bell.rings());
-        if let Some(plan) = &plan {
-            trackers = trackers.wrapped(|inner| Arc::new(ChaoticTracker::new(inner, plan)));
-        }
+        let trackers = trackers(&config, &state, plan.as_deref())?.with_nudge(bell.rings());
         let arrivals = Arrivals::new(&config, &all)?.failing(plan.as_deref());
         let cluster_meter = engine.cluster().map(|_| ClusterMeter::new(&recorder));
         let app = Arc::new(App {
@@ -286,6 +281,20 @@ impl Service {
         tracing::info!(clean, "stopped");
         Ok(clean && rest.is_ok())
     }
+}
+
+/// Who asks bug trackers.
+fn trackers(
+    config: &Config,
+    state: &Arc<State>,
+    plan: Option<&Plan>,
+) -> Result<Refresher, ServiceError> {
+    let trackers = Refresher::new(&config.trackers, state.clone());
+    let trackers = trackers.map_err(|error| ServiceError::Tracker(error.to_string()))?;
+    Ok(match plan {
+        None => trackers,
+        Some(plan) => trackers.wrapped(|inner| Arc::new(ChaoticTracker::new(inner, plan))),
+    })
 }
 
 /// Has the index filled on a thread of its own, which gives way to all others.

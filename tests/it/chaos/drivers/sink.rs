@@ -59,7 +59,7 @@ impl Sink {
     }
 
     /// Everything that came.
-    pub(crate) async fn stop(self) -> Deliveries {
+    pub(crate) fn stop(self) -> Deliveries {
         self.kept.lock().unwrap().clone()
     }
 }

@@ -23,6 +23,8 @@ pub mod source;
 
 pub mod classify;
 
+pub mod chance;
+
 pub mod chaos;
 
 pub mod note;

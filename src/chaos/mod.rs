@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod bell;
+pub mod driver;
 pub mod env;
 pub mod events;
 pub mod fault;

@@ -5,6 +5,7 @@ use crate::event::{Build, Match, Verdict};
 use crate::state::Job;
 use std::collections::HashMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::sync::Notify;
@@ -14,6 +15,11 @@ use tokio_util::task::TaskTracker;
 
 /// How often builds that are pending and not in the queue are looked for.
 pub(super) const SWEEP: Duration = Duration::from_secs(30);
+
+/// How soon a build is looked at again whose verdict could not be kept; doubled each time.
+const AGAIN: Duration = Duration::from_millis(500);
+/// The longest such wait.
+const AGAIN_MOST: Duration = Duration::from_secs(2);
 
 /// What looking at one build gave.
 #[derive(Debug, Clone, PartialEq)]
@@ -127,6 +133,8 @@ struct Shared {
     stages: Mutex<HashMap<String, Stage>>,
     /// Says that a build waits that found no place.
     left_out: Notify,
+    /// Some verdict could not be kept.
+    failed: AtomicBool,
 }
 
 impl fmt::Debug for Shared {
@@ -161,6 +169,7 @@ impl Pipeline {
             meter,
             stages: Mutex::default(),
             left_out: Notify::new(),
+            failed: AtomicBool::new(false),
         });
         let workers = workers.max(1);
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
@@ -346,6 +355,7 @@ async fn work(
 /// be written.
 async fn sweep(shared: Arc<Shared>, sender: mpsc::Sender<String>, stop: CancellationToken) {
     let every = shared.ledger.sweep();
+    let mut again = AGAIN;
     loop {
         let ledger = shared.ledger.clone();
         let found = tokio::task::spawn_blocking(move || ledger.pending()).await;
@@ -353,6 +363,7 @@ async fn sweep(shared: Arc<Shared>, sender: mpsc::Sender<String>, stop: Cancella
             Ok(Ok(pending)) => pending,
             Ok(Err(error)) => {
                 tracing::error!(%error, "cannot ask for pending builds");
+                shared.failed.store(true, Ordering::Relaxed);
                 Vec::new()
             }
             Err(_) => Vec::new(),
@@ -370,10 +381,21 @@ async fn sweep(shared: Arc<Shared>, sender: mpsc::Sender<String>, stop: Cancella
             let shared = shared.clone();
             Place { permit, shared }.enter(&uuid);
         }
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = shared.left_out.notified() => {}
-            () = tokio::time::sleep(every) => {}
+        if !shared.failed.load(Ordering::Relaxed) {
+            again = AGAIN;
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = shared.left_out.notified() => {}
+                () = tokio::time::sleep(every) => {}
+            }
+        }
+        // Who could not keep a verdict is not asked at once: it may be ill for a while.
+        if shared.failed.swap(false, Ordering::Relaxed) {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(again) => {}
+            }
+            again = (again * 2).min(AGAIN_MOST);
         }
     }
 }
@@ -394,6 +416,8 @@ fn run(shared: &Shared, uuid: &str, forced: bool) {
             }
             Err(error) => {
                 tracing::error!(uuid, %error, "the verdict could not be kept; it will be tried again");
+                shared.failed.store(true, Ordering::Relaxed);
+                shared.left_out.notify_one();
             }
         }
         if !shared.end(uuid) {

@@ -1,5 +1,6 @@
 //! `whorl serve`.
 
+use crate::chaos::driver;
 use crate::classify::engine::Engine;
 use crate::config::{Config, Log, LogFormat};
 use crate::fingerprint::{ReloadOutcome, Severity};
@@ -23,6 +24,10 @@ pub(super) struct Args {
     /// Address and port, in place of the configured one
     #[arg(long)]
     listen: Option<SocketAddr>,
+    /// Calls of the service fail on purpose, `seed=7,rate=0.05,store.append=0.2`; only where the
+    /// configuration says `chaos: {allow-chaos: true}`
+    #[arg(long, value_name = "seed=N,…")]
+    chaos: Option<String>,
 }
 
 /// Runs the subcommand.
@@ -32,6 +37,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         None => Config::default(),
     };
     config.listen = args.listen.unwrap_or(config.listen);
+    if let Some(option) = &args.chaos {
+        driver::apply(option, &mut config.chaos)?;
+    }
     start_log(&config.log)?;
     let runtime = tokio::runtime::Runtime::new()?;
     let clean = runtime.block_on(serve(config, |_| {}))?;

@@ -4,6 +4,7 @@
 //! checked. Invariants: an unknown key is an error with its place; secrets come from `${NAME}` and
 //! never show in `Debug`; `whorl.example.yaml` documents every key and equals the defaults.
 
+mod chaos;
 pub mod chat;
 mod cluster;
 mod commands;
@@ -25,6 +26,7 @@ mod store;
 mod trackers;
 mod units;
 
+pub use chaos::Chaos;
 pub use cluster::{Cluster, Discover, LayoutOf, Ready, ReadyFiles};
 pub use commands::Commands;
 pub use download::Download;
@@ -84,6 +86,8 @@ pub struct Config {
     pub trackers: Trackers,
     /// The service's own log.
     pub log: Log,
+    /// Calls that fail on purpose.
+    pub chaos: Chaos,
 }
 
 impl Default for Config {
@@ -104,6 +108,7 @@ impl Default for Config {
             recheck: Recheck::default(),
             trackers: Trackers::default(),
             log: Log::default(),
+            chaos: Chaos::default(),
         }
     }
 }
@@ -207,6 +212,7 @@ impl Config {
         self.commands.check()?;
         self.recheck.check()?;
         self.trackers.check()?;
+        self.chaos.check()?;
         self.notes.check()
     }
 }

@@ -140,7 +140,9 @@ impl Api {
         }
         let headers: HeaderMap = headers.into_iter().collect();
         let request = self.client.request(method, url).headers(headers);
-        let answer = request.send().await.map_err(|error| away(&error))?;
+        let answer = crate::chance::http::send(request)
+            .await
+            .map_err(|error| away(&error))?;
         let (status, headers) = (answer.status().as_u16(), answer.headers().clone());
         let body = whole(answer).await?;
         match status {

@@ -8,6 +8,7 @@
 mod answers;
 pub mod chat;
 mod command;
+pub mod faults;
 pub mod mail;
 mod outbox;
 mod pace;

@@ -25,6 +25,12 @@ const TOO_OLD: SignedDuration = SignedDuration::from_hours(1);
 const GIVEN_UP: Duration = Duration::from_secs(120);
 /// Notes that one digest stands for at most.
 const DIGEST: u64 = 10_000;
+/// How often it is tried at once to record how a note ended, and with which pause.
+const RECORD_AT_ONCE: u32 = 3;
+const RECORD_PAUSE: Duration = Duration::from_millis(20);
+/// How often a stopping service tries that, and with which pause.
+const RECORD_AT_END: u32 = 20;
+const RECORD_AGAIN: Duration = Duration::from_millis(100);
 /// While a channel is told nothing it is looked this often whether something waits.
 const HELD_CHECK: Duration = Duration::from_secs(30);
 /// What the remote name of a note is that was only shown.
@@ -113,6 +119,7 @@ impl Outbox {
                 state: state.clone(),
                 under_way: JoinSet::new(),
                 ids: HashSet::new(),
+                unrecorded: Vec::new(),
                 rest: None,
                 in_vain: 0,
                 restrained: Restrained::default(),
@@ -126,6 +133,34 @@ impl Outbox {
 
 /// What was said at once, and how that ended.
 type Done = (Vec<Note>, Result<Said, Refusal>);
+
+/// How a try ended, to be recorded.
+#[derive(Debug, Clone)]
+enum Ending {
+    /// It was said; what the target calls it, and when.
+    Said(Option<String>, Timestamp),
+    /// Nobody needs it any more.
+    Dropped(String),
+    /// In vain; when, why, and when it is tried again.
+    Failed(Timestamp, String, Timestamp),
+    /// It waits for a person.
+    Parked(String),
+    /// It waits for the target.
+    Waits(String),
+}
+
+impl Ending {
+    fn record(&self, note: &Note, state: &State) -> Result<(), StateError> {
+        let (id, generation) = (note.id, note.generation);
+        match self {
+            Self::Said(remote, at) => state.note_delivered(id, generation, remote.as_deref(), *at),
+            Self::Dropped(error) => state.note_dropped(id, generation, error),
+            Self::Failed(at, error, next) => state.note_failed(id, *at, error, *next),
+            Self::Parked(error) => state.note_parked(id, error),
+            Self::Waits(error) => state.note_waits(id, error),
+        }
+    }
+}
 
 /// How much may be said now.
 enum Room {
@@ -144,6 +179,8 @@ struct Serving {
     ring: watch::Receiver<u64>,
     under_way: JoinSet<Done>,
     ids: HashSet<i64>,
+    /// Tries that have ended and could not be recorded: what was said is not said again for that.
+    unrecorded: Vec<(Note, Ending)>,
     /// The target wants to be left alone until then.
     rest: Option<Instant>,
     /// Rests in a row.
@@ -169,10 +206,23 @@ impl Serving {
         while let Some(done) = self.under_way.join_next().await {
             self.ended(done).await;
         }
+        for _ in 0..RECORD_AT_END {
+            if self.record_rest().await.is_ok() {
+                return;
+            }
+            tokio::time::sleep(RECORD_AGAIN).await;
+        }
+        let notes = self.unrecorded.len();
+        tracing::error!(
+            target = self.lane.name,
+            notes,
+            "said again after the next start"
+        );
     }
 
     /// Begins to say what is due, as much as may be under way; true when there may be more.
     async fn begin(&mut self) -> Result<bool, StateError> {
+        self.record_rest().await?;
         let free = self.lane.at_once.max(1).saturating_sub(self.ids.len());
         let rests = self.rest.is_some_and(|until| Instant::now() < until);
         if free == 0 || rests || !self.state.holds(Role::Sender) {
@@ -292,6 +342,7 @@ impl Serving {
                 tracing::warn!(target = self.lane.name, "another process says the notes now");
                 self.under_way.shutdown().await;
                 self.ids.clear();
+                self.ids.extend(self.unrecorded.iter().map(|(note, _)| note.id));
             }
             () = tokio::time::sleep(pause) => {}
         }
@@ -302,6 +353,8 @@ impl Serving {
         let Ok((notes, said)) = done else {
             // They stay due, and which ones they were is not known any more.
             self.ids.clear();
+            self.ids
+                .extend(self.unrecorded.iter().map(|(note, _)| note.id));
             return;
         };
         if notes.len() > 1 && said.is_err() {
@@ -309,56 +362,78 @@ impl Serving {
             self.restrained.hold();
         }
         for note in notes {
-            self.ids.remove(&note.id);
-            let recorded = match said.clone() {
-                Ok(said) => self.delivered(&note, said).await,
-                Err(refusal) => self.refused(&note, refusal).await,
+            let ending = match said.clone() {
+                Ok(said) => self.delivered(said),
+                Err(refusal) => self.refused(&note, refusal),
             };
-            if let Err(error) = recorded {
-                tracing::error!(note.id, %error, "how a note ended could not be recorded");
-            }
+            self.unrecorded.push((note, ending));
+        }
+        if let Err(error) = self.record_rest().await {
+            tracing::warn!(%error, "how a note ended is recorded later");
         }
     }
 
-    async fn delivered(&mut self, note: &Note, said: Said) -> Result<(), StateError> {
-        (self.rest, self.in_vain) = (None, 0);
-        let (id, generation, now) = (note.id, note.generation, Timestamp::now());
-        blocking(&self.state, move |state| {
-            state.note_delivered(id, generation, said.remote.as_deref(), now)
-        })
-        .await
+    /// Records how tries ended. Until that is done the note is under way, so that what was said and
+    /// could not be recorded is not said twice.
+    async fn record_rest(&mut self) -> Result<(), StateError> {
+        while let Some((note, ending)) = self.unrecorded.last().cloned() {
+            let id = note.id;
+            let recorded = blocking(&self.state, move |state| {
+                again(|| ending.record(&note, state))
+            });
+            match recorded.await {
+                Err(StateError::NoSuchNote(_)) | Ok(()) => {}
+                Err(error) => return Err(error),
+            }
+            self.unrecorded.pop();
+            self.ids.remove(&id);
+        }
+        Ok(())
     }
 
-    async fn refused(&mut self, note: &Note, refusal: Refusal) -> Result<(), StateError> {
-        let (id, generation, now) = (note.id, note.generation, Timestamp::now());
+    fn delivered(&mut self, said: Said) -> Ending {
+        (self.rest, self.in_vain) = (None, 0);
+        Ending::Said(said.remote, Timestamp::now())
+    }
+
+    fn refused(&mut self, note: &Note, refusal: Refusal) -> Ending {
+        let now = Timestamp::now();
         let error = refusal.error;
-        tracing::info!(target = self.lane.name, note.id = id, %error, "note was not taken");
+        tracing::info!(target = self.lane.name, note.id = note.id, %error, "note was not taken");
         let patience = self.lane.patience;
         match refusal.then {
-            Then::Drop => {
-                let drop = move |s: &State| s.note_dropped(id, generation, &error);
-                blocking(&self.state, drop).await
-            }
+            Then::Drop => Ending::Dropped(error),
             Then::Again(wish) if note.attempts + 1 < patience.max_attempts => {
                 let wait = patience.wait(note.attempts, wish);
                 if self.lane.at_once <= 1 {
                     self.rest = Some(Instant::now() + wait);
                 }
-                let next = later(now, wait);
-                blocking(&self.state, move |s| s.note_failed(id, now, &error, next)).await
+                Ending::Failed(now, error, later(now, wait))
             }
             Then::Again(_) | Then::Park => {
-                tracing::warn!(target = self.lane.name, note.id = id, %error, "note parked");
-                blocking(&self.state, move |s| s.note_parked(id, &error)).await
+                tracing::warn!(target = self.lane.name, note.id = note.id, %error, "note parked");
+                Ending::Parked(error)
             }
             Then::Rest(wish) => {
                 let wait = patience.wait(self.in_vain, wish);
                 self.in_vain += 1;
                 self.rest = Some(Instant::now() + wait);
-                blocking(&self.state, move |s| s.note_waits(id, &error)).await
+                Ending::Waits(error)
             }
         }
     }
+}
+
+/// Tries some times at once, as most of what goes wrong with a database is over soon.
+fn again(record: impl Fn() -> Result<(), StateError>) -> Result<(), StateError> {
+    for _ in 0..RECORD_AT_ONCE {
+        match record() {
+            Err(StateError::NoSuchNote(id)) => return Err(StateError::NoSuchNote(id)),
+            Ok(()) => return Ok(()),
+            Err(_) => std::thread::sleep(RECORD_PAUSE),
+        }
+    }
+    record()
 }
 
 impl Patience {

@@ -99,7 +99,7 @@ impl Webhook {
             .header(SIGNATURE_HEADER, signature(&self.settings.secret, &body))
             .header(DELIVERY_HEADER, note.id.to_string())
             .body(body);
-        let answer = match request.send().await {
+        let answer = match crate::chance::http::send(request).await {
             Ok(answer) => answer,
             Err(error) => return Err(Refusal::again(chain(&error.without_url()))),
         };

@@ -6,6 +6,7 @@
 
 mod desk;
 mod digest;
+pub mod faults;
 pub mod folder;
 pub mod gerrit;
 pub mod github;

@@ -13,7 +13,7 @@ impl State {
     /// that are absent leave them. True when a complete build is to be looked at again because of it.
     pub fn put_build(&self, build: &Build) -> Result<bool, StateError> {
         Build::check_uuid(&build.uuid)?;
-        self.write(|tx| {
+        self.write_of(&build.uuid, |tx| {
             let id = put(tx, build)?;
             due(tx, id)
         })
@@ -29,7 +29,7 @@ impl State {
         sha256: Option<&str>,
     ) -> Result<bool, StateError> {
         Build::check_uuid(uuid)?;
-        self.write(|tx| {
+        self.write_of(uuid, |tx| {
             let id = ensure(tx, uuid)?;
             let same: bool = tx.value(
                 "SELECT EXISTS (SELECT 1 FROM logs WHERE build = ?1 AND name = ?2
@@ -58,7 +58,7 @@ impl State {
         result: Option<&str>,
         finished: Option<Timestamp>,
     ) -> Result<bool, StateError> {
-        self.write(|tx| {
+        self.write_of(uuid, |tx| {
             let id = locked(tx, uuid)?.ok_or_else(|| StateError::NoSuchBuild(uuid.to_owned()))?;
             let known = metadata(tx, id)?;
             let mut build = known.clone();
@@ -78,7 +78,7 @@ impl State {
 
     /// What a worker has to know of a build, or `None` when there is none of that name.
     pub fn job(&self, uuid: &str) -> Result<Option<Job>, StateError> {
-        self.read(|tx| {
+        self.read_of(uuid, |tx| {
             let Some(id) = id_of(tx, uuid)? else {
                 return Ok(None);
             };
@@ -101,7 +101,7 @@ impl State {
 
     /// Everything that is known of a build.
     pub fn build(&self, uuid: &str) -> Result<Option<StoredBuild>, StateError> {
-        self.read(|tx| match id_of(tx, uuid)? {
+        self.read_of(uuid, |tx| match id_of(tx, uuid)? {
             Some(id) => stored(tx, id).map(Some),
             None => Ok(None),
         })

@@ -33,7 +33,7 @@ pub struct Fetched {
 impl State {
     /// How far the logs of a build were fetched; none where nothing was to be fetched.
     pub fn fetch_of(&self, uuid: &str) -> Result<Option<Fetched>, StateError> {
-        self.read(|tx| {
+        self.read_of(uuid, |tx| {
             tx.maybe(
                 "SELECT f.logs, f.state, f.problems FROM fetches f
                  JOIN builds b ON b.id = f.build WHERE b.uuid = ?1",
@@ -167,7 +167,7 @@ impl State {
 
     /// What is missing of the logs that were fetched for a build.
     pub fn fetch_problems(&self, uuid: &str) -> Result<Vec<String>, StateError> {
-        self.read(|tx| {
+        self.read_of(uuid, |tx| {
             let found: Option<String> = tx.maybe(
                 "SELECT f.problems FROM fetches f JOIN builds b ON b.id = f.build WHERE b.uuid = ?1",
                 values![uuid],
@@ -225,7 +225,7 @@ impl State {
             "UPDATE fetches SET {set} WHERE state = 'due'
              AND build = (SELECT id FROM builds WHERE uuid = ?1)"
         );
-        self.write(|tx| tx.run(&sql, values![uuid, at]).map(|_| ()))
+        self.write_of(uuid, |tx| tx.run(&sql, values![uuid, at]).map(|_| ()))
     }
 }
 

@@ -81,7 +81,7 @@ impl State {
              WHERE uuid = ?1 AND ((waiting = 1 AND completed_at IS NOT NULL) OR ?4 = 1)
              AND (lease_owner IS NULL OR lease_owner = ?2 OR lease_until < {NOW})"
         );
-        server.write(|tx| {
+        self.write(|tx| {
             let taken = tx.run(&sql, values![uuid, server.owner(), length(), again])?;
             Ok(taken == 1)
         })
@@ -102,7 +102,7 @@ impl State {
              FROM free WHERE builds.id = free.id
              RETURNING builds.completed_at, builds.id, builds.uuid"
         );
-        let mut taken = server.write(|tx| {
+        let mut taken = self.write(|tx| {
             tx.rows(
                 &sql,
                 values![server.owner(), length(), signed(limit)],
@@ -130,14 +130,14 @@ impl State {
             // Before it is asked for, so that nobody believes longer than the server.
             let until = Instant::now() + BELIEVED;
             let had = server.held().now(role);
-            let has = server.write(|tx| has_role(tx, role, server.owner()))?;
+            let has = self.write(|tx| has_role(tx, role, server.owner()))?;
             if had != has {
                 tracing::info!(role = role.name(), has, "a role has changed hands");
             }
             server.held().set(role, has.then_some(until));
         }
         let sql = format!("UPDATE builds SET lease_until = {NOW} + ?2 WHERE lease_owner = ?1");
-        server.write(|tx| tx.run(&sql, values![server.owner(), length()]))?;
+        self.write(|tx| tx.run(&sql, values![server.owner(), length()]))?;
         Ok(())
     }
 
@@ -149,7 +149,7 @@ impl State {
         for role in Role::ALL {
             server.held().set(role, None);
         }
-        server.write(|tx| {
+        self.write(|tx| {
             tx.run(
                 "DELETE FROM leases WHERE owner = ?1",
                 values![server.owner()],
@@ -183,7 +183,7 @@ impl State {
         let mark = format!(
             "UPDATE notes SET sender = ?2, sent_at = {NOW} WHERE id = ?1 AND state = 'due'"
         );
-        server.write(|tx| {
+        self.write(|tx| {
             let sender = values![Role::Sender.name(), server.owner()];
             if tx
                 .rows(&role, sender, |row| row.get::<String>(0))?

@@ -13,6 +13,7 @@ mod bugs;
 mod builds;
 mod decisions;
 mod digest;
+mod faults;
 mod fetches;
 mod hush;
 mod lease;
@@ -34,6 +35,7 @@ pub use around::{Late, OutdatedBy, PatchsetBuild, Surroundings, patchset_topic};
 pub use bugs::{BugHits, BugRow, ReturnedBug, SeenBug};
 pub use decisions::{DecideBy, Decided, DueRecheck, RecheckAnswer, RecheckDecision};
 pub use digest::{DigestBug, DigestData};
+pub use faults::ROOM as FAULTS;
 pub use fetches::{Fetch, Fetched};
 pub use hush::{Hush, NewOutage, NewSilence, Outage, Silence, SilenceKind};
 pub use lease::Role;
@@ -49,9 +51,12 @@ pub use types::{
 };
 pub use verdicts::Speaker;
 
+use crate::chance::Plan;
+use faults::{Access, Faults};
 use jiff::Timestamp;
 use sql::Tx;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// What can go wrong with the state.
 #[derive(Debug, thiserror::Error)]
@@ -129,6 +134,8 @@ impl From<tokio_postgres::Error> for StateError {
 #[derive(Debug)]
 pub struct State {
     database: Database,
+    /// Has calls fail on purpose; hardly ever there.
+    faults: Option<Box<Faults>>,
 }
 
 #[derive(Debug)]
@@ -141,14 +148,32 @@ impl State {
     /// Opens the `SQLite` file at `path`, making or migrating it as needed.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StateError> {
         let database = Database::Sqlite(sqlite::Sqlite::open(path.as_ref())?);
-        Ok(Self { database })
+        Ok(Self {
+            database,
+            faults: None,
+        })
     }
 
     /// Connects to the `PostgreSQL` database at `url` (`postgres://user:password@host:port/name`),
     /// making or migrating the tables as needed.
     pub fn connect(url: &str) -> Result<Self, StateError> {
         let database = Database::Postgres(Box::new(postgres::Postgres::connect(url)?));
-        Ok(Self { database })
+        Ok(Self {
+            database,
+            faults: None,
+        })
+    }
+
+    /// The same state, of which calls fail as the plan says.
+    #[must_use]
+    pub fn failing(mut self, plan: Arc<Plan>) -> Self {
+        self.faults = Some(Box::new(Faults::new(plan, self.shared())));
+        self
+    }
+
+    /// The plan by which calls fail on purpose, if there is one.
+    pub fn plan(&self) -> Option<&Arc<Plan>> {
+        self.faults.as_ref().map(|faults| faults.plan())
     }
 
     /// Where the state is, without any secret.
@@ -172,17 +197,56 @@ impl State {
     /// Runs `work` in one writing transaction: all of it is kept, or nothing. It may run more than
     /// once, until nobody else was in its way.
     fn write<T>(&self, work: impl Fn(Tx<'_>) -> Result<T, StateError>) -> Result<T, StateError> {
-        match &self.database {
-            Database::Sqlite(file) => file.write(work),
-            Database::Postgres(server) => server.write(work),
+        self.write_of("", work)
+    }
+
+    /// [`State::write`] about something, such as a build: its calls fail by themselves where calls fail
+    /// on purpose, whatever is called for others meanwhile.
+    fn write_of<T>(
+        &self,
+        what: &str,
+        work: impl Fn(Tx<'_>) -> Result<T, StateError>,
+    ) -> Result<T, StateError> {
+        match &self.faults {
+            None => self.database.write(work),
+            Some(faults) => {
+                faults.around(Access::Write, what, work, |work| self.database.write(work))
+            }
         }
     }
 
     /// Runs `work` on one unchanging view of the database.
     fn read<T>(&self, work: impl Fn(Tx<'_>) -> Result<T, StateError>) -> Result<T, StateError> {
-        match &self.database {
-            Database::Sqlite(file) => file.read(work),
-            Database::Postgres(server) => server.read(work),
+        self.read_of("", work)
+    }
+
+    /// [`State::read`] about something, such as a build.
+    fn read_of<T>(
+        &self,
+        what: &str,
+        work: impl Fn(Tx<'_>) -> Result<T, StateError>,
+    ) -> Result<T, StateError> {
+        match &self.faults {
+            None => self.database.read(work),
+            Some(faults) => {
+                faults.around(Access::Read, what, work, |work| self.database.read(work))
+            }
+        }
+    }
+}
+
+impl Database {
+    fn write<T>(&self, work: impl Fn(Tx<'_>) -> Result<T, StateError>) -> Result<T, StateError> {
+        match self {
+            Self::Sqlite(file) => file.write(work),
+            Self::Postgres(server) => server.write(work),
+        }
+    }
+
+    fn read<T>(&self, work: impl Fn(Tx<'_>) -> Result<T, StateError>) -> Result<T, StateError> {
+        match self {
+            Self::Sqlite(file) => file.read(work),
+            Self::Postgres(server) => server.read(work),
         }
     }
 }

@@ -16,7 +16,7 @@ impl State {
         record: &VerdictRecord,
         notes: &[NewNote],
     ) -> Result<Verdict, StateError> {
-        self.write(|tx| {
+        self.write_of(&record.uuid, |tx| {
             let id = builds::locked(tx, &record.uuid)?
                 .ok_or_else(|| StateError::NoSuchBuild(record.uuid.clone()))?;
             let before: String =
@@ -37,7 +37,7 @@ impl State {
         notes: &Speaker<'_>,
         age: Age,
     ) -> Result<bool, StateError> {
-        self.write(|tx| {
+        self.write_of(&record.uuid, |tx| {
             let id = builds::locked(tx, &record.uuid)?
                 .ok_or_else(|| StateError::NoSuchBuild(record.uuid.clone()))?;
             let now: i64 = tx.value("SELECT generation FROM builds WHERE id = ?1", values![id])?;

@@ -7,14 +7,16 @@
 
 pub mod elastic;
 pub mod embedded;
+pub mod faults;
 mod fields;
 
-pub use embedded::{EmbeddedStore, Options, ReadEvents};
+pub use embedded::{EmbeddedStore, Options};
 pub use fields::keyword_of;
 
 use crate::event::{Build, Event};
 use crate::query::Query;
 use jiff::Timestamp;
+use std::collections::HashMap;
 use std::path::PathBuf;
 
 /// Why a store could not do what it was asked.
@@ -226,4 +228,25 @@ pub trait LogStore: Send + Sync {
 
     /// How well the store is.
     fn health(&self) -> Health;
+}
+
+/// Hands the events of one of several builds, by its place in their list, to the function that it is
+/// given.
+pub type ReadEvents<'a> = dyn FnMut(usize, &mut dyn FnMut(Event)) + 'a;
+
+/// A store that takes several builds together and remembers in which state it has each.
+pub trait MarkedStore: LogStore {
+    /// Stores the events of several builds in place of those they had, and returns their numbers.
+    /// `read` hands over the events of the build with the given place in the list. Each build is
+    /// visible whole or not at all, whatever happens; when this returns, all are. With each build goes
+    /// a number that [`MarkedStore::marks`] gives back.
+    fn append_many(
+        &self,
+        builds: &[(Build, u64)],
+        read: &mut ReadEvents<'_>,
+    ) -> Result<Vec<u64>, StoreError>;
+
+    /// The builds that the store has, events or not, with what each was marked with when it was
+    /// appended.
+    fn marks(&self) -> Result<HashMap<String, u64>, StoreError>;
 }

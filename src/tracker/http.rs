@@ -138,7 +138,9 @@ impl Http {
             if let Some(etag) = etag.and_then(|etag| HeaderValue::from_str(etag).ok()) {
                 request = request.header(header::IF_NONE_MATCH, etag);
             }
-            let answer = request.send().await.map_err(|error| network(&error))?;
+            let answer = crate::chance::http::send(request)
+                .await
+                .map_err(|error| network(&error))?;
             match answer.status() {
                 StatusCode::NOT_MODIFIED if etag.is_some() => return Ok(None),
                 status if moved(status) => url = self.target(&url, &answer)?,
@@ -162,7 +164,9 @@ impl Http {
                 .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
                 .body(form),
         };
-        let answer = request.send().await.map_err(|error| network(&error))?;
+        let answer = crate::chance::http::send(request)
+            .await
+            .map_err(|error| network(&error))?;
         if moved(answer.status()) {
             return Err(TrackerError::Elsewhere("a redirect".into()).into());
         }

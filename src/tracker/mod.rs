@@ -12,6 +12,7 @@ mod bugzilla;
 mod counts;
 mod due;
 mod error;
+pub mod faults;
 mod gerrit;
 mod github;
 mod gitlab;

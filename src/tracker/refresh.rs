@@ -3,7 +3,7 @@
 use super::due::{Gate, Known, Pace, due};
 use super::record::{Common, Hits};
 use super::returned::{closed_since, returned};
-use super::{Bug, Gerrit, Site, SiteError, sites};
+use super::{Bug, Gerrit, Site, SiteError, Tracker, sites};
 use crate::config::Trackers;
 use crate::event::BugRef;
 use crate::state::{BugRow, ReturnedBug, Role, State, StateError};
@@ -128,6 +128,16 @@ impl Refresher {
             lanes: lanes.into(),
             common: Arc::new(common),
         })
+    }
+
+    /// The same with other trackers in place of its own, such as ones that fail on purpose.
+    #[must_use]
+    pub fn wrapped(mut self, wrap: impl Fn(Arc<dyn Tracker>) -> Arc<dyn Tracker>) -> Self {
+        // Nobody else has them yet: they were just made.
+        for lane in Arc::get_mut(&mut self.lanes).into_iter().flatten() {
+            lane.site.tracker = wrap(lane.site.tracker.clone());
+        }
+        self
     }
 
     /// The same with other pauses: between two looks at what is due, and after a comment. Hits are

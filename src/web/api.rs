@@ -128,6 +128,7 @@ pub(super) async fn status(State(app): State<Arc<App>>) -> Result<Json<Value>, A
         "index": app.engine.index_status(),
         "sources": app.desk.statuses(),
         "logs_to_fetch": waiting_for_logs,
+        "chaos": app.state.plan().map(|plan| json!({ "seed": plan.seed(), "sites": plan.tally() })),
         "report": report.map(|r| json!({ "id": r.id, "at": r.at, "summary": r.summary, "stale": stale })),
     })))
 }

@@ -1,6 +1,7 @@
 //! Logs of announced builds: fetched from where they lie, kept, and the build is complete.
 
 use super::App;
+use crate::chance::{Plan, Spot, http};
 use crate::classify::download;
 use crate::config::{Config, Wrong};
 use crate::intake::clean_name;
@@ -41,6 +42,8 @@ pub(super) struct Arrivals {
     deadline: SignedDuration,
     /// Those whose accounts are needed to fetch.
     sources: BTreeMap<String, Arc<dyn Source>>,
+    /// Where requests fail on purpose.
+    faults: Option<Spot>,
 }
 
 /// Why nothing can be fetched.
@@ -81,7 +84,14 @@ impl Arrivals {
             choice: download::choice(&config.download).map_err(ArrivalsError::Config)?,
             deadline: deadline.unwrap_or(SignedDuration::MAX),
             sources: named.collect(),
+            faults: None,
         })
+    }
+
+    /// The same, of which requests fail as the plan says.
+    pub(super) fn failing(mut self, plan: Option<&Plan>) -> Self {
+        self.faults = plan.map(|plan| plan.spot(&http::DOWNLOADS));
+        self
     }
 
     /// Fetches what is announced until it is stopped; what is under way then is fetched at the next
@@ -128,14 +138,18 @@ impl Arrivals {
             }
         };
         if let Err(error) = done {
-            // It stays due, and is tried again when nobody holds it any more.
             tracing::error!(uuid, %error, "logs could not be kept");
+            put_off(app, &fetch).await;
         }
     }
 
     async fn fetched(&self, app: &Arc<App>, fetch: &Fetch) -> Result<(), String> {
         let folder = app.spool.receive_folder().map_err(|e| e.to_string())?;
-        let got = self.get(&fetch.logs, folder.path()).await;
+        let get = self.get(&fetch.logs, folder.path());
+        let got = match &self.faults {
+            None => get.await,
+            Some(spot) => http::within(spot.clone(), &fetch.uuid, get).await,
+        };
         let now = Timestamp::now();
         let late = now.duration_since(fetch.announced_at) >= self.deadline;
         let (uuid, attempts) = (fetch.uuid.clone(), fetch.attempts);
@@ -248,6 +262,20 @@ impl File {
 
 fn address(url: &str) -> Result<Url, (String, bool)> {
     Url::parse(url).map_err(|error| (format!("{url}: {error}"), false))
+}
+
+/// Has what could not be kept fetched again soon. Should that fail too, it is tried again when nobody
+/// holds it any more.
+async fn put_off(app: &Arc<App>, fetch: &Fetch) {
+    let (app, uuid, wait) = (app.clone(), fetch.uuid.clone(), wait(fetch.attempts));
+    let again = move || {
+        let next = Timestamp::now().checked_add(wait);
+        app.state
+            .fetch_failed(&uuid, next.unwrap_or(Timestamp::MAX))
+    };
+    if let Ok(Err(error)) = tokio::task::spawn_blocking(again).await {
+        tracing::warn!(%error, "it is tried again when nobody holds it any more");
+    }
 }
 
 /// The files of a folder on this machine. Links are not followed.

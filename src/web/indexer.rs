@@ -12,7 +12,7 @@ use crate::classify::spool::Spool;
 use crate::event::{Build, Event, Verdict};
 use crate::intake::{Limits, open_path, read_all};
 use crate::state::State;
-use crate::store::{EmbeddedStore, StoreError};
+use crate::store::{MarkedStore, StoreError};
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -46,7 +46,7 @@ pub(super) struct IndexStop<'a> {
 
 /// Fills the index.
 pub(super) struct Indexer {
-    store: Arc<EmbeddedStore>,
+    store: Arc<dyn MarkedStore>,
     state: Arc<State>,
     spool: Spool,
     limits: Limits,
@@ -88,7 +88,7 @@ enum Step {
 
 impl Indexer {
     pub(super) fn new(
-        store: Arc<EmbeddedStore>,
+        store: Arc<dyn MarkedStore>,
         state: Arc<State>,
         spool: Spool,
         limits: Limits,
@@ -209,7 +209,17 @@ impl Indexer {
             if stop.quit.is_cancelled() || stop.drain.is_cancelled() {
                 break;
             }
-            let stored = self.state.build(&uuid).map_err(|e| e.to_string())?;
+            let stored = match self.state.build(&uuid) {
+                Ok(stored) => stored,
+                Err(error) => {
+                    // One that cannot be asked for must not keep the others from being found.
+                    tracing::warn!(uuid, %error, "it is looked at later whether the index has it");
+                    if !self.enter(&uuid, true) {
+                        break;
+                    }
+                    continue;
+                }
+            };
             // Others come when they are looked at.
             let looked_at = |verdict| !matches!(verdict, Verdict::Pending | Verdict::NoLog);
             let Some(stored) = stored.filter(|s| s.verdict_at.is_some() && looked_at(s.verdict))
@@ -226,22 +236,32 @@ impl Indexer {
 
     fn index(&self, some: Vec<Waiting>, indexed: &mut HashMap<String, u64>, stop: IndexStop<'_>) {
         let (mut next, mut bytes, mut rest) = (Vec::new(), 0, VecDeque::from(some));
+        let mut again = VecDeque::new();
         while bytes < TOGETHER
             && let Some(waiting) = rest.pop_front()
         {
-            match self.prepare(waiting, indexed) {
-                Ok(Some((one, size))) => {
+            match self.prepare(&waiting.uuid, indexed) {
+                Ok(Some((build, digest, size))) => {
                     bytes += size;
-                    next.push(one);
+                    next.push(Next {
+                        waiting,
+                        build,
+                        digest,
+                    });
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    tracing::error!(error, "a build was not indexed");
-                    held(&self.queue).unsure = Some(Instant::now());
+                    tracing::error!(uuid = waiting.uuid, error, "a build waits to be indexed");
+                    again.push_back(waiting);
                 }
             }
         }
+        let in_vain = next.is_empty() && !again.is_empty();
+        rest.extend(again);
         held(&self.queue).give_back(rest, next.len());
+        if in_vain {
+            pause(stop);
+        }
         if next.is_empty() {
             return;
         }
@@ -257,30 +277,24 @@ impl Indexer {
         held(&self.queue).running = None;
     }
 
-    /// What is to be indexed of a build, and how many bytes; nothing when the index has it, or when
+    /// What is to be indexed of a build, its digest, and how many bytes; nothing when the index has it, or when
     /// its logs have had their time.
     fn prepare(
         &self,
-        waiting: Waiting,
+        uuid: &str,
         indexed: &HashMap<String, u64>,
-    ) -> Result<Option<(Next, u64)>, String> {
-        let job = self.state.job(&waiting.uuid).map_err(|e| e.to_string())?;
-        let root = self.spool.root(&waiting.uuid);
+    ) -> Result<Option<(Build, u64, u64)>, String> {
+        let job = self.state.job(uuid).map_err(|e| e.to_string())?;
+        let root = self.spool.root(uuid);
         let Some(job) = job.filter(|_| root.is_dir()) else {
             return Ok(None);
         };
         let digest = digest(&root, &job.build);
-        if indexed.get(&waiting.uuid) == Some(&digest) {
+        if indexed.get(uuid) == Some(&digest) {
             return Ok(None);
         }
         let size = files(&root).into_iter().map(|(_, size, _)| size).sum();
-        let build = job.build;
-        let next = Next {
-            waiting,
-            build,
-            digest,
-        };
-        Ok(Some((next, size)))
+        Ok(Some((job.build, digest, size)))
     }
 
     /// Indexes all; when reading one of them panics, each for itself, and that one not.

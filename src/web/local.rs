@@ -3,6 +3,7 @@
 use super::indexer::{IndexStop, Indexer, digest};
 use super::remote::Remote;
 use super::tell;
+use crate::chaos::driver::Chaotic;
 use crate::classify::engine::{
     BrokenFile, ClusterStatus, Engine, IndexStatus, MadeReport, Rule, Rules, SearchError, Searched,
     SearchedEvent,
@@ -20,9 +21,10 @@ use crate::note::redact::Redactor;
 use crate::note::{Speaker, Voice, WordingError};
 use crate::query::{Query, Schema};
 use crate::report::{self, ClusterPart, Cost, FingerprintInfo};
-use crate::state::{NewNote, Outage, ReturnedBug, SeenBug, State, Surroundings};
+use crate::state::{NewNote, Outage, ReturnedBug, SeenBug, State, StateError, Surroundings};
 use crate::store::{
-    EmbeddedStore, Health, HealthState, LogStore, Options, SearchRequest, Selection, StoreError,
+    EmbeddedStore, Health, HealthState, LogStore, MarkedStore, Options, SearchRequest, Selection,
+    StoreError,
 };
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{HashMap, HashSet};
@@ -40,6 +42,9 @@ const BETWEEN: usize = 1024;
 const SURVEY: Duration = Duration::from_secs(120);
 /// How long what could not be indexed is indexed in one go: a stop waits for it.
 const AT_ONCE: Duration = Duration::from_secs(1);
+/// How often the state is asked about a build whose logs have been read, and with which pause.
+const ASKED: u32 = 5;
+const ASK_AGAIN: Duration = Duration::from_millis(50);
 /// An index that is this many seconds behind is told of.
 const LATE: u64 = 60;
 /// Builds of which it is remembered that the index has them; forgetting only costs work.
@@ -107,10 +112,18 @@ impl Local {
             ..Limits::default()
         };
         let (embedded, store): (_, Arc<dyn LogStore>) = if let Some(remote) = &remote {
-            (None, remote.store().clone())
+            let store: Arc<dyn LogStore> = remote.store().clone();
+            match state.plan() {
+                None => (None, store),
+                Some(plan) => (None, Arc::new(Chaotic::new(store, plan))),
+            }
         } else {
             let folder = config.data_dir.join("index");
-            let store = Arc::new(EmbeddedStore::open(&folder, Options::default())?);
+            let store = EmbeddedStore::open(&folder, Options::default())?;
+            let store: Arc<dyn MarkedStore> = match state.plan() {
+                None => Arc::new(store),
+                Some(plan) => Arc::new(Chaotic::new(Arc::new(store), plan)),
+            };
             (Some(store.clone()), store)
         };
         let indexer =
@@ -208,6 +221,19 @@ impl Local {
             }))
             .inspect(|_| drop(sender))
         })
+    }
+
+    /// What could not be fetched of a build's logs. The logs have been read by then: the state is
+    /// asked some times before that was in vain.
+    fn missing(&self, uuid: &str) -> Result<Vec<String>, StateError> {
+        for _ in 1..ASKED {
+            match self.state.fetch_problems(uuid) {
+                Ok(missing) => return Ok(missing),
+                Err(error) => tracing::warn!(uuid, %error, "the state is asked again"),
+            }
+            std::thread::sleep(ASK_AGAIN);
+        }
+        self.state.fetch_problems(uuid)
     }
 
     /// Reads the fingerprints for the fields that the cluster has.
@@ -437,9 +463,10 @@ impl Looker for Local {
             .all_problems()
             .map(ToString::to_string)
             .collect();
-        match self.state.fetch_problems(&build.uuid) {
+        match self.missing(&build.uuid) {
             Ok(missing) => problems.extend(missing),
-            Err(error) => return Outcome::error(error, &rules.version),
+            // That says nothing of the build, so it is no verdict.
+            Err(error) => return Outcome::pending(error.to_string(), &rules.version),
         }
         Outcome {
             verdict: incomplete(found.verdict, &problems),

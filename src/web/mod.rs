@@ -39,6 +39,7 @@ mod view;
 pub use local::{Local, LocalError};
 pub use service::{Clock, Service, ServiceError};
 
+use crate::chaos::driver;
 use crate::classify::engine::Engine;
 use crate::classify::meter::{ClusterMeter, Meter};
 use crate::classify::pipeline::Pipeline;
@@ -123,6 +124,12 @@ impl App {
         let hash = BuildHasherDefault::<DefaultHasher>::default().hash_one(uuid);
         let at = usize::try_from(hash % LOCKS as u64).unwrap_or(0);
         held(&self.locks[at])
+    }
+
+    /// What people are told while calls fail on purpose.
+    fn chaos(&self) -> Vec<String> {
+        let plan = self.state.plan().into_iter();
+        plan.map(|plan| driver::warning(plan)).collect()
     }
 
     /// The build without the secrets in its evidence, in where its logs are and in what went wrong.

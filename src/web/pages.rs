@@ -93,7 +93,7 @@ fn overview_view(app: &App) -> Result<view::Overview, StateError> {
     let unexplained = data.unexplained.total;
     Ok(view::Overview {
         page: "/",
-        notices: [app.engine.troubles(), app.engine.warnings()].concat(),
+        notices: [app.chaos(), app.engine.troubles(), app.engine.warnings()].concat(),
         rate: rate(&data),
         verdicts: counts(&data),
         last_report: last.map_or_else(

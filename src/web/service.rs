@@ -8,6 +8,8 @@ use super::tell::{TargetError, Targets};
 use super::{
     App, comments, digests, ears, elsewhere, happenings, held, rechecks, reports, router, tell,
 };
+use crate::chance::Plan;
+use crate::chaos::driver::{self, ChaoticTracker, DriverError};
 use crate::classify::engine::Engine;
 use crate::classify::ledger::StateLedger;
 use crate::classify::meter::{ClusterMeter, Meter};
@@ -84,6 +86,9 @@ pub enum ServiceError {
     /// A source cannot be set up.
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// Nothing can be made to fail.
+    #[error(transparent)]
+    Chaos(#[from] DriverError),
 }
 
 fn io(what: impl Into<String>) -> impl FnOnce(std::io::Error) -> ServiceError {
@@ -142,9 +147,10 @@ impl Service {
         config.listen = listener.local_addr().map_err(io("address"))?;
         let base = config.notes.base_url.take();
         config.notes.base_url = Some(base.unwrap_or_else(|| own_url(config.listen)));
-        let (state, spool) = open_state(&config).await?;
+        let plan = driver::plan(&config.chaos, &config.data_dir.join("chaos"))?;
+        let (state, spool) = open_state(&config, plan.clone()).await?;
         let stop = CancellationToken::new();
-        let targets = Targets::open(&config, &stop)?;
+        let targets = Targets::open(&config, &stop)?.failing(plan.as_deref());
         let voices = targets.voices.clone();
         let engine: Arc<dyn Engine> = engine(&config, &spool, &state, voices)?;
         let recorder = PrometheusBuilder::new().build_recorder();
@@ -160,11 +166,9 @@ impl Service {
         ));
         let (desk, said) = desk(&config, &state, &pipeline, &engine);
         let desk = Arc::new(desk);
-        let Sources { all, hooks } = Sources::open(&config, &desk)?;
-        let trackers = Refresher::new(&config.trackers, state.clone());
-        let trackers = trackers.map_err(|error| ServiceError::Tracker(error.to_string()))?;
-        let trackers = trackers.with_nudge(bell.rings());
-        let arrivals = Arrivals::new(&config, &all)?;
+        let Sources { all, hooks } = Sources::open(&config, &desk)?.failing(plan.as_deref());
+        let trackers = trackers(&config, &state, plan.as_deref())?.with_nudge(bell.rings());
+        let arrivals = Arrivals::new(&config, &all)?.failing(plan.as_deref());
         let cluster_meter = engine.cluster().map(|_| ClusterMeter::new(&recorder));
         let app = Arc::new(App {
             state,
@@ -277,6 +281,20 @@ impl Service {
     }
 }
 
+/// Who asks bug trackers.
+fn trackers(
+    config: &Config,
+    state: &Arc<State>,
+    plan: Option<&Plan>,
+) -> Result<Refresher, ServiceError> {
+    let trackers = Refresher::new(&config.trackers, state.clone());
+    let trackers = trackers.map_err(|error| ServiceError::Tracker(error.to_string()))?;
+    Ok(match plan {
+        None => trackers,
+        Some(plan) => trackers.wrapped(|inner| Arc::new(ChaoticTracker::new(inner, plan))),
+    })
+}
+
 /// Has the index filled on a thread of its own, which gives way to all others.
 fn keep_index(
     tasks: &TaskTracker,
@@ -327,7 +345,10 @@ fn keep_up(tasks: &TaskTracker, app: &Arc<App>, stop: &CancellationToken) {
 }
 
 /// The state, and the logs that belong to it.
-async fn open_state(config: &Config) -> Result<(Arc<State>, Spool), ServiceError> {
+async fn open_state(
+    config: &Config,
+    plan: Option<Arc<Plan>>,
+) -> Result<(Arc<State>, Spool), ServiceError> {
     let config = config.clone();
     let opened = tokio::task::spawn_blocking(move || {
         let state = match &config.state.url {
@@ -342,6 +363,10 @@ async fn open_state(config: &Config) -> Result<(Arc<State>, Spool), ServiceError
             Spool::open(folder)
         };
         let spool = spool.map_err(io(folder.display().to_string()))?;
+        let state = match plan {
+            Some(plan) => state.failing(plan),
+            None => state,
+        };
         Ok((Arc::new(state), spool))
     });
     let failed = |error: tokio::task::JoinError| io("state")(error.into());

@@ -1,6 +1,8 @@
 //! The sources of the configuration, and the addresses at which they are notified.
 
 use super::forges::{ForgesError, forges};
+use crate::chance::Plan;
+use crate::chaos::driver::ChaoticSource;
 use crate::config::Config;
 use crate::source::folder::Folder;
 use crate::source::gerrit::{Gerrit, GerritError};
@@ -57,5 +59,13 @@ impl Sources {
             all.push(forge.source);
         }
         Ok(Self { all, hooks })
+    }
+
+    /// The same sources, of which requests fail as the plan says.
+    pub(super) fn failing(mut self, plan: Option<&Plan>) -> Self {
+        let Some(plan) = plan else { return self };
+        let wrap = |inner| Arc::new(ChaoticSource::new(inner, plan)) as _;
+        self.all = self.all.into_iter().map(wrap).collect();
+        self
     }
 }

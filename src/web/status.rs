@@ -22,7 +22,7 @@ fn status(app: &App) -> Result<view::Status, StateError> {
     let sources = app.desk.statuses().into_iter();
     Ok(view::Status {
         page: "/status",
-        reasons: health::reasons(app),
+        reasons: [app.chaos(), health::reasons(app)].concat(),
         sources: sources
             .map(|(name, status)| source(app, name, status, now))
             .collect(),

@@ -2,6 +2,8 @@
 
 use super::channels::{self, Ear, Told};
 use super::{commands, digests};
+use crate::chance::Plan;
+use crate::chaos::driver::ChaoticTarget;
 use crate::config::mail::Mail;
 use crate::config::{Config, GerritAt, GitHubAt, GitLabAt, Period, Review, ReviewNotify, Webhook};
 use crate::note::chat::irc::IrcHandle;
@@ -81,6 +83,16 @@ impl Targets {
             irc,
             matrix,
         })
+    }
+
+    /// The same targets, which refuse some notes as the plan says.
+    pub(super) fn failing(mut self, plan: Option<&Plan>) -> Self {
+        let Some(plan) = plan else { return self };
+        for (number, lane) in self.lanes.iter_mut().enumerate() {
+            let wrap = |inner| Arc::new(ChaoticTarget::new(inner, number, plan)) as _;
+            lane.target = lane.target.take().map(wrap);
+        }
+        self
     }
 }
 

@@ -8,20 +8,21 @@ use std::path::{Path, PathBuf};
 fn allowed() -> BTreeMap<&'static str, &'static [&'static str]> {
     BTreeMap::from([
         ("event", &[][..]),
+        ("chance", &[][..]),
         ("query", &["event"][..]),
         ("fingerprint", &["query", "event"][..]),
-        ("intake", &["event"][..]),
+        ("intake", &["chance", "event"][..]),
         ("matcher", &["query", "fingerprint", "intake", "event"][..]),
-        ("store", &["query", "matcher", "event"][..]),
-        ("state", &["event"][..]),
-        ("forge", &[][..]),
+        ("store", &["chance", "query", "matcher", "event"][..]),
+        ("state", &["chance", "event"][..]),
+        ("forge", &["chance"][..]),
         (
             "source",
-            &["forge", "intake", "state", "config", "event"][..],
+            &["chance", "forge", "intake", "state", "config", "event"][..],
         ),
-        ("note", &["forge", "state", "event"][..]),
+        ("note", &["chance", "forge", "state", "event"][..]),
         ("report", &["store", "state", "event"][..]),
-        ("tracker", &["state", "config", "event"][..]),
+        ("tracker", &["chance", "state", "config", "event"][..]),
         ("config", &[][..]),
         (
             "classify",

@@ -3,6 +3,7 @@
 mod crashes;
 mod database;
 mod disks;
+mod drivers;
 mod example;
 mod faults;
 mod library;

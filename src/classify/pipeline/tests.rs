@@ -13,6 +13,8 @@ struct Fake {
     gate: Mutex<bool>,
     opened: Condvar,
     looks: Mutex<usize>,
+    /// How often recording goes wrong from now on.
+    ill: Mutex<usize>,
     /// Builds that another process has.
     others: Mutex<Vec<String>>,
 }
@@ -60,6 +62,12 @@ impl Ledger for Fake {
     }
 
     fn record(&self, job: &Job, outcome: &Outcome) -> Result<bool, LedgerError> {
+        let mut ill = self.ill.lock().unwrap();
+        if *ill > 0 {
+            *ill -= 1;
+            self.pending.lock().unwrap().push(job.build.uuid.clone());
+            return Err(LedgerError("the disk is full".to_owned()));
+        }
         let mut known = self.known.lock().unwrap();
         let (generation, done) = known.get_mut(&job.build.uuid).unwrap();
         if *generation != job.generation {
@@ -227,4 +235,17 @@ async fn a_stored_build_is_looked_at_again_when_asked() {
     }
     assert!(pipeline.drain(LONG).await);
     assert_eq!(fake.seen(), ["a unmatched of 1", "a unmatched of 1"]);
+}
+
+#[tokio::test]
+async fn a_verdict_that_could_not_be_kept_comes_soon_after() {
+    let fake = Arc::new(Fake::default());
+    *fake.ill.lock().unwrap() = 2;
+    fake.open();
+    let pipeline = start(&fake, 5);
+    let begun = Instant::now();
+    pipeline.reserve().unwrap().enter("a");
+    until(|| !fake.seen().is_empty()).await;
+    assert!(begun.elapsed() < SWEEP / 2, "{:?}", begun.elapsed());
+    assert_eq!(fake.seen(), ["a unmatched of 1"]);
 }

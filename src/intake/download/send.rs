@@ -88,7 +88,10 @@ impl Transfer<'_> {
         let settings = &self.core.settings;
         let request = self.headers(url, range);
         match self
-            .within(settings.connect + settings.idle, request.send())
+            .within(
+                settings.connect + settings.idle,
+                crate::chance::http::send(request),
+            )
             .await
         {
             Sent::Came(Ok(response)) => {

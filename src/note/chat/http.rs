@@ -79,7 +79,9 @@ impl Http {
 
     /// Sends, and reads the whole answer.
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<Answer, Refusal> {
-        let sent = request.send().await.map_err(|e| self.failed(e))?;
+        let sent = crate::chance::http::send(request)
+            .await
+            .map_err(|e| self.failed(e))?;
         let (status, wish) = (sent.status(), wish(&sent));
         if status.is_redirection() {
             return Err(Refusal::park(format!(

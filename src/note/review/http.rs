@@ -106,7 +106,7 @@ impl Service {
     }
 
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<Answer, Refusal> {
-        let mut answer = request.send().await.map_err(away)?;
+        let mut answer = crate::chance::http::send(request).await.map_err(away)?;
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(away)? {
             if body.len() + chunk.len() > LARGEST {

@@ -4,9 +4,9 @@ use super::folder::io;
 use super::pack::{Packed, Packer};
 use super::slice::{Slice, failure};
 use super::{EmbeddedStore, Writer};
-use crate::event::{Build, Event};
-use crate::store::StoreError;
+use crate::event::Build;
 use crate::store::fields::day_of;
+use crate::store::{ReadEvents, StoreError};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use std::collections::{BTreeMap, HashSet};
@@ -16,10 +16,6 @@ use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
 
 /// Smaller segments are merged as if they were of this many blocks.
 const SMALL: u32 = 64;
-
-/// Hands the events of one of several builds, by its place in their list, to the function that it is
-/// given.
-pub type ReadEvents<'a> = dyn FnMut(usize, &mut dyn FnMut(Event)) + 'a;
 
 /// What goes to one slice: places of builds, and whether the slice has events of them already.
 struct OfDay {

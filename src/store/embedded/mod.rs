@@ -26,11 +26,13 @@ mod unpack;
 mod when;
 mod words;
 
-use super::{Health, HealthState, LogStore, SearchRequest, SearchResult, Selection, StoreError};
+use super::{
+    Health, HealthState, LogStore, MarkedStore, ReadEvents, SearchRequest, SearchResult, Selection,
+    StoreError,
+};
 use crate::event::{Build, Event};
 use crate::query::Schema;
 use crate::store::fields::day_of;
-pub use append::ReadEvents;
 use ask::{Found, Part};
 use document::Columns;
 use folder::Folder;
@@ -311,6 +313,20 @@ impl LogStore for EmbeddedStore {
             slices: slices.len() as u64,
             problems,
         }
+    }
+}
+
+impl MarkedStore for EmbeddedStore {
+    fn append_many(
+        &self,
+        builds: &[(Build, u64)],
+        read: &mut ReadEvents<'_>,
+    ) -> Result<Vec<u64>, StoreError> {
+        Self::append_many(self, builds, read)
+    }
+
+    fn marks(&self) -> Result<HashMap<String, u64>, StoreError> {
+        Self::marks(self)
     }
 }
 

@@ -1,8 +1,9 @@
 //! What the list of names loses, and what an earlier run lost, is found again.
 
 use super::*;
+use crate::chance::{Plan, Rates, Record};
 use crate::state::VerdictRecord;
-use crate::store::{LogStore, Options};
+use crate::store::{EmbeddedStore, Options};
 use jiff::Timestamp;
 use std::io::Write;
 use tempfile::TempDir;
@@ -120,4 +121,22 @@ fn a_build_without_logs_or_state_is_passed_over() {
     indexer.note("nobody");
     run(&indexer);
     assert_eq!(indexer.store.marks().unwrap().len(), BUILDS - 1);
+}
+
+#[test]
+fn builds_that_cannot_be_asked_for_do_not_keep_others_from_being_found() {
+    let home = Home::new();
+    // Every second look at the state fails: asking for all builds in a row never goes well.
+    let rates = Rates::new(0.0, [("state".to_owned(), 0.5)].into()).unwrap();
+    let plan = Arc::new(Plan::new(3, rates, "test", Record::nowhere()));
+    let state = State::open(home.dir.path().join("state.db")).unwrap();
+    let home = Home {
+        state: Arc::new(state.failing(plan.clone())),
+        ..home
+    };
+    let indexer = home.indexer(WAITING);
+    run(&indexer);
+    assert_eq!(indexer.store.marks().unwrap().len(), BUILDS);
+    let failed: u64 = plan.tally().iter().map(|site| site.before).sum();
+    assert!(failed > 0);
 }

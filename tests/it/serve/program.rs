@@ -79,11 +79,24 @@ impl Home {
 
     /// Runs to its end, for a service that should not start.
     pub(crate) fn fails(&self) -> Output {
-        self.command().output().unwrap()
+        self.fails_with(&[])
+    }
+
+    pub(crate) fn fails_with(&self, options: &[&str]) -> Output {
+        self.command().args(options).output().unwrap()
     }
 
     pub(crate) fn start(&self) -> Program {
-        let mut child = self.command().stderr(Stdio::piped()).spawn().unwrap();
+        self.start_with(&[])
+    }
+
+    pub(crate) fn start_with(&self, options: &[&str]) -> Program {
+        let mut command = self.command();
+        let mut child = command
+            .args(options)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (out, kept) = (BufReader::new(child.stderr.take().unwrap()), lines.clone());
         std::thread::spawn(move || {

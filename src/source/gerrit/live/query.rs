@@ -204,7 +204,9 @@ impl Rest {
         if let Some((user, password)) = &self.account {
             request = request.basic_auth(user, Some(password.expose()));
         }
-        let answer = request.send().await.map_err(|error| told(&error))?;
+        let answer = crate::chance::http::send(request)
+            .await
+            .map_err(|error| told(&error))?;
         let now = date(&answer).unwrap_or_else(Timestamp::now).as_second();
         refuse(answer.status())?;
         let body = body(answer).await?;

@@ -120,7 +120,9 @@ impl Ask {
         if let Some(etag) = etag.and_then(|etag| HeaderValue::from_str(etag).ok()) {
             request = request.header(IF_NONE_MATCH, etag);
         }
-        let answer = request.send().await.map_err(|error| network(&error))?;
+        let answer = crate::chance::http::send(request)
+            .await
+            .map_err(|error| network(&error))?;
         if etag.is_some() && answer.status() == StatusCode::NOT_MODIFIED {
             return Ok(Reply::Same);
         }

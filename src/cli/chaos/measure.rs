@@ -50,6 +50,7 @@ Examples:
 /// Arguments of `whorl chaos measure`.
 #[derive(Debug, clap::Args)]
 #[command(after_help = MORE)]
+#[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
 pub(super) struct Args {
     /// The plan (YAML)
     plan: PathBuf,

@@ -224,7 +224,7 @@ impl Filter {
 /// Rows that are being gathered.
 #[derive(Default)]
 struct Rows {
-    rows: Vec<Row>,
+    all: Vec<Row>,
     glues: Vec<Option<Glue>>,
     conditions: Vec<Vec<u32>>,
 }
@@ -244,11 +244,11 @@ impl Rows {
             }
             at
         } else {
-            let at = self.rows.len();
+            let at = self.all.len();
             if condition.is_some() {
                 known.insert(row.clone(), at);
             }
-            self.rows.push(row);
+            self.all.push(row);
             self.glues.push(glue);
             self.conditions.push(Vec::new());
             at
@@ -262,7 +262,7 @@ impl Rows {
     fn ready(self, always: Vec<u32>, frequency: &Frequency, level: Level) -> Filter {
         let mut anchors: Vec<(u64, Entry)> = Vec::new();
         let mut shortest = 4;
-        for (number, row) in (0..).zip(&self.rows) {
+        for (number, row) in (0..).zip(&self.all) {
             let at = frequency.rarest(row);
             shortest = shortest.min(row[at].len());
             let token = u32::try_from(at).unwrap_or(0);
@@ -283,7 +283,7 @@ impl Rows {
             keys: Keys::new(&keys, shortest, &frequency.common, level),
             of_key,
             entries: anchors.into_iter().map(|(_, entry)| entry).collect(),
-            rows: self.rows,
+            rows: self.all,
             glues: self.glues,
             conditions: self.conditions,
             always,

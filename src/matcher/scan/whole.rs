@@ -123,16 +123,15 @@ fn separators<'t>(bytes: impl Iterator<Item = &'t u8>) -> Option<usize> {
 /// True when a word ends for certain before these bytes.
 fn parts<'t>(mut bytes: impl Iterator<Item = &'t u8>) -> bool {
     match bytes.next() {
-        None => true,
         Some(0x80..) => false,
         Some(byte) if may_join(*byte) => bytes
             .next()
             .is_none_or(|next| next.is_ascii() && fold(*next) == 0),
-        Some(_) => true,
+        None | Some(_) => true,
     }
 }
 
-/// Bytes that join the letters or digits on both sides of them (UAX #29, MidLetter, MidNum and MidNumLet).
+/// Bytes that join the letters or digits on both sides of them (UAX #29, `MidLetter`, `MidNum` and `MidNumLet`).
 fn may_join(byte: u8) -> bool {
     matches!(byte, b'.' | b':' | b'\'' | b',' | b';')
 }

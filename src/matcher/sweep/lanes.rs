@@ -58,7 +58,7 @@ struct Lane {
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
     kinds: Rc<[Cell<Kind>]>,
-    lanes: Vec<Lane>,
+    all: Vec<Lane>,
     /// Rows that are not as at the beginning of a log.
     used: Vec<u32>,
     /// Rows whose last line is not kept.
@@ -77,7 +77,7 @@ impl Lanes {
         let rows = rows as usize;
         Self {
             kinds: (0..rows).map(|_| Cell::default()).collect(),
-            lanes: (0..rows).map(|_| Lane::default()).collect(),
+            all: (0..rows).map(|_| Lane::default()).collect(),
             used: Vec::new(),
             new: Vec::new(),
         }
@@ -101,7 +101,7 @@ impl Lanes {
             return kind.get();
         }
         self.used.push(row);
-        let lane = &mut self.lanes[row as usize];
+        let lane = &mut self.all[row as usize];
         kind.set(Kind::Nothing);
         for number in filter.conditions(row) {
             match run.left(*number, filter.is_exact(row), log) {
@@ -125,7 +125,7 @@ impl Lanes {
         if kind.get() != Kind::Shown {
             return;
         }
-        let mut conditions = self.lanes[row as usize].conditions.iter();
+        let mut conditions = self.all[row as usize].conditions.iter();
         if conditions.all(|number| run.has_shown(*number)) {
             kind.set(Kind::Counted);
         }
@@ -133,7 +133,7 @@ impl Lanes {
 
     /// Counts a line that begins at a place.
     pub(super) fn count(&mut self, row: u32, line: u64) {
-        let lane = &mut self.lanes[row as usize];
+        let lane = &mut self.all[row as usize];
         if lane.line.replace(line) == Some(line) {
             return;
         }
@@ -147,11 +147,11 @@ impl Lanes {
     /// Keeps the last lines that were counted in a stretch before which there are so many line ends.
     pub(super) fn keep(&mut self, chunk: &Chunk, ends: u64) {
         let line = |lanes: &[Lane], row: u32| lanes[row as usize].line.unwrap_or_default();
-        self.new.sort_unstable_by_key(|row| line(&self.lanes, *row));
+        self.new.sort_unstable_by_key(|row| line(&self.all, *row));
         let mut last: Option<Rc<Kept>> = None;
         let (mut from, mut number) = (0, ends + 1);
         for row in self.new.drain(..) {
-            let offset = line(&self.lanes, row);
+            let offset = line(&self.all, row);
             let same = last.take().filter(|kept| kept.offset == offset);
             let kept = same.unwrap_or_else(|| {
                 let at = usize::try_from(offset - chunk.offset).unwrap_or(usize::MAX);
@@ -166,7 +166,7 @@ impl Lanes {
                     bytes: rest[..end].into(),
                 })
             });
-            let lane = &mut self.lanes[row as usize];
+            let lane = &mut self.all[row as usize];
             lane.new = false;
             lane.kept = Some(Rc::clone(&kept));
             last = Some(kept);
@@ -178,7 +178,7 @@ impl Lanes {
         let mut counts = Vec::new();
         for row in self.used.drain(..) {
             self.kinds[row as usize].set(Kind::Unknown);
-            let lane = std::mem::take(&mut self.lanes[row as usize]);
+            let lane = std::mem::take(&mut self.all[row as usize]);
             counts.extend(lane.kept.map(|last| Count {
                 conditions: lane.conditions,
                 hits: lane.hits,

@@ -148,10 +148,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         },
         audit: audit.clone(),
     };
-    let agreed = Terminal { yes: args.yes }.ask(&bench.statement());
-    if !agreed.map_err(anyhow::Error::msg)? {
-        bail!("nothing was done: the answer was no");
-    }
+    agree(args, &bench)?;
     note(args, &file, &audit)?;
     let mut ticker = Ticker::new();
     let done = bench.run(&mut keeper, &mut |step| {
@@ -166,6 +163,18 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         done.unwell,
         !args.no_strict,
     )))
+}
+
+/// Shows what will be done and asks; in a pipe, `--yes` is enough said.
+fn agree(args: &Args, bench: &Bench<'_>) -> anyhow::Result<()> {
+    if args.yes && !io::stderr().is_terminal() {
+        return Ok(());
+    }
+    let agreed = Terminal { yes: args.yes }.ask(&bench.statement());
+    if !agreed.map_err(anyhow::Error::msg)? {
+        bail!("nothing was done: the answer was no");
+    }
+    Ok(())
 }
 
 /// The audit's line for all runs; each fault has one of its own.

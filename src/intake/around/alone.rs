@@ -124,8 +124,7 @@ impl Around<'_> {
             self.text.as_str()
         };
         let prefix = self.format.prefix(shown);
-        // What a carriage return hides may be no part of the text.
-        let hides = plain.is_none() && memchr::memchr(b'\r', line).is_some();
+        let hides = plain.is_none() && may_hide(line);
         let shape = Shape {
             bond: if hides {
                 Bond::Open
@@ -176,4 +175,10 @@ fn is_ordinary(body: &str) -> bool {
     first.is_some_and(|byte| {
         byte.is_ascii_graphic() && !matches!(byte, b'}' | b'T' | b'C' | b'A' | b'S' | b'.' | b'[')
     })
+}
+
+/// True when a line may have a marker that is hidden together with its carriage return.
+fn may_hide(line: &[u8]) -> bool {
+    let marked = |marker: &[u8]| memchr::memmem::find(line, marker).is_some();
+    memchr::memchr(b'\r', line).is_some() && (marked(b"section_") || marked(b"travis_"))
 }

@@ -22,7 +22,7 @@ use kernel::{Keys, Level, fold, key_of};
 use memchr::memmem;
 use rows::{Row, rows_of, tokens};
 use std::collections::HashMap;
-use whole::{Glue, begins, glue_of};
+use whole::{Glue, Stand, glue_of, stand};
 
 /// Rows with which blocks of several lines begin, besides those that a line shows by itself.
 const BLOCKS: [&str; 6] = [
@@ -168,13 +168,16 @@ impl Filter {
         let number = entry.row as usize;
         let (row, token) = (&self.rows[number], entry.token as usize);
         let found = Found::of(entry.row);
-        let glue = self.glues[number].as_ref();
-        if let Some(at) = glue.and_then(|glue| begins(text, at, row, token, glue)) {
-            let sure = true;
-            return Some(Hit { at, found, sure });
-        }
-        let sure = false;
-        stands(text, at, row, token).then_some(Hit { at, found, sure })
+        let known = match &self.glues[number] {
+            Some(glue) => stand(text, at, row, token, glue),
+            None => Stand::Perhaps,
+        };
+        let (at, sure) = match known {
+            Stand::Whole(start) => (start, true),
+            Stand::Perhaps if stands(text, at, row, token) => (at, false),
+            Stand::Perhaps | Stand::Not => return None,
+        };
+        Some(Hit { at, found, sure })
     }
 
     /// Looks at a stretch of whole lines. Rows that `wanted` does not want are left out.

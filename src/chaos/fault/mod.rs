@@ -127,7 +127,7 @@ pub trait Fault: Sync {
         Ok(())
     }
 
-    /// What its child does, if it has one ([`helper`]); `say` tells who waits that it has an effect.
+    /// What its child does, if it has one (`helper`); `say` tells who waits that it has an effect.
     fn work(&self, _: &Value, _: &Ground<'_>, _: &mut dyn Write) -> Result<(), FaultError> {
         Ok(())
     }

@@ -85,9 +85,6 @@ enum Command {
     /// Keep processors busy
     #[command(hide = true)]
     Stress(StressArgs),
-    /// Put a fault in and hold it
-    #[command(hide = true)]
-    Hold(HoldArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -98,16 +95,6 @@ struct StressArgs {
     intensity: u64,
     #[arg(long)]
     seconds: f64,
-    #[arg(long)]
-    id: u64,
-    /// Tells this process from others
-    #[arg(long)]
-    mark: String,
-    folder: PathBuf,
-}
-
-#[derive(Debug, clap::Args)]
-struct HoldArgs {
     #[arg(long)]
     id: u64,
     /// Tells this process from others
@@ -144,10 +131,6 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
         Command::Watchdog { folder } => {
             watchdog::watch(folder, &mut std::io::stdout())?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Hold(hold) => {
-            fault::hold(&hold.folder, hold.id, &mut std::io::stdout())?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Stress(stress) => {

@@ -134,6 +134,44 @@ impl Wanted {
     }
 }
 
+/// A fault that lasts as long as its child: what that knows.
+pub(super) struct Holding<'a> {
+    /// The fault's name.
+    pub(super) fault: &'static str,
+    pub(super) plan: &'a Value,
+    pub(super) ground: &'a Ground<'a>,
+    until: Instant,
+    say: &'a mut dyn Write,
+}
+
+impl<'a> Holding<'a> {
+    pub(super) fn new(
+        fault: &'static str,
+        plan: &'a Value,
+        ground: &'a Ground<'a>,
+        say: &'a mut dyn Write,
+    ) -> Self {
+        let left = Duration::try_from_secs_f64(ground.seconds).unwrap_or_default();
+        Self {
+            fault,
+            plan,
+            ground,
+            until: Instant::now() + left,
+            say,
+        }
+    }
+
+    /// Tells who waits that the fault is in.
+    pub(super) fn ready(&mut self) {
+        ready(self.say);
+    }
+
+    /// How long the fault is to last.
+    pub(super) fn left(&self) -> Duration {
+        self.until.saturating_duration_since(Instant::now())
+    }
+}
+
 /// What the child does: the work of a fault that the journal knows.
 pub fn work(folder: &Path, id: u64, say: &mut dyn Write) -> Result<(), FaultError> {
     let journal = Journal::read(folder).map_err(FaultError::io(folder))?;

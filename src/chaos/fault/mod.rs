@@ -13,7 +13,6 @@ mod disk;
 mod dns;
 mod file;
 mod fuse;
-mod held;
 mod helper;
 mod io;
 mod manager;
@@ -32,7 +31,6 @@ pub mod undo;
 pub mod watchdog;
 
 pub use cpu::{Stress, stress};
-pub use held::hold;
 pub use helper::work;
 pub use manager::Faults;
 pub use parameters::Parameters;

@@ -54,10 +54,7 @@ impl Seen {
         let line = command_line(self.pid).unwrap_or_default();
         let mut words = line.split('\0').skip(1);
         words.next() == Some("chaos")
-            && matches!(
-                words.next(),
-                Some("watchdog" | "fault-child" | "stress" | "hold")
-            )
+            && matches!(words.next(), Some("watchdog" | "fault-child" | "stress"))
     }
 
     pub(super) fn to_json(&self) -> Value {

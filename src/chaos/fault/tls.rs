@@ -1,6 +1,6 @@
 //! `tls-certificate`: TLS in front of something, with a certificate that is wrong in one way.
 
-use super::held::{self, Holding};
+use super::helper::{self, Holding};
 use super::proxy::{listen, settled, upstream};
 use super::record::Record;
 use super::{Cause, Fault, FaultError, Ground, Parameters, Steps};
@@ -13,6 +13,7 @@ use rustls::ServerConfig;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use serde_json::{Value, json};
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -115,22 +116,22 @@ fn acceptor(papers: Papers) -> Result<TlsAcceptor, FaultError> {
 
 /// What the child does.
 pub(super) fn hold(holding: &mut Holding<'_>) -> Result<(), FaultError> {
-    let plan = holding.entry.plan.clone();
+    let plan = holding.plan;
     let text = |key: &str| plan[key].as_str().unwrap_or_default().to_owned();
     let papers = papers(&text("wrong"), &text("name"))?;
     if let Some(file) = plan["authority"].as_str() {
         fs::write(file, &papers.authority).map_err(FaultError::io(Path::new(file)))?;
     }
     let acceptor = acceptor(papers)?;
-    let about = json!({"fault": NAME, "id": holding.entry.id, "seed": holding.entry.seed});
+    let about = json!({"fault": NAME, "id": holding.ground.id, "seed": holding.ground.seed});
     let record = plan["record"].as_str().map(Path::new);
-    let record = Record::open(holding.folder, holding.entry.id, record, about);
-    let record = record.map_err(FaultError::io(holding.folder))?;
+    let record = Record::open(holding.ground.folder, holding.ground.id, record, about);
+    let record = record.map_err(FaultError::io(holding.ground.folder))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
         .build()
-        .map_err(FaultError::io(holding.folder))?;
+        .map_err(FaultError::io(holding.ground.folder))?;
     runtime.block_on(async {
         let listen = text("listen");
         let listener = TcpListener::bind(&listen).await;
@@ -220,16 +221,16 @@ impl Fault for Tls {
             "name": parameters.text("name")?.unwrap_or("localhost"),
             "authority": authority,
             "record": file(parameters, "record")?,
-            "mark": held::mark(ground),
+            "mark": helper::mark(ground),
         }))
     }
 
     fn apply(&self, plan: &Value, ground: &Ground<'_>) -> Result<(), FaultError> {
-        held::start(plan["mark"].as_str().unwrap_or_default(), ground)
+        helper::start(plan["mark"].as_str().unwrap_or_default(), ground)
     }
 
     fn undo(&self, plan: &Value, ground: &Ground<'_>) -> Result<String, FaultError> {
-        held::end(plan["mark"].as_str().unwrap_or_default())?;
+        helper::end(plan["mark"].as_str().unwrap_or_default())?;
         if let Some(file) = plan["authority"].as_str().map(Path::new) {
             match fs::remove_file(file) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
@@ -242,6 +243,15 @@ impl Fault for Tls {
         Ok(format!(
             "the certificate is gone; it was shown {shown} times"
         ))
+    }
+
+    fn work(
+        &self,
+        plan: &Value,
+        ground: &Ground<'_>,
+        say: &mut dyn Write,
+    ) -> Result<(), FaultError> {
+        hold(&mut Holding::new(self.name(), plan, ground, say))
     }
 
     fn targets(&self, plan: &Value) -> Vec<Target> {

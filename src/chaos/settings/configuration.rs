@@ -1,6 +1,6 @@
 //! `configuration`: literals, environment variables, and probes that are asked before the run.
 
-use super::{SettingError, convert};
+use super::{SettingError, convert, variable};
 use crate::chaos::env::Environment;
 use crate::chaos::log::{Level, Log};
 use crate::chaos::py;
@@ -30,12 +30,7 @@ fn from_environment(
     definition: &Value,
     environment: &Environment,
 ) -> Result<Value, SettingError> {
-    let Some(name) = definition.get("key").and_then(Value::as_str) else {
-        return Err(SettingError::broken(
-            key,
-            "an environment value needs a `key`",
-        ));
-    };
+    let name = variable(key, definition)?;
     let found = environment.get(name).map(Value::from);
     let Some(value) = found.or_else(|| definition.get("default").cloned()) else {
         return Err(SettingError::invalid(

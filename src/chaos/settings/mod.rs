@@ -51,6 +51,12 @@ impl SettingError {
     }
 }
 
+/// The environment variable that a value of `type: env` names.
+fn variable<'d>(key: &str, definition: &'d Value) -> Result<&'d str, SettingError> {
+    let name = definition.get("key").and_then(Value::as_str);
+    name.ok_or_else(|| SettingError::broken(key, "an environment value needs a `key`"))
+}
+
 /// Makes a value of the type that a variable asks for.
 fn convert(kind: Option<&Value>, value: Value) -> Result<Value, String> {
     let kind = match kind {

@@ -1,6 +1,6 @@
 //! `secrets`: literals, environment variables, Vault.
 
-use super::{SettingError, vault};
+use super::{SettingError, variable, vault};
 use crate::chaos::env::Environment;
 use serde_json::{Map, Value};
 
@@ -39,12 +39,7 @@ fn from_environment(
     definition: &Value,
     environment: &Environment,
 ) -> Result<Value, SettingError> {
-    let Some(name) = definition.get("key").and_then(Value::as_str) else {
-        return Err(SettingError::broken(
-            key,
-            "an environment value needs a `key`",
-        ));
-    };
+    let name = variable(key, definition)?;
     environment.get(name).map(Value::from).ok_or_else(|| {
         SettingError::invalid(
             key,

@@ -5,6 +5,7 @@ use super::{Place, Ran, until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use std::fs;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -369,6 +370,47 @@ fn roll(state: &mut u64) -> u64 {
     z ^ (z >> 31)
 }
 
+/// Stops processes until none is found that was not; also one that a stopped one had just begun.
+fn freeze(find: impl Fn() -> Vec<i32>) -> BTreeSet<i32> {
+    let mut all = BTreeSet::new();
+    loop {
+        let new: Vec<i32> = find().into_iter().filter(|pid| all.insert(*pid)).collect();
+        if new.is_empty() {
+            return all;
+        }
+        for pid in new {
+            send(pid, Signal::SIGSTOP);
+        }
+    }
+}
+
+/// The processes that one has begun, and those that they have.
+fn below(top: i32) -> Vec<i32> {
+    let processes = fs::read_dir("/proc").unwrap().flatten();
+    let numbers = processes.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
+    let parents: Vec<(i32, i32)> = numbers
+        .filter_map(|pid: i32| {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+            // Behind the name, which may hold anything: the state, the parent.
+            let parent = stat.rsplit_once(')')?.1.split_whitespace().nth(1)?;
+            Some((pid, parent.parse().ok()?))
+        })
+        .collect();
+    let mut found = vec![top];
+    for at in 0.. {
+        let Some(parent) = found.get(at).copied() else {
+            break;
+        };
+        found.extend(
+            parents
+                .iter()
+                .filter(|(_, of)| *of == parent)
+                .map(|(pid, _)| *pid),
+        );
+    }
+    found.split_off(1)
+}
+
 #[test]
 fn a_power_loss_at_any_moment_leaves_nothing_of_any_kind() {
     let (mut seed, mut in_the_middle) = (6, 0);
@@ -387,10 +429,10 @@ fn a_power_loss_at_any_moment_leaves_nothing_of_any_kind() {
         std::thread::sleep(whole * share / 1000);
         // The moment: nobody moves any more, and what is in the folder then is all that is known later.
         let place = &scene.room.place;
-        send(pid(&run), Signal::SIGSTOP);
-        for pid in ours(place, "watchdog").into_iter().chain(children(place)) {
-            send(pid, Signal::SIGSTOP);
-        }
+        let all = freeze(|| {
+            let found = [ours(place, "watchdog"), children(place), below(pid(&run))];
+            found.into_iter().flatten().chain([pid(&run)]).collect()
+        });
         if place.path("state").exists() {
             let copied = Command::new("cp")
                 .args(["-a", "state", "copy"])
@@ -398,7 +440,7 @@ fn a_power_loss_at_any_moment_leaves_nothing_of_any_kind() {
                 .status();
             assert!(copied.unwrap().success());
         }
-        for dead in [vec![pid(&run)], ours(place, "watchdog"), children(place)].concat() {
+        for dead in all {
             send(dead, Signal::SIGKILL);
         }
         run.wait().unwrap();

@@ -2,10 +2,11 @@
 
 use super::login::{Link, Login, Refusal, wait};
 use super::{CONNECTIONS, PASSWORD_ENV, PASSWORD_FILE, URL, let_go, name};
-use crate::chaos::fault::held::{self, Holding};
+use crate::chaos::fault::helper::{self, Holding};
 use crate::chaos::fault::{Cause, Fault, FaultError, Ground, Parameters, Steps};
 use crate::chaos::safety::Target;
 use serde_json::{Value, json};
+use std::io::Write;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
@@ -47,7 +48,8 @@ async fn take(
 }
 
 /// Takes the connections and keeps them.
-pub(super) fn hold(plan: &Value, holding: &mut Holding<'_>) -> Result<(), FaultError> {
+fn hold(holding: &mut Holding<'_>) -> Result<(), FaultError> {
+    let plan = holding.plan;
     let login = Login::from_json(plan);
     let whole = |key: &str| usize::try_from(plan[key].as_u64().unwrap_or(0)).unwrap_or(0);
     let (count, leave) = (whole("count"), whole("leave"));
@@ -104,16 +106,25 @@ impl Fault for Connections {
         let mut plan = Login::read(parameters)?.to_json();
         plan["count"] = json!(parameters.whole("count", 1, MOST)?.unwrap_or(MOST));
         plan["leave"] = json!(parameters.whole("leave", 0, MOST)?.unwrap_or(0));
-        plan["mark"] = json!(held::mark(ground));
+        plan["mark"] = json!(helper::mark(ground));
         Ok(plan)
     }
 
     fn apply(&self, plan: &Value, ground: &Ground<'_>) -> Result<(), FaultError> {
-        held::start(plan["mark"].as_str().unwrap_or_default(), ground)
+        helper::start(plan["mark"].as_str().unwrap_or_default(), ground)
     }
 
     fn undo(&self, plan: &Value, _: &Ground<'_>) -> Result<String, FaultError> {
         let_go(plan)
+    }
+
+    fn work(
+        &self,
+        plan: &Value,
+        ground: &Ground<'_>,
+        say: &mut dyn Write,
+    ) -> Result<(), FaultError> {
+        hold(&mut Holding::new(self.name(), plan, ground, say))
     }
 
     fn targets(&self, plan: &Value) -> Vec<Target> {

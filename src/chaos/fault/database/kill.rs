@@ -2,11 +2,12 @@
 
 use super::login::{Login, text, wait};
 use super::{KILL, PASSWORD_ENV, PASSWORD_FILE, URL, name};
-use crate::chaos::fault::held::{self, Holding};
+use crate::chaos::fault::helper::{self, Holding};
 use crate::chaos::fault::parameters::Dice;
 use crate::chaos::fault::{Cause, Fault, FaultError, Ground, Parameters, Steps};
 use crate::chaos::safety::Target;
 use serde_json::{Value, json};
+use std::io::Write;
 use std::thread;
 use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
@@ -61,11 +62,12 @@ fn ending(sessions: &[String]) -> String {
 }
 
 /// Ends sessions again and again.
-pub(super) fn hold(plan: &Value, holding: &mut Holding<'_>) -> Result<(), FaultError> {
+fn hold(holding: &mut Holding<'_>) -> Result<(), FaultError> {
+    let plan = holding.plan;
     let login = Login::from_json(plan);
     let every = Duration::from_millis(plan["every"].as_u64().unwrap_or(1000));
     let percent = plan["intensity"].as_u64().unwrap_or(100);
-    let mut dice = Dice::new(holding.entry.seed);
+    let mut dice = Dice::new(holding.ground.seed);
     let name = name(plan);
     wait(async {
         let link = login.connect(&name).await?;
@@ -138,7 +140,7 @@ impl Fault for Kill {
         plan["application"] = json!(parameters.text("application")?);
         plan["intensity"] = json!(parameters.percent("intensity")?);
         plan["every"] = json!(parameters.whole("every", 10, 3_600_000)?);
-        plan["mark"] = json!(held::mark(ground));
+        plan["mark"] = json!(helper::mark(ground));
         if plan["every"].is_null() {
             let found = login.ask(&sessions(&plan))?;
             if found.is_empty() {
@@ -154,12 +156,21 @@ impl Fault for Kill {
         if plan["every"].is_null() {
             return once(plan);
         }
-        held::start(plan["mark"].as_str().unwrap_or_default(), ground)
+        helper::start(plan["mark"].as_str().unwrap_or_default(), ground)
     }
 
     fn undo(&self, plan: &Value, _: &Ground<'_>) -> Result<String, FaultError> {
-        held::end(plan["mark"].as_str().unwrap_or_default())?;
+        helper::end(plan["mark"].as_str().unwrap_or_default())?;
         Ok("no more sessions are ended; what was ended stays so".into())
+    }
+
+    fn work(
+        &self,
+        plan: &Value,
+        ground: &Ground<'_>,
+        say: &mut dyn Write,
+    ) -> Result<(), FaultError> {
+        hold(&mut Holding::new(self.name(), plan, ground, say))
     }
 
     fn targets(&self, plan: &Value) -> Vec<Target> {

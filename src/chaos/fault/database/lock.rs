@@ -2,10 +2,11 @@
 
 use super::login::{Login, identifier, wait};
 use super::{LOCK, PASSWORD_ENV, PASSWORD_FILE, URL, let_go, name};
-use crate::chaos::fault::held::{self, Holding};
+use crate::chaos::fault::helper::{self, Holding};
 use crate::chaos::fault::{Cause, Fault, FaultError, Ground, Parameters, Steps};
 use crate::chaos::safety::Target;
 use serde_json::{Value, json};
+use std::io::Write;
 use tokio::time::timeout;
 
 const PARAMETERS: [(&str, &str); 5] = [
@@ -43,7 +44,8 @@ fn quoted(table: &str) -> String {
 }
 
 /// Takes the lock and keeps it.
-pub(super) fn hold(plan: &Value, holding: &mut Holding<'_>) -> Result<(), FaultError> {
+fn hold(holding: &mut Holding<'_>) -> Result<(), FaultError> {
+    let plan = holding.plan;
     let login = Login::from_json(plan);
     let table = quoted(plan["table"].as_str().unwrap_or_default());
     let mode = plan["mode"].as_str().unwrap_or_default().to_uppercase();
@@ -91,16 +93,25 @@ impl Fault for Lock {
         let mut plan = Login::read(parameters)?.to_json();
         plan["table"] = json!(table(parameters)?);
         plan["mode"] = json!(mode(parameters)?);
-        plan["mark"] = json!(held::mark(ground));
+        plan["mark"] = json!(helper::mark(ground));
         Ok(plan)
     }
 
     fn apply(&self, plan: &Value, ground: &Ground<'_>) -> Result<(), FaultError> {
-        held::start(plan["mark"].as_str().unwrap_or_default(), ground)
+        helper::start(plan["mark"].as_str().unwrap_or_default(), ground)
     }
 
     fn undo(&self, plan: &Value, _: &Ground<'_>) -> Result<String, FaultError> {
         let_go(plan)
+    }
+
+    fn work(
+        &self,
+        plan: &Value,
+        ground: &Ground<'_>,
+        say: &mut dyn Write,
+    ) -> Result<(), FaultError> {
+        hold(&mut Holding::new(self.name(), plan, ground, say))
     }
 
     fn targets(&self, plan: &Value) -> Vec<Target> {

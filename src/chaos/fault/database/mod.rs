@@ -15,7 +15,7 @@ pub(super) use lock::Lock;
 pub(super) use timeout::Timeout;
 
 use super::FaultError;
-use super::held::{self, Holding};
+use super::helper;
 use login::Login;
 use serde_json::Value;
 use std::time::{Duration, Instant};
@@ -38,16 +38,6 @@ const PASSWORD_FILE: (&str, &str) = ("password-file", "the file that has it");
 /// How long the server may take to see that our connections are gone.
 const GONE: Duration = Duration::from_secs(5);
 
-/// What the child does.
-pub(super) fn hold(holding: &mut Holding<'_>) -> Result<(), FaultError> {
-    let plan = holding.entry.plan.clone();
-    match holding.entry.fault.as_str() {
-        LOCK => lock::hold(&plan, holding),
-        CONNECTIONS => connections::hold(&plan, holding),
-        _ => kill::hold(&plan, holding),
-    }
-}
-
 /// The name by which the server knows our connections.
 fn name(plan: &Value) -> String {
     let mark = plan["mark"].as_str().unwrap_or_default();
@@ -56,7 +46,7 @@ fn name(plan: &Value) -> String {
 
 /// Ends the child and makes sure that the server has let go, as far as it lets us look.
 fn let_go(plan: &Value) -> Result<String, FaultError> {
-    held::end(plan["mark"].as_str().unwrap_or_default())?;
+    helper::end(plan["mark"].as_str().unwrap_or_default())?;
     let login = Login::from_json(plan);
     let deadline = Instant::now() + GONE;
     loop {

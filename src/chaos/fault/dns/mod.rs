@@ -6,7 +6,7 @@
 mod serve;
 mod wire;
 
-use super::held::{self, Holding};
+use super::helper::{self, Holding};
 use super::namespace::{Kind, Namespace};
 use super::record::Record;
 use super::{Cause, Fault, FaultError, Ground, Parameters, Steps};
@@ -14,6 +14,7 @@ use crate::chaos::safety::Target;
 use globset::Glob;
 use serde_json::{Value, json};
 use std::fs;
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
@@ -101,11 +102,6 @@ fn first_server(path: &Path) -> Option<SocketAddr> {
         Some(SocketAddr::new(address.parse().ok()?, 53))
     });
     servers.into_iter().next()
-}
-
-/// What the child does.
-pub(super) fn hold(holding: &mut Holding<'_>) -> Result<(), FaultError> {
-    serve::hold(holding)
 }
 
 /// The mount points in a namespace that have our file over them.
@@ -211,12 +207,12 @@ impl Fault for Dns {
             "ours": ours,
             "namespace": Namespace::own(Kind::Mount).map(Namespace::to_json),
             "record": record.transpose()?,
-            "mark": held::mark(ground),
+            "mark": helper::mark(ground),
         }))
     }
 
     fn apply(&self, plan: &Value, ground: &Ground<'_>) -> Result<(), FaultError> {
-        held::start(plan["mark"].as_str().unwrap_or_default(), ground)?;
+        helper::start(plan["mark"].as_str().unwrap_or_default(), ground)?;
         let Some(resolv) = plan["resolv-conf"].as_str() else {
             return Ok(());
         };
@@ -233,11 +229,20 @@ impl Fault for Dns {
                 command(space, "umount", &[&point])?;
             }
         }
-        held::end(plan["mark"].as_str().unwrap_or_default())?;
+        helper::end(plan["mark"].as_str().unwrap_or_default())?;
         let answers = Record::count(ground.folder, ground.id);
         Ok(format!(
             "names are answered as before, after {answers} wrong answers"
         ))
+    }
+
+    fn work(
+        &self,
+        plan: &Value,
+        ground: &Ground<'_>,
+        say: &mut dyn Write,
+    ) -> Result<(), FaultError> {
+        serve::hold(&mut Holding::new(self.name(), plan, ground, say))
     }
 
     fn targets(&self, plan: &Value) -> Vec<Target> {

@@ -4,7 +4,7 @@ use super::NAME;
 use super::wire::{Answer, Question};
 use crate::chaos::fault::FaultError;
 use crate::chaos::fault::chance::{hit, roll};
-use crate::chaos::fault::held::Holding;
+use crate::chaos::fault::helper::Holding;
 use crate::chaos::fault::record::Record;
 use globset::{Glob, GlobMatcher};
 use serde_json::{Value, json};
@@ -37,13 +37,13 @@ struct Site {
 
 impl Site {
     fn of(holding: &Holding<'_>) -> Result<Self, FaultError> {
-        let (plan, entry) = (&holding.entry.plan, holding.entry);
+        let (plan, ground) = (holding.plan, holding.ground);
         let address = plan["address"].as_str().and_then(|text| text.parse().ok());
         let glob = plan["names"].as_str().map(Glob::new).transpose();
         let glob = glob.map_err(|error| FaultError::Target(error.to_string()))?;
-        let about = json!({"fault": NAME, "id": entry.id, "seed": entry.seed});
+        let about = json!({"fault": NAME, "id": ground.id, "seed": ground.seed});
         let other = plan["record"].as_str().map(Path::new);
-        let record = Record::open(holding.folder, entry.id, other, about);
+        let record = Record::open(holding.ground.folder, ground.id, other, about);
         Ok(Self {
             answer: match plan["answer"].as_str() {
                 Some("failure") => Some(Answer::Failure),
@@ -54,9 +54,9 @@ impl Site {
             said: plan["answer"].clone(),
             glob: glob.map(|glob| glob.compile_matcher()),
             percent: plan["intensity"].as_f64().unwrap_or(100.0),
-            seed: entry.seed,
+            seed: ground.seed,
             upstream: plan["upstream"].as_str().and_then(|text| text.parse().ok()),
-            record: record.map_err(FaultError::io(holding.folder))?,
+            record: record.map_err(FaultError::io(holding.ground.folder))?,
             counts: HashMap::new(),
         })
     }
@@ -85,7 +85,7 @@ impl Site {
 /// What the child does.
 pub(super) fn hold(holding: &mut Holding<'_>) -> Result<(), FaultError> {
     let mut site = Site::of(holding)?;
-    let listen = holding.entry.plan["listen"].as_str().unwrap_or_default();
+    let listen = holding.plan["listen"].as_str().unwrap_or_default();
     let socket = UdpSocket::bind(listen)
         .and_then(|socket| socket.set_read_timeout(Some(LOOK)).map(|()| socket));
     let socket = socket

@@ -5,16 +5,17 @@
 
 use super::partition::{addresses, hosts_of, names};
 use super::queue;
-use crate::chaos::fault::held::{self, Holding};
+use crate::chaos::fault::helper::{self, Holding};
 use crate::chaos::fault::namespace::{Kind, Namespace};
 use crate::chaos::fault::{Cause, Fault, FaultError, Ground, Parameters, Steps};
 use crate::chaos::safety::Target;
 use serde_json::{Value, json};
+use std::io::Write;
 use std::net::IpAddr;
 use std::path::Path;
 use std::process::Command;
 
-pub(in crate::chaos::fault) const DEGRADE: &str = "network-degrade";
+pub(super) const DEGRADE: &str = "network-degrade";
 
 const PARAMETERS: [(&str, &str); 9] = [
     (
@@ -42,11 +43,6 @@ const PARAMETERS: [(&str, &str); 9] = [
 
 /// Packets that are disturbed.
 pub(in crate::chaos::fault) struct Degrade;
-
-/// What the child does.
-pub(in crate::chaos::fault) fn hold(holding: &mut Holding<'_>) -> Result<(), FaultError> {
-    queue::hold(holding)
-}
 
 fn iptables(space: Namespace, action: &str, rule: &[String]) -> Result<(), FaultError> {
     let gone = || FaultError::Target("the network namespace is gone".into());
@@ -197,7 +193,7 @@ impl Fault for Degrade {
         ground: &Ground<'_>,
     ) -> Result<Value, FaultError> {
         let (names, hosts) = (names(parameters)?, hosts(parameters)?);
-        let mark = held::mark(ground);
+        let mark = helper::mark(ground);
         let queue = number(&mark);
         let comment = format!("whorl {}", mark.trim_start_matches("--mark="));
         let (protocol, port) = (protocol(parameters)?, parameters.whole("port", 1, 65_535)?);
@@ -221,7 +217,7 @@ impl Fault for Degrade {
     }
 
     fn apply(&self, plan: &Value, ground: &Ground<'_>) -> Result<(), FaultError> {
-        held::start(plan["mark"].as_str().unwrap_or_default(), ground)?;
+        helper::start(plan["mark"].as_str().unwrap_or_default(), ground)?;
         let Some(space) = Namespace::from_json(Kind::Net, &plan["namespace"]) else {
             return Err(FaultError::Target("there is no network namespace".into()));
         };
@@ -239,8 +235,17 @@ impl Fault for Degrade {
                 iptables(space, "-D", &rule)?;
             }
         }
-        held::end(plan["mark"].as_str().unwrap_or_default())?;
+        helper::end(plan["mark"].as_str().unwrap_or_default())?;
         Ok("packets go as before".into())
+    }
+
+    fn work(
+        &self,
+        plan: &Value,
+        ground: &Ground<'_>,
+        say: &mut dyn Write,
+    ) -> Result<(), FaultError> {
+        queue::hold(&mut Holding::new(self.name(), plan, ground, say))
     }
 
     fn targets(&self, plan: &Value) -> Vec<Target> {

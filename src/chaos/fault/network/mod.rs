@@ -5,5 +5,5 @@ mod nft;
 mod partition;
 mod queue;
 
-pub(super) use degrade::{DEGRADE, Degrade, hold};
+pub(super) use degrade::Degrade;
 pub(super) use partition::Partition;

@@ -1,9 +1,9 @@
 //! The child that says when packets go on.
 
-use super::DEGRADE;
+use super::degrade::DEGRADE;
 use crate::chaos::fault::FaultError;
 use crate::chaos::fault::chance::{hit, roll};
-use crate::chaos::fault::held::Holding;
+use crate::chaos::fault::helper::Holding;
 use nfq::{Message, Queue, Verdict};
 use serde::Deserialize;
 use std::collections::{BTreeMap, HashMap};
@@ -76,7 +76,7 @@ impl Road {
 
 /// What the child does.
 pub(super) fn hold(holding: &mut Holding<'_>) -> Result<(), FaultError> {
-    let plan = &holding.entry.plan;
+    let plan = holding.plan;
     let number = plan["queue"].as_u64().and_then(|n| u16::try_from(n).ok());
     let number = number.unwrap_or_default();
     let effects = serde_json::from_value(plan["effects"].clone());
@@ -88,7 +88,7 @@ pub(super) fn hold(holding: &mut Holding<'_>) -> Result<(), FaultError> {
     queue.set_nonblocking(true);
     let road = Road {
         effects,
-        seed: holding.entry.seed,
+        seed: holding.ground.seed,
         counts: HashMap::new(),
         free: Instant::now(),
     };

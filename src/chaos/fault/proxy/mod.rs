@@ -10,13 +10,14 @@ mod lot;
 mod plan;
 mod serve;
 
-use super::held::{self, Holding};
+use super::helper::{self, Holding};
 use super::record::Record;
 use super::{Cause, Fault, FaultError, Ground, Parameters, Steps};
 use crate::chaos::safety::Target;
 use plan::Plan;
 pub(super) use plan::{listen, settled, upstream};
 use serde_json::Value;
+use std::io::Write;
 
 pub(super) const TCP: &str = "tcp-proxy";
 pub(super) const HTTP: &str = "http-proxy";
@@ -37,11 +38,11 @@ fn prepare(
 }
 
 fn apply(plan: &Value, ground: &Ground<'_>) -> Result<(), FaultError> {
-    held::start(plan["mark"].as_str().unwrap_or_default(), ground)
+    helper::start(plan["mark"].as_str().unwrap_or_default(), ground)
 }
 
 fn undo(plan: &Value, ground: &Ground<'_>) -> Result<String, FaultError> {
-    held::end(plan["mark"].as_str().unwrap_or_default())?;
+    helper::end(plan["mark"].as_str().unwrap_or_default())?;
     let listen = plan["listen"].as_str().unwrap_or_default();
     let effects = Record::count(ground.folder, ground.id);
     Ok(format!(
@@ -61,11 +62,6 @@ fn describe(fault: &'static str, plan: &Value) -> Cause {
             plan.effects.in_words()
         ),
     }
-}
-
-/// What the child does.
-pub(super) fn hold(holding: &mut Holding<'_>) -> Result<(), FaultError> {
-    serve::hold(holding)
 }
 
 impl Fault for Tcp {
@@ -100,6 +96,15 @@ impl Fault for Tcp {
 
     fn undo(&self, plan: &Value, ground: &Ground<'_>) -> Result<String, FaultError> {
         undo(plan, ground)
+    }
+
+    fn work(
+        &self,
+        plan: &Value,
+        ground: &Ground<'_>,
+        say: &mut dyn Write,
+    ) -> Result<(), FaultError> {
+        serve::hold(&mut Holding::new(self.name(), plan, ground, say))
     }
 
     fn targets(&self, plan: &Value) -> Vec<Target> {
@@ -153,6 +158,15 @@ impl Fault for Http {
 
     fn undo(&self, plan: &Value, ground: &Ground<'_>) -> Result<String, FaultError> {
         undo(plan, ground)
+    }
+
+    fn work(
+        &self,
+        plan: &Value,
+        ground: &Ground<'_>,
+        say: &mut dyn Write,
+    ) -> Result<(), FaultError> {
+        serve::hold(&mut Holding::new(self.name(), plan, ground, say))
     }
 
     fn targets(&self, plan: &Value) -> Vec<Target> {

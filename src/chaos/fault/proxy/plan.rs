@@ -1,7 +1,7 @@
 //! What a proxy is to do, as experiments say it and as the journal keeps it.
 
 use super::HTTP;
-use crate::chaos::fault::{FaultError, Ground, Parameters, held};
+use crate::chaos::fault::{FaultError, Ground, Parameters, helper};
 use globset::Glob;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -127,7 +127,7 @@ impl Plan {
             effects: Effects::read(fault, parameters, ground.seed)?,
             record: record.transpose()?,
             http: fault == HTTP,
-            mark: held::mark(ground),
+            mark: helper::mark(ground),
         })
     }
 

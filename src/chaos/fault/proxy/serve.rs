@@ -5,7 +5,7 @@ use super::head::Head;
 use super::lot::{Ending, Lot, Urn};
 use super::plan::Plan;
 use crate::chaos::fault::FaultError;
-use crate::chaos::fault::held::Holding;
+use crate::chaos::fault::helper::Holding;
 use crate::chaos::fault::record::Record;
 use globset::{Glob, GlobMatcher};
 use serde_json::json;
@@ -29,13 +29,13 @@ struct Site {
 
 /// What the child does.
 pub(super) fn hold(holding: &mut Holding<'_>) -> Result<(), FaultError> {
-    let plan = Plan::from_json(&holding.entry.plan);
+    let plan = Plan::from_json(holding.plan);
     let about =
-        json!({"fault": holding.entry.fault, "id": holding.entry.id, "seed": holding.entry.seed});
-    let io = FaultError::io(holding.folder);
+        json!({"fault": holding.fault, "id": holding.ground.id, "seed": holding.ground.seed});
+    let io = FaultError::io(holding.ground.folder);
     let record = Record::open(
-        holding.folder,
-        holding.entry.id,
+        holding.ground.folder,
+        holding.ground.id,
         plan.record.as_deref(),
         about,
     );
@@ -51,7 +51,7 @@ pub(super) fn hold(holding: &mut Holding<'_>) -> Result<(), FaultError> {
         .worker_threads(2)
         .enable_all()
         .build()
-        .map_err(FaultError::io(holding.folder))?;
+        .map_err(FaultError::io(holding.ground.folder))?;
     runtime.block_on(async {
         let listen = site.plan.listen;
         let listener = TcpListener::bind(listen).await;

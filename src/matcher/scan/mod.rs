@@ -22,7 +22,7 @@ use kernel::{Keys, Level, fold, key_of};
 use memchr::memmem;
 use rows::{Row, rows_of, tokens};
 use std::collections::HashMap;
-use whole::{Glue, Stand, glue_of, stand};
+use whole::{Glue, Stand, glue_of, may_join, stand};
 
 /// Rows with which blocks of several lines begin, besides those that a line shows by itself.
 const BLOCKS: [&str; 6] = [
@@ -33,6 +33,9 @@ const BLOCKS: [&str; 6] = [
     "warning data race",
     "panicked at",
 ];
+
+/// Words of more letters are cut by the analyser.
+const MAX_WORD: usize = 255;
 
 /// Letters that are not ASCII and whose lower case, or a pattern's other case, is.
 const HIDDEN: [&str; 3] = ["\u{212a}", "\u{130}", "\u{17f}"];
@@ -204,7 +207,8 @@ impl Filter {
             found: Found::Anything,
             sure: false,
         };
-        hits.extend(seen.long.iter().map(|at| anything(*at as usize)));
+        let long = seen.long.iter().map(|at| *at as usize);
+        hits.extend(long.filter(|at| has_long_word(text, *at)).map(anything));
         if seen.beyond_ascii {
             for letter in HIDDEN {
                 hits.extend(memmem::find_iter(text, letter.as_bytes()).map(anything));
@@ -292,6 +296,19 @@ impl Rows {
             always,
         }
     }
+}
+
+/// True when the run of bytes without blanks round a place has a word that the analyser may cut.
+fn has_long_word(text: &[u8], at: usize) -> bool {
+    let blank = |byte: &u8| *byte <= b' ';
+    let at = at.min(text.len());
+    let from = text[..at].iter().rposition(blank).map_or(0, |end| end + 1);
+    let rest = &text[from..];
+    let end = rest[at - from..].iter().position(blank);
+    let run = &rest[..end.map_or(rest.len(), |end| end + at - from)];
+    // Most are addresses and paths, whose slashes part words.
+    run.split(|byte| byte.is_ascii() && fold(*byte) == 0 && !may_join(*byte))
+        .any(|word| word.len() > MAX_WORD)
 }
 
 /// True when the row stands round the place `at`, where its sub-token `token` may begin. Over a line's

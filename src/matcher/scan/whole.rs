@@ -148,13 +148,18 @@ fn plain(byte: Option<&u8>) -> Result<u8, Stand> {
 fn ends<'t>(before: u8, mut bytes: impl Iterator<Item = &'t u8>) -> Result<(), Stand> {
     match bytes.next() {
         Some(0x80..) => Err(Stand::Perhaps),
-        Some(joint @ (b'.' | b':' | b'\'' | b',' | b';')) => match bytes.next() {
+        Some(joint) if may_join(*joint) => match bytes.next() {
             Some(0x80..) => Err(Stand::Perhaps),
             Some(after) if joins(before, *joint, *after) => Err(Stand::Not),
             _ => Ok(()),
         },
         _ => Ok(()),
     }
+}
+
+/// Bytes that may join what stands on both sides of them.
+pub(super) fn may_join(byte: u8) -> bool {
+    matches!(byte, b'.' | b':' | b'\'' | b',' | b';')
 }
 
 /// True when the analyser keeps together what stands on both sides of a byte (UAX #29, rules WB6, WB7,

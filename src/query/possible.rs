@@ -33,9 +33,10 @@ impl Query {
 
     /// What is left of the query for events that have these fields. `own` as for [`Query::of_fields`].
     pub fn left(&self, shared: &Arc<Fields>, own: &dyn Fn(&str) -> bool, now: Timestamp) -> Left {
-        match self.given(shared, own, now, &[Some(false), Some(true)])[..] {
-            [Some(false), Some(false)] => Left::Nothing,
-            [Some(false), Some(true)] => Left::Message,
+        // Clauses about the message may differ: only what holds for neither answer of any of them is sure.
+        match self.given(shared, own, now, &[None, Some(false), Some(true)])[..] {
+            [Some(false), ..] => Left::Nothing,
+            [_, Some(false), Some(true)] => Left::Message,
             _ => Left::More,
         }
     }
@@ -155,6 +156,9 @@ mod tests {
             ("x AND tags:syslog", Left::Nothing),
             ("x AND loglevel:ERROR", Left::More),
             ("NOT x", Left::More),
+            ("x AND NOT y", Left::More),
+            ("x AND NOT y AND tags:syslog", Left::Nothing),
+            ("x OR NOT y", Left::More),
             ("*:*", Left::More),
         ] {
             let query = Query::parse(text, &Schema::default()).unwrap();

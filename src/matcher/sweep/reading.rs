@@ -130,8 +130,9 @@ impl Looking<'_, '_, '_> {
 
     fn event(&mut self, event: Event) {
         self.events += 1;
-        self.look(&event);
-        self.run.count(&self.sure, &event);
+        if !self.look(&event) {
+            self.run.count(&self.sure, &event);
+        }
         self.last = Some(event);
     }
 
@@ -144,8 +145,8 @@ impl Looking<'_, '_, '_> {
         }
     }
 
-    /// Has the run look at an event, with what was found in its bytes.
-    fn look(&mut self, event: &Event) {
+    /// Has the run look at an event, with what was found in its bytes. True when all conditions were asked.
+    fn look(&mut self, event: &Event) -> bool {
         let end = event.at.offset + event.at.length;
         let (mut rows, mut anything) = (Vec::new(), false);
         while let Some((at, what)) = self.found.front().copied().filter(|(at, _)| *at < end) {
@@ -167,6 +168,7 @@ impl Looking<'_, '_, '_> {
         for row in rows {
             self.lanes.shown(row, self.run);
         }
+        anything
     }
 
     /// Gives the run what was counted.

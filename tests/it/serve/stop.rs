@@ -29,10 +29,10 @@ fn send_until_gone(program: &Program, log: &[u8], signal: Signal) -> Vec<String>
     accepted
 }
 
-fn nothing_is_lost(signal: Signal) {
+/// Stops a service that is fed; true when builds were left that it had not looked at.
+fn nothing_is_lost(signal: Signal, lines: usize) -> bool {
     let home = Home::new("drain: 1ms\nintake: {workers: 1}\n");
-    // Long enough that a worker needs some time for it.
-    let log = log_of(4000);
+    let log = log_of(lines);
     let mut program = home.start();
     let begun = Instant::now();
     let accepted = send_until_gone(&program, &log, signal);
@@ -42,10 +42,7 @@ fn nothing_is_lost(signal: Signal) {
     assert_eq!(code, wanted, "{:?}", program.log());
     assert!(accepted.len() >= 7);
     let state = whorl::state::State::open(home.data().join("state.db")).unwrap();
-    assert!(
-        !state.pending().unwrap().is_empty(),
-        "it was stopped in the middle"
-    );
+    let in_the_middle = !state.pending().unwrap().is_empty();
     drop(state);
 
     let program = home.start();
@@ -54,16 +51,26 @@ fn nothing_is_lost(signal: Signal) {
         assert_eq!(build["history"].as_array().unwrap().len(), 1, "{build}");
     }
     assert_eq!(program.stop(), Some(0));
+    in_the_middle
+}
+
+/// Logs grow until a worker needs longer for them than it takes to send them, on whatever machine.
+fn nothing_is_lost_in_the_middle(signal: Signal) {
+    let mut sizes = (0..7).map(|n| 4000 << n);
+    assert!(
+        sizes.any(|lines| nothing_is_lost(signal, lines)),
+        "it was stopped in the middle"
+    );
 }
 
 #[test]
 fn sigterm_in_the_middle_loses_nothing_that_was_accepted() {
-    nothing_is_lost(Signal::SIGTERM);
+    nothing_is_lost_in_the_middle(Signal::SIGTERM);
 }
 
 #[test]
 fn sigkill_in_the_middle_loses_nothing_that_was_accepted() {
-    nothing_is_lost(Signal::SIGKILL);
+    nothing_is_lost_in_the_middle(Signal::SIGKILL);
 }
 
 #[test]

@@ -16,10 +16,10 @@
 use super::block::{Block, may_go_on};
 use super::chunks::Chunk;
 use super::format::Format;
-use super::join::Joiner;
+use super::join::{self, Joiner};
 use super::limits::Limits;
 use super::lines::RawLine;
-use super::strip::{clean_line_into, is_blank};
+use super::strip::{is_blank, line_text};
 use crate::event::{Event, Fields};
 use alone::Shape;
 use std::ops::Range;
@@ -76,7 +76,7 @@ type Sink<'s> = &'s mut dyn FnMut(RoundPlaces<'_>);
 pub(crate) struct Around<'a> {
     format: Format,
     limits: &'a Limits,
-    file: &'a str,
+    file: Arc<str>,
     shared: Arc<Fields>,
     /// An event begins here whatever stands before, or what stands before was handed out.
     floor: u64,
@@ -105,16 +105,11 @@ struct Live<'a> {
 }
 
 impl<'a> Around<'a> {
-    pub(crate) fn new(
-        format: Format,
-        limits: &'a Limits,
-        file: &'a str,
-        shared: Arc<Fields>,
-    ) -> Self {
+    pub(crate) fn new(format: Format, limits: &'a Limits, file: &str, shared: Arc<Fields>) -> Self {
         Self {
             format,
             limits,
-            file,
+            file: Arc::from(file),
             shared,
             floor: 0,
             carry: Vec::new(),
@@ -175,10 +170,10 @@ impl<'a> Around<'a> {
             length: bytes.len() as u64,
             piece: false,
         };
-        let (mut text, mut made) = (String::new(), None);
-        clean_line_into(line.bytes, &mut text);
+        let (mut buffer, mut made) = (String::new(), None);
+        let text = line_text(line.bytes, &mut buffer);
         let mut joiner = self.joiner();
-        joiner.push(&line, &text, &mut |event| made = Some(event));
+        joiner.push(&line, text, &mut |event| made = Some(event));
         joiner.finish(&mut |event| made = Some(event));
         made
     }
@@ -205,9 +200,9 @@ impl<'a> Around<'a> {
             length: text.stretch.len() as u64,
             piece: true,
         };
-        clean_line_into(line.bytes, &mut self.text);
+        let shown = line_text(line.bytes, &mut self.text);
         let sink = &mut |event| sink(RoundPlaces::Event(event));
-        joiner.push(&line, &self.text, sink);
+        joiner.push(&line, shown, sink);
         joiner.finish(sink);
     }
 
@@ -249,7 +244,7 @@ impl<'a> Around<'a> {
         Joiner::new(
             self.format,
             self.limits,
-            self.file,
+            Arc::clone(&self.file),
             Arc::clone(&self.shared),
         )
     }
@@ -257,16 +252,19 @@ impl<'a> Around<'a> {
     fn begin(&mut self, text: Text<'_>, start: u64, wanted: u64) {
         let number = text.number(start, &mut self.counted);
         self.live = Some(Live {
-            joiner: self.joiner(),
+            joiner: self.joiner().bare(),
             next: start,
             number,
             wanted,
         });
     }
 
-    /// Has the joiner take lines until the wanted event is handed out, or the stretch ends.
+    /// Has the joiner take lines until the wanted event is handed out, or the stretch ends. Of events that
+    /// it begins and ends in one stretch only the wanted one is made.
     fn go_on(&mut self, text: Text<'_>, sink: Sink<'_>) {
         let Some(live) = &mut self.live else { return };
+        let format = self.format;
+        let make = |event: &mut Event| join::make(event, format, text.lines(&event.at));
         while live.next < text.end() {
             let line = text.line(live.next);
             let raw = RawLine {
@@ -276,9 +274,18 @@ impl<'a> Around<'a> {
                 length: line.len() as u64,
                 piece: false,
             };
-            clean_line_into(raw.bytes, &mut self.text);
-            let sink = &mut |event| sink(RoundPlaces::Event(event));
-            live.joiner.push(&raw, &self.text, sink);
+            let (bare, wanted) = (live.joiner.is_bare(), live.wanted);
+            let sink = &mut |mut event: Event| {
+                if bare && event.at.offset + event.at.length <= wanted {
+                    return;
+                }
+                if bare {
+                    make(&mut event);
+                }
+                sink(RoundPlaces::Event(event));
+            };
+            let shown = line_text(raw.bytes, &mut self.text);
+            live.joiner.push(&raw, shown, sink);
             live.next += raw.length;
             live.number += 1;
             if let Some(start) = live.joiner.begun_after(live.wanted, live.next) {
@@ -286,6 +293,10 @@ impl<'a> Around<'a> {
                 self.live = None;
                 return;
             }
+        }
+        // What is pending goes on behind the stretch, which is then no longer at hand.
+        if live.joiner.is_bare() {
+            live.joiner.wake(make);
         }
     }
 
@@ -332,8 +343,7 @@ impl<'a> Around<'a> {
     /// False when a line begins an event whatever the event before it is, as long as that is no
     /// block that a place began.
     fn may_go_on(&mut self, line: &[u8], before: &[u8]) -> bool {
-        clean_line_into(without_end(line), &mut self.text);
-        let text = self.text.as_str();
+        let text = line_text(without_end(line), &mut self.text);
         let prefix = self.format.prefix(text);
         is_blank(text, &prefix)
             || (self.format == Format::Oslo && !prefix.known)
@@ -343,8 +353,8 @@ impl<'a> Around<'a> {
     }
 
     fn begins_block(&mut self, line: &[u8]) -> bool {
-        clean_line_into(without_end(line), &mut self.text);
-        let prefix = self.format.prefix(&self.text);
-        Block::start(&self.text[prefix.body..]) != Block::None
+        let text = line_text(without_end(line), &mut self.text);
+        let prefix = self.format.prefix(text);
+        Block::start(&text[prefix.body..]) != Block::None
     }
 }

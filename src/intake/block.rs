@@ -46,7 +46,8 @@ pub(crate) enum After {
 impl Block {
     /// The block that begins with this line.
     pub(crate) fn start(body: &str) -> Self {
-        if let Some(at) = body.find(TRACEBACK) {
+        let mut capitals = memchr::memchr_iter(b'T', body.as_bytes());
+        if let Some(at) = capitals.find(|at| body[*at..].starts_with(TRACEBACK)) {
             return Self::Python {
                 before: body[..at].to_owned(),
                 stage: Stage::Frames,

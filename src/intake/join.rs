@@ -7,7 +7,7 @@ use super::block::{Block, is_call_site, is_frame};
 use super::format::{Format, Prefix};
 use super::limits::Limits;
 use super::lines::RawLine;
-use super::strip::is_blank;
+use super::strip::{is_blank, line_text};
 use crate::event::{Event, FieldValue, Fields, Location};
 use std::sync::Arc;
 
@@ -26,13 +26,18 @@ pub(crate) struct Joiner<'a> {
     events: u64,
     /// True when the pending event goes on with a block that became too large for one.
     continued: bool,
+    /// True when events have their place and nothing else.
+    bare: bool,
 }
 
 /// Takes events.
 type Sink<'s> = &'s mut dyn FnMut(Event);
 
 struct Pending {
+    /// Empty, as the fields are, when events are bare.
     message: String,
+    /// Bytes of the message.
+    size: usize,
     own: Fields,
     at: Location,
     writer: [Option<String>; 3],
@@ -42,18 +47,46 @@ struct Pending {
 }
 
 impl<'a> Joiner<'a> {
-    pub(crate) fn new(format: Format, limits: &'a Limits, file: &str, shared: Arc<Fields>) -> Self {
+    pub(crate) fn new(
+        format: Format,
+        limits: &'a Limits,
+        file: Arc<str>,
+        shared: Arc<Fields>,
+    ) -> Self {
         Self {
             format,
             limits,
-            file: Arc::from(file),
+            file,
             shared,
             pending: None,
             block: Block::None,
             blanks: Vec::new(),
             events: 0,
             continued: false,
+            bare: false,
         }
+    }
+
+    /// Gives events no message and no fields of their own; [`make`] does, where their lines are at hand.
+    pub(crate) fn bare(mut self) -> Self {
+        self.bare = true;
+        self
+    }
+
+    /// True while events are bare.
+    pub(crate) fn is_bare(&self) -> bool {
+        self.bare
+    }
+
+    /// Makes whole events from now on. `make` gives the pending one what it has so far.
+    pub(crate) fn wake(&mut self, make: impl FnOnce(&mut Event)) {
+        self.bare = false;
+        let Some(pending) = &mut self.pending else {
+            return;
+        };
+        let mut event = pending.event(&self.shared);
+        make(&mut event);
+        (pending.message, pending.own) = (event.message, event.own);
     }
 
     /// Takes one line; `text` is its cleaned text. Hands out what is whole by now.
@@ -133,12 +166,18 @@ impl<'a> Joiner<'a> {
 
     fn begin(&mut self, line: &RawLine<'_>, text: &str, prefix: &Prefix<'_>) {
         let message = &text[prefix.cut..];
-        if message.trim().is_empty() {
+        if is_blank(text, prefix) {
             return;
         }
+        let (shown, own) = if self.bare {
+            (String::new(), Fields::default())
+        } else {
+            (message.to_owned(), own_fields(prefix))
+        };
         self.pending = Some(Pending {
-            message: message.to_owned(),
-            own: own_fields(prefix),
+            message: shown,
+            size: message.len(),
+            own,
             at: Location {
                 file: Arc::clone(&self.file),
                 line: line.number,
@@ -168,16 +207,16 @@ impl<'a> Joiner<'a> {
             return;
         };
         for (blank, length) in &blanks {
-            pending.add(blank, *length);
+            pending.add(blank, *length, self.bare);
         }
-        pending.add(message, line.length);
+        pending.add(message, line.length, self.bare);
     }
 
     fn is_full(&self, more: usize) -> bool {
         self.pending.as_ref().is_some_and(|pending| {
             let lines = pending.at.lines as usize + self.blanks.len() + 1;
             lines > self.limits.max_event_lines as usize
-                || pending.message.len() + more > self.limits.max_event_bytes
+                || pending.size + more > self.limits.max_event_bytes
         })
     }
 
@@ -185,23 +224,31 @@ impl<'a> Joiner<'a> {
         self.blanks.clear();
         self.block = Block::None;
         self.continued = false;
-        let Some(pending) = self.pending.take() else {
+        let Some(mut pending) = self.pending.take() else {
             return;
         };
         self.events += 1;
-        sink(Event {
-            message: pending.message,
-            own: pending.own,
-            shared: Arc::clone(&self.shared),
-            at: pending.at,
-        });
+        sink(pending.event(&self.shared));
     }
 }
 
 impl Pending {
-    fn add(&mut self, text: &str, length: u64) {
-        self.message.push('\n');
-        self.message.push_str(text);
+    /// The event as it is by now; its message and fields are taken away.
+    fn event(&mut self, shared: &Arc<Fields>) -> Event {
+        Event {
+            message: std::mem::take(&mut self.message),
+            own: std::mem::take(&mut self.own),
+            shared: Arc::clone(shared),
+            at: self.at.clone(),
+        }
+    }
+
+    fn add(&mut self, text: &str, length: u64, bare: bool) {
+        self.size += text.len() + 1;
+        if !bare {
+            self.message.push('\n');
+            self.message.push_str(text);
+        }
         self.at.lines += 1;
         self.at.length += length;
     }
@@ -228,6 +275,21 @@ impl Pending {
 /// Fields that lines give their events; of all others, the log's own hold for each of its events.
 pub(crate) const OWN_FIELDS: [&str; 6] =
     ["@timestamp", "loglevel", "module", "pid", "node", "program"];
+
+/// Gives a bare event its message and its own fields, of its lines with their ends.
+pub(crate) fn make<'t>(event: &mut Event, format: Format, lines: impl Iterator<Item = &'t [u8]>) {
+    let mut buffer = String::new();
+    for (number, line) in lines.enumerate() {
+        let text = line_text(line.strip_suffix(b"\n").unwrap_or(line), &mut buffer);
+        let prefix = format.prefix(text);
+        if number == 0 {
+            event.own = own_fields(&prefix);
+        } else {
+            event.message.push('\n');
+        }
+        event.message.push_str(&text[prefix.cut..]);
+    }
+}
 
 fn own_fields(prefix: &Prefix<'_>) -> Fields {
     let mut own = Fields::default();

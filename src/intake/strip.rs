@@ -146,6 +146,15 @@ pub(crate) fn plain_text(line: &[u8]) -> Option<&str> {
     text?.ok()
 }
 
+/// The text of a line (without its end), in `buffer` where something had to be taken out.
+pub(crate) fn line_text<'t>(line: &'t [u8], buffer: &'t mut String) -> &'t str {
+    if let Some(text) = plain_text(line) {
+        return text;
+    }
+    clean_line_into(line, buffer);
+    buffer
+}
+
 fn is_simple(line: &[u8]) -> bool {
     memchr2(ESC, b'\r', line).is_none() && !line.starts_with(BOM)
 }
@@ -320,7 +329,7 @@ impl Uncoloured {
 
 /// True when the format's prefix leaves nothing but blanks.
 pub(crate) fn is_blank(text: &str, prefix: &Prefix<'_>) -> bool {
-    text[prefix.cut..].trim().is_empty()
+    text[prefix.cut..].chars().all(char::is_whitespace)
 }
 
 #[cfg(test)]

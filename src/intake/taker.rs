@@ -67,7 +67,7 @@ pub(crate) fn all_events(
     limits: &Limits,
     sink: &mut dyn FnMut(Event),
 ) -> Taken {
-    let mut joiner = Joiner::new(format, limits, file, shared);
+    let mut joiner = Joiner::new(format, limits, Arc::from(file), shared);
     let mut odd = Odd::default();
     let mut text = String::new();
     let (mut bytes, mut number, mut open) = (0, 1, false);

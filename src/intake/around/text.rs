@@ -1,5 +1,7 @@
 //! The lines of a stretch and of what is kept before it.
 
+use crate::event::Location;
+
 /// What is in memory: the carry and the stretch behind it.
 #[derive(Clone, Copy)]
 pub(super) struct Text<'t> {
@@ -45,6 +47,16 @@ impl<'t> Text<'t> {
         let rest = &part[inside..];
         let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
         &rest[..end]
+    }
+
+    /// The lines of an event, with their ends.
+    pub(super) fn lines(self, at: &Location) -> impl Iterator<Item = &'t [u8]> + use<'t> {
+        let (mut next, end) = (at.offset, at.offset + at.length);
+        std::iter::from_fn(move || {
+            let line = (next < end).then(|| self.line(next))?;
+            next += line.len() as u64;
+            Some(line)
+        })
     }
 
     /// The number of the line that begins at a place. Counting goes on from the place that was asked for

@@ -22,7 +22,7 @@ use kernel::{Keys, Level, fold, key_of};
 use memchr::memmem;
 use rows::{Row, rows_of, tokens};
 use std::collections::HashMap;
-use whole::{Glue, Stand, glue_of, may_join, stand};
+use whole::{Glue, Stand, glue_of, parts, stand};
 
 /// Rows with which blocks of several lines begin, besides those that a line shows by itself.
 const BLOCKS: [&str; 6] = [
@@ -302,13 +302,19 @@ impl Rows {
 fn has_long_word(text: &[u8], at: usize) -> bool {
     let blank = |byte: &u8| *byte <= b' ';
     let at = at.min(text.len());
-    let from = text[..at].iter().rposition(blank).map_or(0, |end| end + 1);
-    let rest = &text[from..];
-    let end = rest[at - from..].iter().position(blank);
-    let run = &rest[..end.map_or(rest.len(), |end| end + at - from)];
-    // Most are addresses and paths, whose slashes part words.
-    run.split(|byte| byte.is_ascii() && fold(*byte) == 0 && !may_join(*byte))
-        .any(|word| word.len() > MAX_WORD)
+    let mut from = text[..at].iter().rposition(blank).map_or(0, |end| end + 1);
+    let end = text[at..].iter().position(blank);
+    let run = &text[..end.map_or(text.len(), |end| at + end)];
+    // Most runs are addresses, paths and lists: where words part is looked for from behind, so that few
+    // bytes of them are looked at.
+    while run.len() - from > MAX_WORD {
+        let parts = |at: &usize| parts(run, *at);
+        match (from..=from + MAX_WORD).rev().find(parts) {
+            Some(end) => from = end + 1,
+            None => return true,
+        }
+    }
+    false
 }
 
 /// True when the row stands round the place `at`, where its sub-token `token` may begin. Over a line's

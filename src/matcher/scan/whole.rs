@@ -157,8 +157,19 @@ fn ends<'t>(before: u8, mut bytes: impl Iterator<Item = &'t u8>) -> Result<(), S
     }
 }
 
+/// True when no word goes over the byte at a place, for certain.
+pub(super) fn parts(text: &[u8], at: usize) -> bool {
+    let byte = text[at];
+    if !byte.is_ascii() || fold(byte) != 0 {
+        return false;
+    }
+    let beside = |at: Option<usize>| at.and_then(|at| text.get(at)).copied().unwrap_or(b' ');
+    let (before, after) = (beside(at.checked_sub(1)), beside(at.checked_add(1)));
+    before.is_ascii() && after.is_ascii() && !joins(before, byte, after)
+}
+
 /// Bytes that may join what stands on both sides of them.
-pub(super) fn may_join(byte: u8) -> bool {
+fn may_join(byte: u8) -> bool {
     matches!(byte, b'.' | b':' | b'\'' | b',' | b';')
 }
 
@@ -203,6 +214,15 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn no_word_goes_over_what_parts(text in "([aA]|b|1|_| |, |[-/.:;,'\"]|\u{e9}|\u{5d0}|\t){0,12}") {
+            for (at, _) in text.char_indices().filter(|(at, _)| parts(text.as_bytes(), *at)) {
+                for word in analyse(&text) {
+                    prop_assert!(word.end <= at || word.start > at, "{text:?} at {at}");
+                }
+            }
+        }
+
         #[test]
         fn what_is_certain_is_so(
             text in "([aA]|b|1|_| |, |[.:;,'-]|\u{e9}|\t){0,12}",

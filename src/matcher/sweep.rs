@@ -11,7 +11,7 @@ use crate::event::{Event, Fields};
 use crate::intake::{
     Around, Chunk, Chunks, Format, Log, OWN_FIELDS, Taken, Taker, all_events, shared_fields,
 };
-use crate::query::Document;
+use crate::query::{Document, Left};
 use helpers::with_helpers;
 use lanes::Lanes;
 use reading::Reading;
@@ -44,30 +44,30 @@ impl<'m> Run<'m> {
     fn open(&self, filter: &Filter, shared: &Arc<Fields>, file: &str) -> Open {
         let mut sure = Vec::new();
         for number in filter.always() {
-            match self.says(*number, shared, file) {
-                Some(false) => {}
-                Some(true) => sure.push(*number),
-                None => return Open::Anything,
+            match self.left(*number, shared, file) {
+                Left::Nothing => {}
+                Left::All => sure.push(*number),
+                Left::Message | Left::More => return Open::Anything,
             }
         }
         Open::Sure(sure)
     }
 
-    /// What a condition says of every event of such a log; `None` when that depends on the event.
-    fn says(&self, number: u32, shared: &Arc<Fields>, file: &str) -> Option<bool> {
+    /// What is left of a condition in a log with these fields and name.
+    fn left(&self, number: u32, shared: &Arc<Fields>, file: &str) -> Left {
         let slot = self.matcher.candidates.slot(number);
         let fingerprint = &self.matcher.set.fingerprints[slot.fingerprint];
         if !self.applies[slot.fingerprint] {
-            return Some(false);
+            return Left::Nothing;
         }
         match condition(fingerprint, slot.role) {
-            Some(Wanted::Query(query)) => {
-                let said = query.of_fields(shared, &is_own, self.now);
+            Some(Wanted::Query(query)) => match query.left(shared, &is_own, self.now) {
                 // Of conditions over several events each is counted in its own way.
-                said.filter(|holds| !holds || slot.role == Role::Single)
-            }
-            Some(Wanted::Pattern(pattern)) => (!pattern.is_for(file)).then_some(false),
-            None => Some(false),
+                Left::All | Left::Message if slot.role != Role::Single => Left::More,
+                left => left,
+            },
+            Some(Wanted::Pattern(pattern)) if pattern.is_for(file) => Left::More,
+            Some(Wanted::Pattern(_)) | None => Left::Nothing,
         }
     }
 

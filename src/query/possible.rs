@@ -13,6 +13,8 @@ use std::sync::Arc;
 pub enum Left {
     /// It holds for no event.
     Nothing,
+    /// It holds for all events.
+    All,
     /// It holds where its clauses about the message do, each of them.
     Message,
     /// Anything else.
@@ -20,22 +22,13 @@ pub enum Left {
 }
 
 impl Query {
-    /// What the query says of every event that has these fields, whatever its message; `None` when that
-    /// depends on the event. `own` says of a field that events may have one of their own.
-    pub fn of_fields(
-        &self,
-        shared: &Arc<Fields>,
-        own: &dyn Fn(&str) -> bool,
-        now: Timestamp,
-    ) -> Option<bool> {
-        self.given(shared, own, now, &[None])[0]
-    }
-
-    /// What is left of the query for events that have these fields. `own` as for [`Query::of_fields`].
+    /// What is left of the query for events that have these fields. `own` says of a field that events may
+    /// have one of their own.
     pub fn left(&self, shared: &Arc<Fields>, own: &dyn Fn(&str) -> bool, now: Timestamp) -> Left {
         // Clauses about the message may differ: only what holds for neither answer of any of them is sure.
         match self.given(shared, own, now, &[None, Some(false), Some(true)])[..] {
             [Some(false), ..] => Left::Nothing,
+            [Some(true), ..] => Left::All,
             [_, Some(false), Some(true)] => Left::Message,
             _ => Left::More,
         }
@@ -115,34 +108,6 @@ mod tests {
     use crate::query::Schema;
 
     #[test]
-    fn what_the_fields_rule_out() {
-        let mut shared = Fields::default();
-        shared.add("tags", FieldValue::text("console"));
-        let shared = Arc::new(shared);
-        for (text, wanted) in [
-            ("tags:console AND err*", None),
-            ("tags:syslog AND err*", Some(false)),
-            ("tags:syslog OR err*", None),
-            ("tags:console OR err*", Some(true)),
-            ("err* tags:console", Some(true)),
-            ("NOT tags:console", Some(false)),
-            ("NOT tags:syslog", Some(true)),
-            ("err* AND NOT tags:console", Some(false)),
-            ("loglevel:ERROR", None),
-            ("_exists_:build_name AND x", Some(false)),
-            ("NOT err*", None),
-            ("*:*", Some(true)),
-            ("*", None),
-            ("(tags:syslog OR tags:a) AND x", Some(false)),
-        ] {
-            let query = Query::parse(text, &Schema::default()).unwrap();
-            let own = |field: &str| field == "loglevel";
-            let now = Timestamp::UNIX_EPOCH;
-            assert_eq!(query.of_fields(&shared, &own, now), wanted, "{text}");
-        }
-    }
-
-    #[test]
     fn what_is_left_when_the_fields_are_known() {
         let mut shared = Fields::default();
         shared.add("tags", FieldValue::text("console"));
@@ -152,14 +117,23 @@ mod tests {
             ("x AND tags:console", Left::Message),
             ("x AND NOT tags:syslog", Left::Message),
             ("x OR tags:syslog", Left::Message),
-            ("x OR tags:console", Left::More),
+            ("x OR tags:console", Left::All),
+            ("x tags:console", Left::All),
             ("x AND tags:syslog", Left::Nothing),
+            ("x AND NOT tags:console", Left::Nothing),
+            ("x AND _exists_:build_name", Left::Nothing),
+            ("x AND (tags:syslog OR tags:a)", Left::Nothing),
             ("x AND loglevel:ERROR", Left::More),
+            ("loglevel:ERROR", Left::More),
             ("NOT x", Left::More),
             ("x AND NOT y", Left::More),
             ("x AND NOT y AND tags:syslog", Left::Nothing),
             ("x OR NOT y", Left::More),
-            ("*:*", Left::More),
+            ("err* AND tags:console", Left::Message),
+            ("NOT tags:console", Left::Nothing),
+            ("NOT tags:syslog", Left::All),
+            ("*:*", Left::All),
+            ("*", Left::Message),
         ] {
             let query = Query::parse(text, &Schema::default()).unwrap();
             let own = |field: &str| field == "loglevel";

@@ -7,7 +7,6 @@
 use crate::event::Fields;
 use crate::intake::Chunk;
 use crate::matcher::Run;
-use crate::matcher::progress::{Role, Wanted, condition};
 use crate::matcher::scan::Filter;
 use crate::query::Left;
 use std::cell::Cell;
@@ -94,7 +93,7 @@ impl Lanes {
         row: u32,
         run: &Run<'_>,
         filter: &Filter,
-        log: (&Arc<Fields>, &str),
+        (fields, file): (&Arc<Fields>, &str),
     ) -> Kind {
         let kind = &self.kinds[row as usize];
         if kind.get() != Kind::Unknown {
@@ -104,15 +103,15 @@ impl Lanes {
         let lane = &mut self.all[row as usize];
         kind.set(Kind::Nothing);
         for number in filter.conditions(row) {
-            match run.left(*number, filter.is_exact(row), log) {
+            match run.left(*number, fields, file) {
                 Left::Nothing => {}
-                Left::Message => {
+                Left::Message if filter.is_exact(row) => {
                     lane.conditions.push(*number);
                     if kind.get() == Kind::Nothing {
                         kind.set(Kind::Shown);
                     }
                 }
-                Left::More => kind.set(Kind::Event),
+                Left::All | Left::Message | Left::More => kind.set(Kind::Event),
             }
         }
         self.shown(row, run);
@@ -190,28 +189,6 @@ impl Lanes {
 }
 
 impl Run<'_> {
-    /// What is left of a condition in a log with these fields; `exact` says that its row shows by itself
-    /// that its words are there.
-    fn left(&self, number: u32, exact: bool, (fields, file): (&Arc<Fields>, &str)) -> Left {
-        let slot = self.matcher.candidates.slot(number);
-        let fingerprint = &self.matcher.set.fingerprints[slot.fingerprint];
-        if !self.applies[slot.fingerprint] {
-            return Left::Nothing;
-        }
-        match condition(fingerprint, slot.role) {
-            Some(Wanted::Query(query)) => {
-                let left = query.left(fields, &super::is_own, self.now);
-                let counts = exact && slot.role == Role::Single;
-                if left == Left::Message && !counts {
-                    return Left::More;
-                }
-                left
-            }
-            Some(Wanted::Pattern(pattern)) if pattern.is_for(file) => Left::More,
-            Some(Wanted::Pattern(_)) | None => Left::Nothing,
-        }
-    }
-
     /// True when as many hits of a condition are shown as are at all.
     fn has_shown(&self, number: u32) -> bool {
         let slot = self.matcher.candidates.slot(number);

@@ -31,19 +31,19 @@ pub fn classify(
     finish(run, looked_for, summary)
 }
 
-/// Classifies a build by its logs: only what may matter of them is made to events. `helpers` threads help
-/// with large logs.
+/// Classifies a build by its logs: only what may matter of them is made to events. Large logs
+/// are taken by two threads when `beside` says so.
 pub fn sweep(
     matcher: &Matcher,
     build: &Build,
     now: Timestamp,
     logs: &[LogInput],
     limits: &Limits,
-    helpers: usize,
+    beside: bool,
 ) -> Outcome {
     let mut run = matcher.start(build, now);
     let looked_for = run.applicable();
-    let summary = take_all(logs, &build.fields(), limits, &mut run.sweep(helpers));
+    let summary = take_all(logs, &build.fields(), limits, &mut run.sweep(beside));
     finish(run, looked_for, summary)
 }
 

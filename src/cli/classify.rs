@@ -108,8 +108,6 @@ fn parse_field(text: &str) -> Result<(String, String), String> {
     }
 }
 
-/// Threads that help with large logs: with more, reading is what takes longest.
-const HELPERS: usize = 7;
 /// Nothing of the logs was lost and something matched.
 const FOUND: u8 = 0;
 /// A usage error.
@@ -136,16 +134,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let known = set.fingerprints.len();
     let matcher = Matcher::new(set);
     let start = Instant::now();
-    let helpers = std::thread::available_parallelism().map_or(0, |cores| cores.get() - 1);
+    let beside = std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
     let now = Timestamp::now();
-    let outcome = sweep(
-        &matcher,
-        &build,
-        now,
-        &inputs,
-        &limits,
-        helpers.min(HELPERS),
-    );
+    let outcome = sweep(&matcher, &build, now, &inputs, &limits, beside);
     let seconds = start.elapsed().as_secs_f64();
     let measured = measured(args)?;
     print(

@@ -1,8 +1,7 @@
 //! The logs of a build, looked at only where it is worth it.
 //!
 //! In: logs as intake opens them. Out: what [`Run`] would have found in all of their events. Stretches
-//! are scanned by this thread and, of large logs, by helpers beside it; what they find is taken in the
-//! log's order. Queues are as long as there are helpers.
+//! are scanned, and what is found in them is taken in the log's order; of large logs by two threads.
 
 use super::progress::{Role, Wanted, condition};
 use super::scan::{Filter, Scanned, Scratch, is_block};
@@ -12,25 +11,27 @@ use crate::intake::{
     Around, Chunk, Chunks, Format, Log, OWN_FIELDS, Taken, Taker, all_events, shared_fields,
 };
 use crate::query::{Document, Left};
-use helpers::with_helpers;
-use lanes::Lanes;
+use beside::take_beside;
+use lanes::{Kind, Lanes};
 use reading::Reading;
+use std::cell::Cell;
 use std::sync::Arc;
 
-/// Stretches of a log from which on helpers are worth their start: 4 MiB.
+/// Stretches of a log from which on a second thread is worth its start: 4 MiB.
 const LARGE: u64 = 16;
 
 impl<'m> Run<'m> {
-    /// Takes logs for this run.
-    pub(crate) fn sweep(&mut self, helpers: usize) -> Sweep<'_, 'm> {
+    /// Takes logs for this run; large ones on two threads when `beside` says so.
+    pub(crate) fn sweep(&mut self, beside: bool) -> Sweep<'_, 'm> {
         let filter = self.matcher.filter();
         let wanted = (0..filter.rows()).map(|row| is_block(row) || self.wants(filter, row));
         Sweep {
             wanted: wanted.collect(),
             filter,
             run: self,
-            helpers,
+            beside,
             lanes: Lanes::new(filter.rows()),
+            kinds: (0..filter.rows()).map(|_| Cell::default()).collect(),
             scratch: Scratch::default(),
         }
     }
@@ -130,8 +131,9 @@ pub(crate) struct Sweep<'r, 'm> {
     filter: &'m Filter,
     /// Which rows some fingerprint of this build asks for.
     wanted: Vec<bool>,
-    helpers: usize,
+    beside: bool,
     lanes: Lanes,
+    kinds: Box<[Cell<Kind>]>,
     scratch: Scratch,
 }
 
@@ -159,8 +161,15 @@ impl Taker for Sweep<'_, '_> {
         } else {
             around.everything()
         };
-        let (run, lanes) = (&mut *self.run, &mut self.lanes);
-        let mut reading = Reading::new(around, self.filter, run, lanes, (&shared, file), sure);
+        let lanes = (&mut self.lanes, &mut *self.kinds);
+        let mut reading = Reading::new(
+            around,
+            self.filter,
+            &mut *self.run,
+            lanes,
+            (&shared, file),
+            sure,
+        );
         let eyes = Eyes {
             filter: self.filter,
             wanted: &self.wanted,
@@ -171,14 +180,8 @@ impl Taker for Sweep<'_, '_> {
             reading.take(&chunk, scanned);
             chunks.give_back(chunk);
             count += 1;
-            if count == LARGE && self.helpers > 0 {
-                with_helpers(
-                    &mut chunks,
-                    &eyes,
-                    self.helpers,
-                    &mut self.scratch,
-                    &mut reading,
-                );
+            if count == LARGE && self.beside {
+                take_beside(&mut chunks, &eyes, &mut self.scratch, &mut reading);
             }
         }
         reading.finish(log.limits, format, chunks.error())
@@ -199,7 +202,7 @@ impl Eyes<'_> {
     }
 }
 
-mod helpers;
+mod beside;
 mod lanes;
 mod reading;
 

@@ -202,8 +202,17 @@ impl Local {
         } else {
             Vec::new()
         };
-        // Each build has a worker, so that none has helpers.
-        let sweep = || one::sweep(matcher, build, Timestamp::now(), &inputs, &self.limits, 0);
+        // Each build has a worker, so that none needs a second thread.
+        let sweep = || {
+            one::sweep(
+                matcher,
+                build,
+                Timestamp::now(),
+                &inputs,
+                &self.limits,
+                false,
+            )
+        };
         if let Some(indexer) = &self.indexer {
             let found = sweep();
             indexer.note(&build.uuid);

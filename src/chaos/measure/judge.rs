@@ -10,9 +10,6 @@ use jiff::Timestamp;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Threads that help with large logs.
-const HELPERS: usize = 1;
-
 /// Why nobody can be judged.
 #[derive(Debug, thiserror::Error)]
 pub enum JudgeError {
@@ -61,14 +58,8 @@ impl Judge {
     pub fn judge(&self, build: &Build, logs: &Path) -> Result<(Verdict, Vec<String>), IntakeError> {
         let limits = Limits::default();
         let inputs = open_path(logs, &limits)?;
-        let outcome = sweep(
-            &self.matcher,
-            build,
-            Timestamp::now(),
-            &inputs,
-            &limits,
-            HELPERS,
-        );
+        let now = Timestamp::now();
+        let outcome = sweep(&self.matcher, build, now, &inputs, &limits, true);
         let found = outcome.matches.into_iter().map(|found| found.fingerprint);
         Ok((outcome.verdict, found.collect()))
     }

@@ -10,7 +10,6 @@ use crate::matcher::Run;
 use crate::matcher::scan::Filter;
 use crate::query::Left;
 use std::cell::Cell;
-use std::rc::Rc;
 use std::sync::Arc;
 
 /// What hits of a row are worth in a log.
@@ -50,13 +49,12 @@ struct Lane {
     line: Option<u64>,
     /// True while that line is not kept.
     new: bool,
-    kept: Option<Rc<Kept>>,
+    kept: Option<Arc<Kept>>,
 }
 
 /// All rows, for one log after the other.
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
-    kinds: Rc<[Cell<Kind>]>,
     all: Vec<Lane>,
     /// Rows that are not as at the beginning of a log.
     used: Vec<u32>,
@@ -68,34 +66,27 @@ pub(super) struct Lanes {
 pub(super) struct Count {
     pub(super) conditions: Vec<u32>,
     pub(super) hits: u64,
-    pub(super) last: Rc<Kept>,
+    pub(super) last: Arc<Kept>,
 }
 
 impl Lanes {
     pub(super) fn new(rows: u32) -> Self {
-        let rows = rows as usize;
         Self {
-            kinds: (0..rows).map(|_| Cell::default()).collect(),
             all: (0..rows).map(|_| Lane::default()).collect(),
             used: Vec::new(),
             new: Vec::new(),
         }
     }
 
-    /// What each row is worth by now.
-    pub(super) fn kinds(&self) -> Rc<[Cell<Kind>]> {
-        Rc::clone(&self.kinds)
-    }
-
     /// What a row is worth in a log with these fields.
     pub(super) fn learn(
         &mut self,
+        kinds: &[Cell<Kind>],
         row: u32,
-        run: &Run<'_>,
-        filter: &Filter,
+        (run, filter): (&Run<'_>, &Filter),
         (fields, file): (&Arc<Fields>, &str),
     ) -> Kind {
-        let kind = &self.kinds[row as usize];
+        let kind = &kinds[row as usize];
         if kind.get() != Kind::Unknown {
             return kind.get();
         }
@@ -114,13 +105,12 @@ impl Lanes {
                 Left::All | Left::Message | Left::More => kind.set(Kind::Event),
             }
         }
-        self.shown(row, run);
-        self.kinds[row as usize].get()
+        self.shown(kind, row, run);
+        kind.get()
     }
 
     /// Looks whether enough hits of a row are shown by now.
-    pub(super) fn shown(&self, row: u32, run: &Run<'_>) {
-        let kind = &self.kinds[row as usize];
+    pub(super) fn shown(&self, kind: &Cell<Kind>, row: u32, run: &Run<'_>) {
         if kind.get() != Kind::Shown {
             return;
         }
@@ -147,7 +137,7 @@ impl Lanes {
     pub(super) fn keep(&mut self, chunk: &Chunk, ends: u64) {
         let line = |lanes: &[Lane], row: u32| lanes[row as usize].line.unwrap_or_default();
         self.new.sort_unstable_by_key(|row| line(&self.all, *row));
-        let mut last: Option<Rc<Kept>> = None;
+        let mut last: Option<Arc<Kept>> = None;
         let (mut from, mut number) = (0, ends + 1);
         for row in self.new.drain(..) {
             let offset = line(&self.all, row);
@@ -159,7 +149,7 @@ impl Lanes {
                 from = at;
                 let rest = &bytes[at..];
                 let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
-                Rc::new(Kept {
+                Arc::new(Kept {
                     number,
                     offset,
                     bytes: rest[..end].into(),
@@ -167,16 +157,16 @@ impl Lanes {
             });
             let lane = &mut self.all[row as usize];
             lane.new = false;
-            lane.kept = Some(Rc::clone(&kept));
+            lane.kept = Some(Arc::clone(&kept));
             last = Some(kept);
         }
     }
 
     /// Hands out what was counted, and is ready for the next log.
-    pub(super) fn finish(&mut self) -> Vec<Count> {
+    pub(super) fn finish(&mut self, kinds: &[Cell<Kind>]) -> Vec<Count> {
         let mut counts = Vec::new();
         for row in self.used.drain(..) {
-            self.kinds[row as usize].set(Kind::Unknown);
+            kinds[row as usize].set(Kind::Unknown);
             let lane = std::mem::take(&mut self.all[row as usize]);
             counts.extend(lane.kept.map(|last| Count {
                 conditions: lane.conditions,

@@ -11,9 +11,11 @@ use std::sync::Arc;
 
 /// Takes what is scanned of one log, in its order.
 pub(super) struct Reading<'r, 'm, 'l> {
-    pub(super) around: Around<'l>,
-    pub(super) looking: Looking<'r, 'm, 'l>,
-    pub(super) odd: Odd,
+    around: Around<'l>,
+    looking: Looking<'r, 'm, 'l>,
+    /// What each row is worth by now.
+    kinds: &'r mut [Cell<Kind>],
+    odd: Odd,
     bytes: u64,
     lines: u64,
     /// True when the last line has no end.
@@ -21,7 +23,7 @@ pub(super) struct Reading<'r, 'm, 'l> {
 }
 
 /// What looks at events and lines, and counts them.
-pub(super) struct Looking<'r, 'm, 'l> {
+struct Looking<'r, 'm, 'l> {
     filter: &'m Filter,
     run: &'r mut Run<'m>,
     lanes: &'r mut Lanes,
@@ -42,7 +44,7 @@ impl<'r, 'm, 'l> Reading<'r, 'm, 'l> {
         around: Around<'l>,
         filter: &'m Filter,
         run: &'r mut Run<'m>,
-        lanes: &'r mut Lanes,
+        (lanes, kinds): (&'r mut Lanes, &'r mut [Cell<Kind>]),
         (fields, file): (&'l Arc<Fields>, &'l str),
         sure: Vec<u32>,
     ) -> Self {
@@ -59,6 +61,7 @@ impl<'r, 'm, 'l> Reading<'r, 'm, 'l> {
                 last: None,
                 events: 0,
             },
+            kinds,
             odd: Odd::default(),
             bytes: 0,
             lines: 0,
@@ -68,21 +71,20 @@ impl<'r, 'm, 'l> Reading<'r, 'm, 'l> {
 
     pub(super) fn take(&mut self, chunk: &Chunk, mut scanned: Scanned) {
         self.odd.see_all(chunk, self.lines + 1, scanned.plain);
-        let looking = &mut self.looking;
-        looking.learn(&mut scanned.hits);
+        let (looking, kinds) = (&mut self.looking, &*self.kinds);
+        looking.learn(kinds, &mut scanned.hits);
         let hits = scanned.hits.iter();
         looking
             .found
             .extend(hits.map(|hit| (chunk.offset + hit.at as u64, hit.found)));
-        let kinds = looking.lanes.kinds();
-        let place = |number: usize| place_of(&scanned.hits[number], &kinds);
+        let place = |number: usize| place_of(&scanned.hits[number], kinds);
         let places = Places {
             count: scanned.hits.len(),
             get: &place,
         };
         self.around
             .take(chunk, scanned.lines, places, &mut |found| match found {
-                RoundPlaces::Event(event) => looking.event(event),
+                RoundPlaces::Event(event) => looking.event(kinds, event),
                 RoundPlaces::Line(line) => looking.line(&line, &scanned.hits),
             });
         if !self.around.is_busy() {
@@ -100,13 +102,13 @@ impl<'r, 'm, 'l> Reading<'r, 'm, 'l> {
         format: Format,
         error: Option<std::io::Error>,
     ) -> Taken {
-        let looking = &mut self.looking;
+        let (looking, kinds) = (&mut self.looking, &*self.kinds);
         self.around.finish(&mut |found| {
             if let RoundPlaces::Event(event) = found {
-                looking.event(event);
+                looking.event(kinds, event);
             }
         });
-        looking.finish(&self.around);
+        looking.finish(kinds, &self.around);
         Taken {
             format,
             bytes: self.bytes,
@@ -120,17 +122,17 @@ impl<'r, 'm, 'l> Reading<'r, 'm, 'l> {
 
 impl Looking<'_, '_, '_> {
     /// Leaves out what cannot matter in this log.
-    fn learn(&mut self, hits: &mut Vec<Hit>) {
-        let log = (self.fields, self.file);
+    fn learn(&mut self, kinds: &[Cell<Kind>], hits: &mut Vec<Hit>) {
+        let (run, log) = ((&*self.run, self.filter), (self.fields, self.file));
         hits.retain(|hit| match hit.found {
-            Found::Row(row) => self.lanes.learn(row, self.run, self.filter, log) != Kind::Nothing,
+            Found::Row(row) => self.lanes.learn(kinds, row, run, log) != Kind::Nothing,
             Found::Block | Found::Anything => true,
         });
     }
 
-    fn event(&mut self, event: Event) {
+    fn event(&mut self, kinds: &[Cell<Kind>], event: Event) {
         self.events += 1;
-        if !self.look(&event) {
+        if !self.look(kinds, &event) {
             self.run.count(&self.sure, &event);
         }
         self.last = Some(event);
@@ -146,7 +148,7 @@ impl Looking<'_, '_, '_> {
     }
 
     /// Has the run look at an event, with what was found in its bytes. True when all conditions were asked.
-    fn look(&mut self, event: &Event) -> bool {
+    fn look(&mut self, kinds: &[Cell<Kind>], event: &Event) -> bool {
         let end = event.at.offset + event.at.length;
         let (mut rows, mut anything) = (Vec::new(), false);
         while let Some((at, what)) = self.found.front().copied().filter(|(at, _)| *at < end) {
@@ -166,17 +168,17 @@ impl Looking<'_, '_, '_> {
                 .candidate(event, numbers.flatten().copied().collect());
         }
         for row in rows {
-            self.lanes.shown(row, self.run);
+            self.lanes.shown(&kinds[row as usize], row, self.run);
         }
         anything
     }
 
     /// Gives the run what was counted.
-    fn finish(&mut self, around: &Around<'_>) {
+    fn finish(&mut self, kinds: &[Cell<Kind>], around: &Around<'_>) {
         if let Some(event) = &self.last {
             self.run.show_last(&self.sure, event);
         }
-        for count in self.lanes.finish() {
+        for count in self.lanes.finish(kinds) {
             let event = around.line(&count.last.bytes, count.last.number, count.last.offset);
             for number in count.conditions {
                 self.run.counted(number, count.hits, event.as_ref());

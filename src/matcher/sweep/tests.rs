@@ -53,7 +53,7 @@ struct Outcome {
 }
 
 /// Both ways over the same bytes: by a sweep, and by all events.
-fn both(matcher: &Matcher, log: &[u8], limits: &Limits, helpers: usize) -> (Outcome, Outcome) {
+fn both(matcher: &Matcher, log: &[u8], limits: &Limits, beside: bool) -> (Outcome, Outcome) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.log");
     std::fs::write(&path, log).unwrap();
@@ -67,7 +67,7 @@ fn both(matcher: &Matcher, log: &[u8], limits: &Limits, helpers: usize) -> (Outc
         summary,
     };
     let mut run = matcher.start(&build, now);
-    let summary = take_all(&logs, &fields, limits, &mut run.sweep(helpers));
+    let summary = take_all(&logs, &fields, limits, &mut run.sweep(beside));
     let swept = Outcome {
         matches: run.finish(),
         summary,
@@ -232,7 +232,7 @@ proptest! {
             _ => Limits::default(),
         };
         RULED.with(|matcher| {
-            let (swept, all) = both(matcher, &log, &limits, 0);
+            let (swept, all) = both(matcher, &log, &limits, false);
             assert_same(&swept, &all, &log);
         });
     }
@@ -258,7 +258,7 @@ fn the_rules_of_these_tests_do_not_ask_for_all_events() {
 fn conditions_that_any_event_may_meet_are_not_lost() {
     let rules: Vec<&str> = RULES.iter().chain(&OPEN).copied().collect();
     let log = b"zeta\nalphabet\nalpha\n".as_slice();
-    let (swept, all) = both(&matcher(&rules), log, &Limits::default(), 0);
+    let (swept, all) = both(&matcher(&rules), log, &Limits::default(), false);
     assert_same(&swept, &all, log);
     assert_eq!(swept.matches.len(), 3, "{:?}", swept.matches);
 }
@@ -282,7 +282,7 @@ proptest! {
         let max_line = if small == 0 { 64 } else { 1 << 20 };
         let limits = Limits { max_line, ..Limits::default() };
         RULED.with(|matcher| {
-            let (swept, all) = both(matcher, &log, &limits, 0);
+            let (swept, all) = both(matcher, &log, &limits, false);
             assert_same(&swept, &all, &log);
         });
     }
@@ -315,7 +315,7 @@ proptest! {
             _ => Limits::default(),
         };
         RULED.with(|matcher| {
-            let (swept, all) = both(matcher, &log, &limits, 0);
+            let (swept, all) = both(matcher, &log, &limits, false);
             assert_same(&swept, &all, &log);
         });
     }
@@ -325,7 +325,12 @@ proptest! {
 fn no_event_is_made_of_a_line_that_is_only_counted() {
     let lines = (0..1000).map(|n| format!("{n} alpha beta, gamma\n  under it\n\n"));
     let log: String = lines.collect();
-    let (swept, all) = both(&matcher(&COUNTED), log.as_bytes(), &Limits::default(), 0);
+    let (swept, all) = both(
+        &matcher(&COUNTED),
+        log.as_bytes(),
+        &Limits::default(),
+        false,
+    );
     assert_same(&swept, &all, log.as_bytes());
     let found = &swept.matches[0];
     assert_eq!((found.hits, found.evidence[4].line), (1000, 2998));
@@ -334,7 +339,7 @@ fn no_event_is_made_of_a_line_that_is_only_counted() {
 }
 
 #[test]
-fn helpers_change_nothing() {
+fn a_second_thread_changes_nothing() {
     let mut log = Vec::new();
     for number in 0..120_000_u32 {
         let line: &[u8] = match number % 1000 {
@@ -346,9 +351,9 @@ fn helpers_change_nothing() {
         log.extend(line);
     }
     let matcher = matcher(&RULES);
-    let alone = both(&matcher, &log, &Limits::default(), 0);
+    let alone = both(&matcher, &log, &Limits::default(), false);
     assert_same(&alone.0, &alone.1, b"alone");
     assert!(alone.0.matches.len() > 3);
-    let helped = both(&matcher, &log, &Limits::default(), 3);
-    assert_same(&helped.0, &alone.1, b"helped");
+    let shared = both(&matcher, &log, &Limits::default(), true);
+    assert_same(&shared.0, &alone.1, b"shared");
 }

@@ -95,7 +95,7 @@ impl Plain {
         if !one.failed {
             return;
         }
-        let mut add = |to: &mut Windows| {
+        let add = |to: &mut Windows| {
             for (counts, _) in to.iter_mut().zip(windows).filter(|(_, inside)| *inside) {
                 *counts.entry(one.verdict).or_default() += 1;
             }

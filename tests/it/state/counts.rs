@@ -130,9 +130,13 @@ fn compare(state: &State) {
 }
 
 fn kept_counts_equal_plain_ones_after_any_change(place: &Place) {
+    let cases = match place {
+        Place::File(_) => 24,
+        Place::Server { .. } => 8,
+    };
     let config = ProptestConfig {
         failure_persistence: None,
-        ..ProptestConfig::with_cases(24)
+        ..ProptestConfig::with_cases(cases)
     };
     let changes = prop::collection::vec(change(), 1..60);
     let run = proptest::test_runner::TestRunner::new(config).run(&changes, |changes| {

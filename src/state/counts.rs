@@ -119,19 +119,19 @@ const DAYS: &str = ", days AS (SELECT 86400000000 AS width,
 
 /// Each build once for all, and once for each of its places, by the hour, as table `hours`.
 fn split(rows: &str) -> String {
-    let mut sql = format!(
-        "WITH source AS ({rows}), hours (width, start, kind, name, verdict, builds) AS (
-         SELECT 3600000000, hour, 0, '', verdict, CAST(sum(builds) AS BIGINT) FROM source
-         GROUP BY hour, verdict"
-    );
-    for (kind, place) in PLACES {
-        sql += &format!(
-            " UNION ALL SELECT 3600000000, hour, CASE WHEN {place} IS NULL THEN -{kind} ELSE {kind} END,
+    let places = PLACES.map(|(kind, place)| {
+        format!(
+            "UNION ALL SELECT 3600000000, hour, CASE WHEN {place} IS NULL THEN -{kind} ELSE {kind} END,
              coalesce({place}, ''), verdict, CAST(sum(builds) AS BIGINT) FROM source
              GROUP BY hour, {place}, verdict"
-        );
-    }
-    sql + ")"
+        )
+    });
+    format!(
+        "WITH source AS ({rows}), hours (width, start, kind, name, verdict, builds) AS (
+         SELECT 3600000000, hour, 0, '', verdict, CAST(sum(builds) AS BIGINT) FROM source
+         GROUP BY hour, verdict {})",
+        places.join(" ")
+    )
 }
 
 /// Adds the last table of `with` to the counts.

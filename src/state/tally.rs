@@ -101,17 +101,18 @@ const KEPT_BUILDS: &str = "SELECT kind, name, verdict, CAST(sum(builds) AS BIGIN
 
 /// Counts rows for all, and for each kind of place.
 fn by_place(from: &str, count: &str) -> String {
-    let mut sql = format!(
-        "SELECT CAST(0 AS BIGINT), '', verdict, CAST({count} AS BIGINT) FROM {from} GROUP BY verdict"
-    );
-    for (kind, place) in PLACES {
-        sql += &format!(
-            " UNION ALL SELECT CAST(CASE WHEN {place} IS NULL THEN -{kind} ELSE {kind} END AS BIGINT),
+    let places = PLACES.map(|(kind, place)| {
+        format!(
+            "UNION ALL SELECT CAST(CASE WHEN {place} IS NULL THEN -{kind} ELSE {kind} END AS BIGINT),
              coalesce({place}, ''), verdict, CAST({count} AS BIGINT) FROM {from}
              GROUP BY {place}, verdict"
-        );
-    }
-    sql
+        )
+    });
+    format!(
+        "SELECT CAST(0 AS BIGINT), '', verdict, CAST({count} AS BIGINT) FROM {from}
+         GROUP BY verdict {}",
+        places.join(" ")
+    )
 }
 
 /// Failed builds by hour: with that verdict, and all others.

@@ -76,7 +76,7 @@ pub(crate) fn draw(case: Case, number: u64) -> Drawn {
     let start = now() - SignedDuration::from_hours(DAYS * 24);
     let jitter = dice.below(apart.max(1) as u64) as i64;
     let at = start + SignedDuration::from_micros(number as i64 * apart + jitter + 1);
-    let failed = number % 5 == 0;
+    let failed = number.is_multiple_of(5);
     let verdict = match dice.below(100) {
         _ if !failed && dice.below(100) < 98 => Verdict::Unmatched,
         0..65 => Verdict::Matched,

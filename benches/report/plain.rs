@@ -117,9 +117,9 @@ impl Bug {
         }
         let seen = self.seen.get_or_insert((one.at, one.at));
         *seen = (seen.0.min(one.at), seen.1.max(one.at));
-        for n in 0..2 {
-            self.builds[n] += u64::from(windows[n]);
-            self.hits[n] += if windows[n] { hits } else { 0 };
+        for (n, inside) in windows.into_iter().enumerate() {
+            self.builds[n] += u64::from(inside);
+            self.hits[n] += if inside { hits } else { 0 };
         }
         if windows[1] {
             let hour = one.at.as_second().div_euclid(3600) * 3600;

@@ -2,7 +2,9 @@
 
 use super::{ClusterPart, wilson};
 use crate::event::{BugFacts, BugRef, Verdict};
-use crate::state::{BuildRow, FingerprintStats, RecheckCount, State, StateError, Tally};
+use crate::state::{
+    BuildRow, Counting, FingerprintStats, Place, RecheckCount, State, StateError, Tally,
+};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -190,7 +192,21 @@ pub fn build_report(
     fingerprints: &[FingerprintInfo],
     now: Timestamp,
 ) -> Result<Report, StateError> {
-    let data = state.report_data(now, LISTED)?;
+    if let Err(error) = state.settle_counts() {
+        // What was not added to the kept counts is added up for this report alone.
+        tracing::warn!(%error, "news were not added to the counts");
+    }
+    report_of(state, fingerprints, now, Counting::Kept)
+}
+
+/// [`build_report`], counted as told. The same comes of both ways; counting every build takes longer.
+pub fn report_of(
+    state: &State,
+    fingerprints: &[FingerprintInfo],
+    now: Timestamp,
+    counting: Counting,
+) -> Result<Report, StateError> {
+    let data = state.report_data_of(now, LISTED, counting)?;
     let known = tracked(state)?;
     let (suppressed, ranked) = rows(data.fingerprints, fingerprints, &known);
     let tallies = &data.tallies;
@@ -199,12 +215,24 @@ pub fn build_report(
         rules_version: data.rules_version,
         all: Group {
             name: None,
-            windows: sum(tallies),
+            windows: sum(tallies.iter().filter(|t| t.place == Place::All)),
         },
-        projects: groups(tallies, |t| &t.project),
-        pipelines: groups(tallies, |t| &t.pipeline),
-        jobs: groups(tallies, |t| &t.job),
-        branches: groups(tallies, |t| &t.branch),
+        projects: groups(tallies, |place| match place {
+            Place::Project(name) => Some(name),
+            _ => None,
+        }),
+        pipelines: groups(tallies, |place| match place {
+            Place::Pipeline(name) => Some(name),
+            _ => None,
+        }),
+        jobs: groups(tallies, |place| match place {
+            Place::Job(name) => Some(name),
+            _ => None,
+        }),
+        branches: groups(tallies, |place| match place {
+            Place::Branch(name) => Some(name),
+            _ => None,
+        }),
         fingerprints: ranked,
         suppressed,
         unexplained: data.unexplained.items,
@@ -260,10 +288,13 @@ fn sum<'a>(tallies: impl IntoIterator<Item = &'a Tally>) -> Windows {
     windows
 }
 
-fn groups(tallies: &[Tally], name: impl Fn(&Tally) -> &Option<String>) -> Vec<Group> {
+/// The groups of one kind of place.
+fn groups(tallies: &[Tally], name: impl Fn(&Place) -> Option<&Option<String>>) -> Vec<Group> {
     let mut parts: BTreeMap<&Option<String>, Vec<&Tally>> = BTreeMap::new();
     for tally in tallies {
-        parts.entry(name(tally)).or_default().push(tally);
+        if let Some(name) = name(&tally.place) {
+            parts.entry(name).or_default().push(tally);
+        }
     }
     let mut groups: Vec<Group> = parts
         .into_iter()

@@ -13,7 +13,7 @@ mod wilson;
 
 pub use build::{
     Counts, FingerprintInfo, FingerprintRow, Group, Rate, Rechecks, Report, TrackerFacts, Windows,
-    build_report,
+    build_report, report_of,
 };
 pub use chart::Chart;
 pub use cluster::{ClusterBug, ClusterPart, Cost, cluster_part};

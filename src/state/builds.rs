@@ -110,7 +110,7 @@ impl State {
     /// Deletes builds that ended before `limit`, with all that belongs to them, and returns their
     /// names so that their logs can follow.
     pub fn delete_before(&self, limit: Timestamp) -> Result<Vec<String>, StateError> {
-        self.write(|tx| {
+        let names = self.write(|tx| {
             let sql = "SELECT uuid FROM builds WHERE at < ?1 ORDER BY at";
             let names = tx.rows(
                 &format!("{sql}{}", tx.lock()),
@@ -124,7 +124,9 @@ impl State {
             tx.run("DELETE FROM builds WHERE at < ?1", values![micros(limit)])?;
             super::decisions::forget(tx, limit)?;
             Ok(names)
-        })
+        })?;
+        self.counted(names.len() as u64);
+        Ok(names)
     }
 }
 

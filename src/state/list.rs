@@ -104,9 +104,20 @@ pub(super) fn select(
     filter: &BuildFilter,
     until: Option<Timestamp>,
 ) -> Result<Page<BuildRow>, StateError> {
+    let (clause, values) = conditions(filter, until).finish();
+    let total: i64 = tx.value(&format!("SELECT count(*) FROM builds {clause}"), &values)?;
+    part(tx, filter, until, unsigned(total))
+}
+
+/// [`select`] where it is known how many they are in all.
+pub(super) fn part(
+    tx: Tx<'_>,
+    filter: &BuildFilter,
+    until: Option<Timestamp>,
+    total: u64,
+) -> Result<Page<BuildRow>, StateError> {
     let limit = limit_of(filter.limit);
     let (clause, mut values) = conditions(filter, until).finish();
-    let total: i64 = tx.value(&format!("SELECT count(*) FROM builds {clause}"), &values)?;
     values.push(Value::from(signed(limit)));
     values.push(Value::from(signed(filter.offset)));
     let rows = tx.rows(
@@ -129,7 +140,7 @@ pub(super) fn select(
     }
     Ok(Page {
         items,
-        total: unsigned(total),
+        total,
         offset: filter.offset,
         limit,
     })

@@ -11,6 +11,7 @@ mod around;
 mod audit;
 mod bugs;
 mod builds;
+mod counts;
 mod decisions;
 mod digest;
 mod faults;
@@ -28,8 +29,10 @@ mod sql;
 mod sqlite;
 mod stats;
 mod survey;
+mod tally;
 mod types;
 mod verdicts;
+mod window;
 
 pub use around::{Late, OutdatedBy, PatchsetBuild, Surroundings, patchset_topic};
 pub use bugs::{BugHits, BugRow, ReturnedBug, SeenBug};
@@ -45,9 +48,9 @@ pub use postgres::ServerError;
 pub use rechecks::{Recheck, RecheckCount, RecheckFacts, RecheckKind, recheck_topic};
 pub use survey::{ClusterBuild, ClusterCounts, ClusterRow, Mark, Surveyed};
 pub use types::{
-    Age, AuditRow, BuildFilter, BuildRow, FingerprintStats, Job, LogRow, Manner, NewNote, Note,
-    NoteFilter, NoteState, Page, PassedVerdict, ReportData, ReportRow, RowMatch, StoredBuild,
-    StoredReport, Tally, VerdictRecord,
+    Age, AuditRow, BuildFilter, BuildRow, Counting, FingerprintStats, Job, LogRow, Manner, NewNote,
+    Note, NoteFilter, NoteState, Page, PassedVerdict, Place, ReportData, ReportRow, RowMatch,
+    StoredBuild, StoredReport, Tally, VerdictRecord,
 };
 pub use verdicts::Speaker;
 
@@ -57,6 +60,7 @@ use jiff::Timestamp;
 use sql::Tx;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 /// What can go wrong with the state.
 #[derive(Debug, thiserror::Error)]
@@ -136,6 +140,8 @@ pub struct State {
     database: Database,
     /// Has calls fail on purpose; hardly ever there.
     faults: Option<Box<Faults>>,
+    /// Verdicts since news were last added to the kept counts.
+    news: AtomicU64,
 }
 
 #[derive(Debug)]
@@ -151,6 +157,7 @@ impl State {
         Ok(Self {
             database,
             faults: None,
+            news: AtomicU64::new(0),
         })
     }
 
@@ -161,6 +168,7 @@ impl State {
         Ok(Self {
             database,
             faults: None,
+            news: AtomicU64::new(0),
         })
     }
 

@@ -22,6 +22,7 @@ const STEPS: &[&str] = &[
     include_str!("schema_6.sql"),
     include_str!("schema_7.sql"),
     include_str!("schema_8.sql"),
+    include_str!("schema_9.sql"),
 ];
 
 /// One file.
@@ -100,7 +101,7 @@ fn connect(path: &Path) -> Result<Connection, StateError> {
     connection.pragma_update(None, "foreign_keys", true)?;
     // What was acknowledged survives a power cut: a sender does not send it again.
     connection.pragma_update(None, "synchronous", "FULL")?;
-    // 32 MB: the report reads every match of the window once.
+    // 32 MB: the counts of a report's window fit.
     connection.pragma_update(None, "cache_size", -32_768)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)

@@ -1,29 +1,38 @@
 //! Exact counts. A match is stored once per build, so counting its rows counts distinct builds.
 
 use super::sql::{Tx, values};
+use super::tally::{self, Windows};
 use super::{
-    BuildFilter, FingerprintStats, ReportData, State, StateError, Tally, builds, list, micros,
-    time, unsigned,
+    BuildFilter, Counting, FingerprintStats, ReportData, State, StateError, builds, list, micros,
+    unsigned,
 };
 use crate::event::Verdict;
 use jiff::{SignedDuration, Timestamp};
-use std::collections::BTreeMap;
 
 /// The short window.
 pub(super) const DAY: SignedDuration = SignedDuration::from_hours(24);
 /// The long window.
 pub(super) const TEN_DAYS: SignedDuration = SignedDuration::from_hours(240);
-/// Microseconds in an hour.
-const HOUR: i64 = 3_600_000_000;
 
 impl State {
     /// How each fingerprint that ever matched did up to `now`, by fingerprint id.
     pub fn fingerprint_stats(&self, now: Timestamp) -> Result<Vec<FingerprintStats>, StateError> {
-        self.read(|tx| fingerprints(tx, now))
+        let windows = windows(now, Counting::Kept);
+        self.read(|tx| tally::fingerprints(tx, &windows, micros(now)))
     }
 
     /// What a report is made of, with at most `unexplained` unexplained builds listed.
     pub fn report_data(&self, now: Timestamp, unexplained: u64) -> Result<ReportData, StateError> {
+        self.report_data_of(now, unexplained, Counting::Kept)
+    }
+
+    /// [`State::report_data`], counted as told. The same comes of both ways.
+    pub fn report_data_of(
+        &self,
+        now: Timestamp,
+        unexplained: u64,
+        counting: Counting,
+    ) -> Result<ReportData, StateError> {
         let filter = BuildFilter {
             verdict: Some(Verdict::Unmatched),
             failed_only: true,
@@ -31,14 +40,27 @@ impl State {
             limit: unexplained,
             ..BuildFilter::default()
         };
+        let windows = windows(now, counting);
         self.read(|tx| {
+            let tallies = tally::tallies(tx, &windows)?;
+            let total = tally::total(&tallies, Verdict::Unmatched);
             Ok(ReportData {
-                tallies: tallies(tx, now)?,
-                fingerprints: fingerprints(tx, now)?,
-                unexplained: list::select(tx, &filter, Some(now))?,
+                tallies,
+                fingerprints: tally::fingerprints(tx, &windows, micros(now))?,
+                unexplained: list::part(tx, &filter, Some(now), total)?,
                 rules_version: latest_rules(tx)?,
             })
         })
+    }
+
+    /// Failed builds of the last ten days by hour (its start): explained ones, and all others. Hours
+    /// without any are left out.
+    pub fn failures_by_hour(
+        &self,
+        now: Timestamp,
+    ) -> Result<Vec<(Timestamp, u64, u64)>, StateError> {
+        let windows = windows(now, Counting::Kept);
+        self.read(|tx| tally::hours(tx, &windows, Verdict::Matched))
     }
 
     /// Number of failed builds that ended since a moment, by verdict.
@@ -75,93 +97,15 @@ pub(super) fn back(now: Timestamp, by: SignedDuration) -> Timestamp {
     now.checked_sub(by).unwrap_or(Timestamp::MIN)
 }
 
+fn windows(now: Timestamp, counting: Counting) -> Windows {
+    let (ten_days, day) = (micros(back(now, TEN_DAYS)), micros(back(now, DAY)));
+    Windows::new(ten_days, day, micros(now), counting)
+}
+
 fn latest_rules(tx: Tx<'_>) -> Result<Option<String>, StateError> {
     tx.maybe(
         "SELECT rules_version FROM verdicts ORDER BY id DESC LIMIT 1",
         &[],
         |row| row.get(0),
     )
-}
-
-fn tallies(tx: Tx<'_>, now: Timestamp) -> Result<Vec<Tally>, StateError> {
-    tx.rows(
-        "SELECT project, pipeline, job, branch, verdict, count(*),
-                count(*) FILTER (WHERE at >= ?2) FROM builds
-         WHERE failed = 1 AND at >= ?1 AND at <= ?3
-         GROUP BY project, pipeline, job, branch, verdict",
-        values![
-            micros(back(now, TEN_DAYS)),
-            micros(back(now, DAY)),
-            micros(now)
-        ],
-        |row| {
-            let verdict: String = row.get(4)?;
-            Ok(Tally {
-                project: row.get(0)?,
-                pipeline: row.get(1)?,
-                job: row.get(2)?,
-                branch: row.get(3)?,
-                verdict: builds::word(&verdict)?,
-                builds_10d: unsigned(row.get(5)?),
-                builds_24h: unsigned(row.get(6)?),
-            })
-        },
-    )
-}
-
-fn fingerprints(tx: Tx<'_>, now: Timestamp) -> Result<Vec<FingerprintStats>, StateError> {
-    let mut all = tx.rows(
-        "SELECT fingerprint,
-                CAST(coalesce(sum(hits) FILTER (WHERE failed = 1 AND at >= ?2), 0) AS BIGINT),
-                CAST(coalesce(sum(hits) FILTER (WHERE failed = 1 AND at >= ?1), 0) AS BIGINT),
-                count(*) FILTER (WHERE failed = 1 AND at >= ?2),
-                count(*) FILTER (WHERE failed = 1 AND at >= ?1),
-                count(*) FILTER (WHERE failed = 0 AND at >= ?1),
-                min(at) FILTER (WHERE failed = 1),
-                max(at) FILTER (WHERE failed = 1)
-         FROM matches WHERE at <= ?3 GROUP BY fingerprint ORDER BY fingerprint",
-        values![
-            micros(back(now, TEN_DAYS)),
-            micros(back(now, DAY)),
-            micros(now)
-        ],
-        |row| {
-            Ok(FingerprintStats {
-                fingerprint: row.get(0)?,
-                hits_24h: unsigned(row.get(1)?),
-                hits_10d: unsigned(row.get(2)?),
-                builds_24h: unsigned(row.get(3)?),
-                builds_10d: unsigned(row.get(4)?),
-                passing_builds_10d: unsigned(row.get(5)?),
-                first_seen: row.get::<Option<i64>>(6)?.map(time),
-                last_seen: row.get::<Option<i64>>(7)?.map(time),
-                histogram: Vec::new(),
-            })
-        },
-    )?;
-    let mut hours = hours(tx, now)?;
-    for one in &mut all {
-        one.histogram = hours.remove(&one.fingerprint).unwrap_or_default();
-    }
-    Ok(all)
-}
-
-type Hours = BTreeMap<String, Vec<(Timestamp, u64)>>;
-
-fn hours(tx: Tx<'_>, now: Timestamp) -> Result<Hours, StateError> {
-    let rows = tx.rows(
-        "SELECT fingerprint, at / ?3 AS hour, count(*) FROM matches
-         WHERE failed = 1 AND at >= ?1 AND at <= ?2 GROUP BY fingerprint, hour
-         ORDER BY fingerprint, hour",
-        values![micros(back(now, TEN_DAYS)), micros(now), HOUR],
-        |row| {
-            let hour: i64 = row.get(1)?;
-            Ok((row.get(0)?, time(hour * HOUR), unsigned(row.get(2)?)))
-        },
-    )?;
-    let mut hours = Hours::new();
-    for (fingerprint, hour, count) in rows {
-        hours.entry(fingerprint).or_default().push((hour, count));
-    }
-    Ok(hours)
 }

@@ -191,23 +191,41 @@ pub struct FingerprintStats {
     pub histogram: Vec<(Timestamp, u64)>,
 }
 
-/// Number of failed builds that agree in all of these.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tally {
+/// What the builds of a [`Tally`] have in common. A name is absent for builds that do not say it.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// Nothing: all builds.
+    All,
     /// The project.
-    pub project: Option<String>,
+    Project(Option<String>),
     /// The pipeline.
-    pub pipeline: Option<String>,
+    Pipeline(Option<String>),
     /// The job.
-    pub job: Option<String>,
+    Job(Option<String>),
     /// The branch.
-    pub branch: Option<String>,
+    Branch(Option<String>),
+}
+
+/// Number of failed builds of a place with a verdict.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tally {
+    /// What they have in common.
+    pub place: Place,
     /// The verdict.
     pub verdict: Verdict,
     /// Failed builds in the last 10 days.
     pub builds_10d: u64,
     /// Failed builds in the last 24 hours.
     pub builds_24h: u64,
+}
+
+/// How counts are made. Both ways give the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counting {
+    /// From the counts that are kept for every hour and day.
+    Kept,
+    /// From every build and match: to compare with.
+    Plain,
 }
 
 /// What a report is made of, all read from one unchanging view.

@@ -16,14 +16,16 @@ impl State {
         record: &VerdictRecord,
         notes: &[NewNote],
     ) -> Result<Verdict, StateError> {
-        self.write_of(&record.uuid, |tx| {
+        let before = self.write_of(&record.uuid, |tx| {
             let id = builds::locked(tx, &record.uuid)?
                 .ok_or_else(|| StateError::NoSuchBuild(record.uuid.clone()))?;
             let before: String =
                 tx.value("SELECT verdict FROM builds WHERE id = ?1", values![id])?;
             keep(tx, id, record, &|_| notes.to_vec(), Age::News)?;
             builds::word(&before)
-        })
+        })?;
+        self.counted(1);
+        Ok(before)
     }
 
     /// Records a verdict as [`State::record_verdict`] does, if what it was reached with is still all
@@ -37,7 +39,7 @@ impl State {
         notes: &Speaker<'_>,
         age: Age,
     ) -> Result<bool, StateError> {
-        self.write_of(&record.uuid, |tx| {
+        let kept = self.write_of(&record.uuid, |tx| {
             let id = builds::locked(tx, &record.uuid)?
                 .ok_or_else(|| StateError::NoSuchBuild(record.uuid.clone()))?;
             let now: i64 = tx.value("SELECT generation FROM builds WHERE id = ?1", values![id])?;
@@ -46,7 +48,9 @@ impl State {
             }
             keep(tx, id, record, notes, age)?;
             Ok(true)
-        })
+        })?;
+        self.counted(1);
+        Ok(kept)
     }
 
     /// Builds that are complete but wait for a verdict, oldest first; after a restart these are

@@ -9,7 +9,7 @@ use crate::event::{Build, Match, Verdict};
 use crate::note::{DRY_RUN, Tracked, ago};
 use crate::state::{
     BugRow as KnownBug, BuildFilter, BuildRow, FingerprintStats, LogRow, NoteFilter, NoteState,
-    ReportData, StateError, StoredBuild,
+    Place, ReportData, StateError, StoredBuild,
 };
 use crate::tracker::{closed_since, returned};
 use askama::Template;
@@ -181,7 +181,8 @@ fn broken(rules: &Rules) -> Vec<view::Broken> {
 }
 
 fn sum(data: &ReportData, verdict: Verdict) -> u64 {
-    let of = data.tallies.iter().filter(|t| t.verdict == verdict);
+    let all = data.tallies.iter().filter(|t| t.place == Place::All);
+    let of = all.filter(|t| t.verdict == verdict);
     of.map(|t| t.builds_10d).sum()
 }
 
@@ -213,37 +214,11 @@ fn rate(data: &ReportData) -> RateView {
 
 /// Failed builds by hour: explained, and all others.
 fn failures_chart(app: &App, now: Timestamp) -> Result<String, StateError> {
-    let mut hours: HashMap<i64, (u64, u64)> = HashMap::new();
-    let mut filter = BuildFilter {
-        failed_only: true,
-        since: Some(back(now, HOURS)),
-        limit: 500,
-        ..BuildFilter::default()
-    };
-    loop {
-        let page = app.state.builds(&filter)?;
-        for row in &page.items {
-            let slot = hours
-                .entry(row.at.as_second().div_euclid(3600))
-                .or_default();
-            if row.verdict == Verdict::Matched {
-                slot.0 += 1;
-            } else {
-                slot.1 += 1;
-            }
-        }
-        filter.offset += page.items.len() as u64;
-        // The newest 20,000 make a chart; the counts beside it are of all.
-        if page.items.is_empty() || filter.offset >= page.total || filter.offset >= 20_000 {
-            break;
-        }
-    }
+    let counted = app.state.failures_by_hour(now)?.into_iter();
+    let hours = counted
+        .map(|(hour, explained, others)| (hour.as_second().div_euclid(3600), (explained, others)))
+        .collect();
     Ok(view::chart("Failed builds by hour", &bars(now, &hours)))
-}
-
-fn back(now: Timestamp, hours: i64) -> Timestamp {
-    now.checked_sub(SignedDuration::from_hours(hours))
-        .unwrap_or(Timestamp::MIN)
 }
 
 fn bars(now: Timestamp, hours: &HashMap<i64, (u64, u64)>) -> Vec<(String, u64, u64)> {

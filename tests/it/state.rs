@@ -37,6 +37,7 @@ macro_rules! suite {
 }
 
 mod bugs;
+mod counts;
 mod digest;
 mod hush;
 

@@ -18,6 +18,8 @@ use tokio_postgres::{Client, Row, Statement};
 
 /// How long one statement may take.
 pub(super) const DEADLINE: Duration = Duration::from_secs(30);
+/// How long a step from one version of the tables to the next may take: it may read all of them.
+const MIGRATION: Duration = Duration::from_secs(3600);
 /// Statements that a connection keeps ready.
 const KEPT: usize = 200;
 
@@ -71,6 +73,11 @@ impl Link {
     /// Runs statements without values.
     pub(super) fn batch(&self, sql: &str) -> Result<(), StateError> {
         self.wait(self.client.batch_execute(sql))
+    }
+
+    /// Runs statements that read and write whole tables.
+    pub(super) fn long_batch(&self, sql: &str) -> Result<(), StateError> {
+        self.wait_for(MIGRATION, self.client.batch_execute(sql))
     }
 
     /// Changes something and returns how many rows it concerned.
@@ -137,7 +144,15 @@ impl Link {
         &self,
         work: impl Future<Output = Result<T, tokio_postgres::Error>>,
     ) -> Result<T, StateError> {
-        let answer = within(&self.runtime, DEADLINE, work);
+        self.wait_for(DEADLINE, work)
+    }
+
+    fn wait_for<T>(
+        &self,
+        limit: Duration,
+        work: impl Future<Output = Result<T, tokio_postgres::Error>>,
+    ) -> Result<T, StateError> {
+        let answer = within(&self.runtime, limit, work);
         match answer {
             Ok(Ok(done)) => Ok(done),
             Ok(Err(error)) => {

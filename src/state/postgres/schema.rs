@@ -13,6 +13,7 @@ const STEPS: &[&str] = &[
     include_str!("schema_5.sql"),
     include_str!("schema_6.sql"),
     include_str!("schema_7.sql"),
+    include_str!("schema_8.sql"),
 ];
 /// Whoever migrates holds this; any number that nobody else uses.
 const LOCK: i64 = 0x77_68_6f_72_6c;
@@ -45,7 +46,7 @@ fn steps(link: &Link, place: &str) -> Result<(), StateError> {
         });
     }
     for step in STEPS.iter().skip(usize::try_from(found).unwrap_or(0)) {
-        link.batch(step)?;
+        link.long_batch(step)?;
     }
     link.execute("DELETE FROM whorl_schema", &[])?;
     link.execute(

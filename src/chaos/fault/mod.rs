@@ -49,8 +49,8 @@ pub const ALL: &[&dyn Fault] = &[
     &file::Unreadable,
     &file::Corrupted,
     &cpu::Cpu,
-    &proxy::Tcp,
-    &proxy::Http,
+    &proxy::Proxy::Tcp,
+    &proxy::Proxy::Http,
     &database::Lock,
     &database::Connections,
     &database::Timeout,
@@ -67,8 +67,8 @@ pub const ALL: &[&dyn Fault] = &[
     &disk::Full,
     &disk::InodesFull,
     &disk::ReadOnly,
-    &fuse::Slow,
-    &fuse::Errors,
+    &fuse::Ill::Slow,
+    &fuse::Ill::Errors,
 ];
 
 /// One kind of fault.

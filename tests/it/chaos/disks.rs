@@ -234,6 +234,44 @@ fn the_same_seed_fails_the_same_reads() {
 }
 
 #[test]
+fn each_error_of_a_disk_is_written_down() {
+    let Some(room) = Room::new() else { return };
+    let record = room.place.path("hits.jsonl");
+    let bad = json!({"path": "fuse", "read": 30, "record": record});
+    let outputs = outputs(
+        &room,
+        &[
+            shell("make", "echo content > fuse/f"),
+            fault("bad", "disk-errors", 7, &bad),
+            shell("read", READ),
+            undo("bad"),
+            shell("after", READ),
+        ],
+    );
+    let failed = text(&outputs[2]).matches('x').count();
+    let lines = room.place.read("hits.jsonl");
+    let hits: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    // Those that programs saw, and no other; programs that did not look twice saw each.
+    assert!(failed > 0 && hits.len() == failed, "{failed}: {lines}");
+    for hit in &hits {
+        assert_eq!(hit["fault"], "disk-errors");
+        assert_eq!((&hit["seed"], &hit["value"]), (&json!(7), &json!("EIO")));
+        assert_eq!(hit["key"], "read f");
+    }
+    let said = outputs[3].to_string();
+    assert!(
+        said.contains(&format!("after {failed} operations")),
+        "{said}"
+    );
+    let inside = json!({"path": "fuse", "record": room.place.path("fuse/hits")});
+    let ran = run(&room, &[fault("bad", "disk-errors", 7, &inside)]);
+    assert!(ran.err.contains("must not be in the folder"), "{}", ran.err);
+}
+
+#[test]
 fn each_operation_fails_with_the_error_that_is_asked_for() {
     let Some(room) = Room::new() else { return };
     for (operation, error, line, sign) in [

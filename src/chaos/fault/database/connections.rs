@@ -111,7 +111,7 @@ impl Fault for Connections {
     }
 
     fn apply(&self, plan: &Value, ground: &Ground<'_>) -> Result<(), FaultError> {
-        helper::start(plan["mark"].as_str().unwrap_or_default(), ground)
+        helper::start(helper::mark_in(plan), ground)
     }
 
     fn undo(&self, plan: &Value, _: &Ground<'_>) -> Result<String, FaultError> {

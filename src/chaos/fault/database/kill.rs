@@ -156,11 +156,11 @@ impl Fault for Kill {
         if plan["every"].is_null() {
             return once(plan);
         }
-        helper::start(plan["mark"].as_str().unwrap_or_default(), ground)
+        helper::start(helper::mark_in(plan), ground)
     }
 
     fn undo(&self, plan: &Value, _: &Ground<'_>) -> Result<String, FaultError> {
-        helper::end(plan["mark"].as_str().unwrap_or_default())?;
+        helper::end(helper::mark_in(plan))?;
         Ok("no more sessions are ended; what was ended stays so".into())
     }
 

@@ -98,7 +98,7 @@ impl Fault for Lock {
     }
 
     fn apply(&self, plan: &Value, ground: &Ground<'_>) -> Result<(), FaultError> {
-        helper::start(plan["mark"].as_str().unwrap_or_default(), ground)
+        helper::start(helper::mark_in(plan), ground)
     }
 
     fn undo(&self, plan: &Value, _: &Ground<'_>) -> Result<String, FaultError> {

@@ -40,13 +40,13 @@ const GONE: Duration = Duration::from_secs(5);
 
 /// The name by which the server knows our connections.
 fn name(plan: &Value) -> String {
-    let mark = plan["mark"].as_str().unwrap_or_default();
+    let mark = helper::mark_in(plan);
     format!("whorl {}", mark.trim_start_matches("--mark="))
 }
 
 /// Ends the child and makes sure that the server has let go, as far as it lets us look.
 fn let_go(plan: &Value) -> Result<String, FaultError> {
-    helper::end(plan["mark"].as_str().unwrap_or_default())?;
+    helper::end(helper::mark_in(plan))?;
     let login = Login::from_json(plan);
     let deadline = Instant::now() + GONE;
     loop {

@@ -150,6 +150,7 @@ fn one(args: &Args, seed: u64, rate: f64) -> Option<Report> {
         builds: args.builds,
         senders: args.senders,
         settle: Duration::from_secs(args.settle),
+        server: None,
     };
     let runtime = tokio::runtime::Runtime::new().unwrap();
     // One that breaks off must not take the others with it; why is said by the panic itself.

@@ -125,6 +125,8 @@ pub fn minder(input: impl BufRead, say: &mut dyn Write) -> io::Result<()> {
             last = task;
         }
     }
+    // Children must not inherit that they cannot be ended.
+    SigSet::empty().thread_set_mask()?;
     last.map_or(Ok(()), |task| end(&task))
 }
 

@@ -24,8 +24,16 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long nothing may get better on the way to a clean service when nothing fails any more.
 const RECOVERY: Duration = Duration::from_secs(120);
 
+/// A `PostgreSQL` server in place of a file: its address, and what asks it past the service for the first
+/// column of rows.
+#[derive(Clone)]
+pub(crate) struct Server {
+    pub(crate) url: String,
+    pub(crate) ask: Arc<dyn Fn(&str) -> Vec<String> + Send + Sync>,
+}
+
 /// What is to be done.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Run {
     pub(crate) seed: u64,
     pub(crate) rate: f64,
@@ -34,6 +42,8 @@ pub(crate) struct Run {
     pub(crate) senders: usize,
     /// How long the service may work on while calls still fail.
     pub(crate) settle: Duration,
+    /// Where the state is kept, if not in a file.
+    pub(crate) server: Option<Server>,
 }
 
 /// What was there at some moment.
@@ -112,16 +122,18 @@ struct Live {
 }
 
 impl Live {
-    async fn start(dir: &Path, sink: &Sink, chaos: &str) -> Self {
+    async fn start(place: &Place, sink: &Sink, chaos: &str) -> Self {
+        let dir = place.dir.as_path();
         let text = format!(
             "listen: 127.0.0.1:0\ndata-dir: {data}\nfingerprints: [{rules}]\ndrain: 60s\n\
              intake: {{queue: 100000, workers: 4}}\n\
              download: {{private-hosts: ['{address}'], retry: 20ms, tries: 3, waiting: 100000}}\n\
-             notes:\n  webhooks:\n{hooks}{chaos}\n",
+             notes:\n  webhooks:\n{hooks}{chaos}\n{state}",
             address = sink.address(),
             data = dir.join("data").display(),
             rules = dir.join("rules").display(),
             hooks = hooks(sink),
+            state = place.state(),
         );
         let config = Config::parse("chaos.yaml", &text, &|_| None).unwrap();
         let mut kept = None;
@@ -151,21 +163,21 @@ impl Live {
         self.running.await.unwrap()
     }
 
-    fn left(&self, data: &Path) -> Left {
+    fn left(&self, place: &Place) -> Left {
         let index = self.engine.index_status().unwrap();
         Left {
             unindexed: index.waiting_builds,
             comparing: index.comparing,
-            ..look::left(&data.join("state.db"))
+            ..look::left(&place.database())
         }
     }
 
     /// Waits until nothing is left to do, and gives what is left when nothing happens for long.
-    async fn recovered(&self, data: &Path) -> Left {
-        let mut left = self.settled(data, RECOVERY).await;
+    async fn recovered(&self, place: &Place) -> Left {
+        let mut left = self.settled(place, RECOVERY).await;
         loop {
             let before = left;
-            left = self.settled(data, RECOVERY).await;
+            left = self.settled(place, RECOVERY).await;
             if left.is_clean() || left == before {
                 return left;
             }
@@ -173,15 +185,55 @@ impl Live {
     }
 
     /// Waits until nothing is left to do, and gives what is left when that takes too long.
-    async fn settled(&self, data: &Path, limit: Duration) -> Left {
+    async fn settled(&self, place: &Place, limit: Duration) -> Left {
         let begun = Instant::now();
         loop {
-            let left = self.left(data);
+            let left = self.left(place);
             if left.is_clean() || begun.elapsed() > limit {
                 return left;
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+}
+
+/// Where a run happens.
+pub(crate) struct Place {
+    dir: PathBuf,
+    server: Option<Server>,
+}
+
+impl Place {
+    pub(crate) fn data(&self) -> PathBuf {
+        self.dir.join("data")
+    }
+
+    /// Where received logs are.
+    pub(crate) fn kept(&self) -> PathBuf {
+        match self.server {
+            Some(_) => self.dir.join("shared"),
+            None => self.data(),
+        }
+    }
+
+    pub(crate) fn database(&self) -> look::Database {
+        match &self.server {
+            Some(server) => look::Database::Server(server.clone()),
+            None => look::Database::File(self.data().join("state.db")),
+        }
+    }
+
+    /// The part of the configuration.
+    fn state(&self) -> String {
+        let Some(server) = &self.server else {
+            return String::new();
+        };
+        let shared = self.kept();
+        format!(
+            "state: {{url: '{}', shared-dir: {}}}\n",
+            server.url,
+            shared.display()
+        )
     }
 }
 
@@ -230,31 +282,37 @@ pub(crate) async fn run(run: &Run) -> Report {
     let rule = "title: It goes boom\nquery: 'message:boom'\n";
     std::fs::write(rules.join("boom.yaml"), rule).unwrap();
     let sink = Sink::start().await;
-    let data = dir.path().join("data");
+    let place = Place {
+        dir: dir.path().to_owned(),
+        server: run.server.clone(),
+    };
+    if run.server.is_some() {
+        std::fs::create_dir(place.kept()).unwrap();
+    }
 
     let chaos = format!(
         "chaos: {{allow-chaos: true, seed: {}, rate: {}}}",
         run.seed, run.rate
     );
     let begun = Instant::now();
-    let live = Live::start(dir.path(), &sink, &chaos).await;
+    let live = Live::start(&place, &sink, &chaos).await;
     let resent = send_all(run, &live.base, &sink).await;
-    let left = live.settled(&data, run.settle).await;
+    let left = live.settled(&place, run.settle).await;
     let taken_ms = milliseconds(begun);
     let plan = live.plan.clone().unwrap();
     live.stop().await;
-    let faults = recorded(&data.join("chaos"));
+    let faults = recorded(&place.data().join("chaos"));
     let mut broken = foretold(&plan, &faults);
 
     let begun = Instant::now();
-    let live = Live::start(dir.path(), &sink, "").await;
-    let after = live.recovered(&data).await;
+    let live = Live::start(&place, &sink, "").await;
+    let after = live.recovered(&place).await;
     let recovered_ms = milliseconds(begun);
     if !live.stop().await {
         broken.push("the service did not stop clean when nothing failed".to_owned());
     }
     let deliveries = sink.stop();
-    broken.extend(look::broken(&data, run.builds, &deliveries));
+    broken.extend(look::broken(&place, run.builds, &deliveries));
     let mut report = Report {
         seed: run.seed,
         rate: run.rate,

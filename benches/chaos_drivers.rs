@@ -88,7 +88,9 @@ fn main() {
                 continue;
             };
             eprint!("{}", row(&report));
-            report.broken.iter().for_each(|text| eprintln!("{text}"));
+            for text in &report.broken {
+                eprintln!("{text}");
+            }
             if let Some(file) = &args.json {
                 keep(file, &report);
             }
@@ -168,7 +170,9 @@ fn written(args: &Args, reports: &mut [Report]) -> String {
             .iter()
             .filter(|r| r.rate.to_bits() == rate.to_bits());
         let all: Vec<&Report> = all.collect();
-        all.iter().for_each(|report| text.push_str(&row(report)));
+        for report in &all {
+            text.push_str(&row(report));
+        }
         text.push_str(&sum(*rate, &all));
     }
     text

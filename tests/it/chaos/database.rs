@@ -232,6 +232,12 @@ fn statements_are_cancelled_and_the_earlier_setting_comes_back() {
         holding.end();
         assert_eq!(show(), [earlier]);
     }
+    // Not even the shortest one hits who takes it back.
+    let holding = database.hold("database-timeout", json!({"timeout": 1}));
+    let error = database.session().ask("SELECT pg_sleep(5)").unwrap_err();
+    assert_eq!(error, "canceling statement due to statement timeout");
+    holding.end();
+    assert_eq!(show(), ["30s"]);
     let mut holding = database.hold(
         "database-timeout",
         json!({"timeout": 150, "role": database.name}),

@@ -24,12 +24,15 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// How long nothing may get better on the way to a clean service when nothing fails any more.
 const RECOVERY: Duration = Duration::from_secs(120);
 
+/// SQL in, the first column out.
+type Ask = dyn Fn(&str) -> Vec<String> + Send + Sync;
+
 /// A `PostgreSQL` server in place of a file: its address, and what asks it past the service for the first
 /// column of rows.
 #[derive(Clone)]
 pub(crate) struct Server {
     pub(crate) url: String,
-    pub(crate) ask: Arc<dyn Fn(&str) -> Vec<String> + Send + Sync>,
+    pub(crate) ask: Arc<Ask>,
 }
 
 /// What is to be done.

@@ -192,7 +192,8 @@ fn the_server_takes_no_more_connections() {
     );
     let admin = Session::open(&database.server).unwrap();
     until("all of them", || admin.ask(&taken).unwrap() == ["6"]);
-    assert_eq!(refused(), Some(wanted));
+    // The one that was given back may still have been among them.
+    until("nobody gets one", || refused() == Some(wanted.clone()));
     holding.end();
     assert_eq!(database.session().ask(READ).unwrap(), ["1"]);
     let mut some = database.hold("database-connections", json!({"leave": 1}));

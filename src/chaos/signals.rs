@@ -1,10 +1,13 @@
 //! Signals to a run become rings of its bell.
 
 use super::bell::{Bell, Stop};
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::Signal;
 use std::fs;
+use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
 
 /// Which signal was heard first, for the result.
 #[derive(Debug, Default)]
@@ -22,35 +25,40 @@ impl FirstSignal {
     }
 }
 
-/// Listens to signals from now on. To be called before other threads begin, for they inherit that the
-/// signals wait for this one; children do not.
-pub fn listen(bell: &Arc<Bell>, first: &Arc<FirstSignal>) -> nix::Result<()> {
-    let mut set = SigSet::empty();
-    for signal in [Signal::SIGTERM, Signal::SIGUSR1, Signal::SIGUSR2] {
-        set.add(signal);
-    }
+/// Listens to signals from now on. They are handled, not blocked: what is blocked stays so in children,
+/// which could then be ended by nothing but `SIGKILL`.
+pub fn listen(bell: &Arc<Bell>, first: &Arc<FirstSignal>) -> io::Result<()> {
+    let mut kinds = vec![
+        (SignalKind::terminate(), Stop::Terminate, Some("SIGTERM")),
+        (SignalKind::user_defined1(), Stop::Leave, None),
+        (SignalKind::user_defined2(), Stop::LeaveNow, None),
+    ];
     // A background job of a shell ignores SIGINT, and so do we then.
     if !ignored(Signal::SIGINT) {
-        set.add(Signal::SIGINT);
+        kinds.push((SignalKind::interrupt(), Stop::Interrupt, Some("SIGINT")));
     }
-    set.thread_block()?;
-    let (bell, first) = (Arc::clone(bell), Arc::clone(first));
-    thread::spawn(move || {
-        while let Ok(signal) = set.wait() {
-            let stop = match signal {
-                Signal::SIGINT => Stop::Interrupt,
-                Signal::SIGTERM => Stop::Terminate,
-                Signal::SIGUSR1 => Stop::Leave,
-                _ => Stop::LeaveNow,
-            };
-            match signal {
-                Signal::SIGINT => first.note("SIGINT"),
-                Signal::SIGTERM => first.note("SIGTERM"),
-                _ => {}
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    let mut listeners = JoinSet::new();
+    for (kind, stop, name) in kinds {
+        let (bell, first) = (Arc::clone(bell), Arc::clone(first));
+        // Heard from here on, and not only when the thread comes to it.
+        let mut heard = {
+            let _inside = runtime.enter();
+            signal(kind)?
+        };
+        let listener = async move {
+            while heard.recv().await.is_some() {
+                if let Some(name) = name {
+                    first.note(name);
+                }
+                bell.ring(stop.clone());
             }
-            bell.ring(stop);
-        }
-    });
+        };
+        listeners.spawn_on(listener, runtime.handle());
+    }
+    thread::spawn(move || runtime.block_on(listeners.join_all()));
     Ok(())
 }
 

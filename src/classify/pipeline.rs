@@ -217,6 +217,11 @@ impl Pipeline {
         }
     }
 
+    /// Some build may have become complete without being named: those that wait are looked for now.
+    pub fn look_round(&self) {
+        self.shared.left_out.notify_one();
+    }
+
     /// Builds that wait, and builds that are being looked at.
     pub fn counts(&self) -> (usize, usize) {
         self.shared.counts()

@@ -82,6 +82,9 @@ enum Command {
         /// The run's folder
         folder: PathBuf,
     },
+    /// End the system under test when its measurement dies
+    #[command(hide = true)]
+    Minder,
     /// Keep processors busy
     #[command(hide = true)]
     Stress(StressArgs),
@@ -131,6 +134,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         }
         Command::Watchdog { folder } => {
             watchdog::watch(folder, &mut std::io::stdout())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Minder => {
+            crate::chaos::measure::minder(std::io::stdin().lock(), &mut std::io::stdout())?;
             Ok(ExitCode::SUCCESS)
         }
         Command::Stress(stress) => {

@@ -8,6 +8,92 @@ use std::time::Duration;
 
 /// What begins the name of each site; the method's name follows.
 pub const ROOM: &str = "state";
+/// What follows it: the methods that run something in a transaction.
+pub const METHODS: &[&str] = &[
+    "announce",
+    "audit",
+    "audit_log",
+    "begin_outage",
+    "bug",
+    "bug_hits",
+    "bug_hits_after",
+    "bug_seen",
+    "bugs",
+    "build",
+    "builds",
+    "change_bug",
+    "change_fetch",
+    "change_note",
+    "changes_called",
+    "check",
+    "complete",
+    "decide_rechecks",
+    "delete_before",
+    "delete_reports_before",
+    "digest_data",
+    "digests_until",
+    "due_notes",
+    "end_outage",
+    "end_silence",
+    "enqueue_notes",
+    "failed_since",
+    "fetch_counts",
+    "fetch_of",
+    "fetch_problems",
+    "fetched",
+    "fingerprint_stats",
+    "forget_rechecks",
+    "free_fetches",
+    "has_notes_on",
+    "job",
+    "latest_report",
+    "mark",
+    "next_note_at",
+    "note_counts",
+    "notes",
+    "outage",
+    "outages",
+    "patchset_seen",
+    "pending",
+    "put_build",
+    "put_report",
+    "raise_return",
+    "recheck_asked",
+    "recheck_counts",
+    "recheck_decisions",
+    "recheck_facts",
+    "recheck_heard",
+    "rechecks",
+    "rechecks_open",
+    "record_log",
+    "record_verdict",
+    "record_verdict_of",
+    "renew",
+    "report",
+    "report_data",
+    "reports",
+    "resign",
+    "return_told",
+    "returned_bugs",
+    "returns_to_tell",
+    "send_digest",
+    "set_digests_until",
+    "silence",
+    "silences",
+    "stale",
+    "stale_count",
+    "survey_keep",
+    "survey_marks",
+    "surveyed",
+    "take",
+    "take_fetches",
+    "take_notes",
+    "take_pending",
+    "tell_return",
+    "unsilence",
+    "verdict_counts",
+    "waiting_fetches",
+];
 /// What a file may say to a reader.
 const FILE_READ: &[Kind] = &[Kind::before("busy"), Kind::before("io")];
 /// What a file may say to a writer. Only where the disk fails it is not known what was kept.
@@ -142,6 +228,42 @@ mod tests {
         let put = of("state.put_build");
         assert_eq!((put.calls, put.before, put.after), (40, lost, kept));
         assert_eq!(of("state.job").calls, 40);
+    }
+
+    /// The last method that begins before a place of a source.
+    fn around(text: &str, place: usize) -> &str {
+        let line = text[..place].lines().rev().find_map(|line| {
+            let line = line.strip_prefix("    ")?;
+            line.strip_prefix("pub ")
+                .unwrap_or(line)
+                .strip_prefix("fn ")
+        });
+        let name = line.unwrap_or_default();
+        name.split(['(', '<']).next().unwrap_or_default()
+    }
+
+    #[test]
+    fn every_method_that_may_fail_is_listed() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/state");
+        let mut found = std::collections::BTreeSet::new();
+        let uses = regex::Regex::new(r"self\s*\.(read|write)(_of)?\(").unwrap();
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_none_or(|extension| extension != "rs") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&path).unwrap();
+            let text = text.split("#[cfg(test)]").next().unwrap();
+            let names = uses
+                .find_iter(text)
+                .map(|place| around(text, place.start()));
+            found.extend(names.map(str::to_owned));
+        }
+        for own in ["read", "write"] {
+            found.remove(own);
+        }
+        let listed: Vec<&str> = found.iter().map(String::as_str).collect();
+        assert_eq!(METHODS, listed);
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub use around::{Late, OutdatedBy, PatchsetBuild, Surroundings, patchset_topic};
 pub use bugs::{BugHits, BugRow, ReturnedBug, SeenBug};
 pub use decisions::{DecideBy, Decided, DueRecheck, RecheckAnswer, RecheckDecision};
 pub use digest::{DigestBug, DigestData};
-pub use faults::ROOM as FAULTS;
+pub use faults::{METHODS, ROOM as FAULTS};
 pub use fetches::{Fetch, Fetched};
 pub use hush::{Hush, NewOutage, NewSilence, Outage, Silence, SilenceKind};
 pub use lease::Role;

@@ -140,6 +140,8 @@ impl Arrivals {
         if let Err(error) = done {
             tracing::error!(uuid, %error, "logs could not be kept");
             put_off(app, &fetch).await;
+            // It may have been kept all the same, and then nobody else says so.
+            app.pipeline.look_round();
         }
     }
 

@@ -8,6 +8,7 @@ mod example;
 mod faults;
 mod library;
 mod measure;
+mod method;
 mod names;
 mod network;
 mod ours;

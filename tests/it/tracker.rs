@@ -10,7 +10,7 @@ pub(crate) mod github;
 mod gitlab;
 mod jira;
 mod launchpad;
-mod refresh;
+pub(crate) mod refresh;
 
 use fake::Fake;
 use std::sync::Arc;

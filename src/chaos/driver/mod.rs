@@ -18,6 +18,7 @@ pub use target::ChaoticTarget;
 pub use tracker::ChaoticTracker;
 
 use crate::chance::{Plan, Rates, Record, Site, http};
+use crate::chaos::validate::nearest;
 use crate::config::Chaos;
 use crate::{note, source as sources, state, store as stores, tracker as trackers};
 use jiff::Timestamp;
@@ -31,12 +32,12 @@ const RECORD: u64 = 64 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum DriverError {
     /// A rate for what does not exist.
-    #[error("chaos.rates: {name}: there is no such site; there are {known}")]
+    #[error("chaos.rates: {name}: there is no such site; {hint}")]
     Site {
         /// The name.
         name: String,
-        /// All names.
-        known: String,
+        /// The name that is most like it, or all names.
+        hint: String,
     },
     /// A rate that cannot be.
     #[error("chaos: {0}")]
@@ -93,21 +94,36 @@ pub fn warning(plan: &Plan) -> String {
     )
 }
 
-/// A name is good when some site has it or is below it; which methods the state has is not listed.
+/// A name is good when some site has it or is below it.
 fn known(name: &str) -> Result<(), DriverError> {
     let below = |site: &str| {
         let rest = site.strip_prefix(name);
         rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
     };
-    let of_state = name.split('.').next() == Some(state::FAULTS);
-    if of_state || sites().any(|site| below(site.name)) {
+    let names = || sites().map(|site| site.name);
+    let methods = state::METHODS.iter();
+    let of_state: Vec<String> = methods.map(|m| format!("{}.{m}", state::FAULTS)).collect();
+    let of_state = || of_state.iter().map(String::as_str);
+    if names().chain(of_state()).any(below) {
         return Ok(());
     }
-    let mut known: Vec<&str> = sites().map(|site| site.name).collect();
-    known.push("state.METHOD");
+    let rooms = names()
+        .chain(of_state())
+        .filter_map(|site| site.split('.').next());
+    let hint = match nearest(name, names().chain(of_state()).chain(rooms)) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if name.split('.').next() == Some(state::FAULTS) => {
+            format!("there are {}", of_state().collect::<Vec<_>>().join(", "))
+        }
+        None => format!(
+            "there are {}, {}.METHOD",
+            names().collect::<Vec<_>>().join(", "),
+            state::FAULTS
+        ),
+    };
     Err(DriverError::Site {
         name: name.to_owned(),
-        known: known.join(", "),
+        hint,
     })
 }
 
@@ -134,8 +150,23 @@ mod tests {
                 .collect();
             assert_eq!(texts.len(), site.kinds.len(), "{}", site.name);
         }
-        assert!(known("store").is_ok() && known("state.job").is_ok());
-        let error = known("stor").unwrap_err().to_string();
-        assert!(error.contains("store.append"), "{error}");
+    }
+
+    #[test]
+    fn names_that_are_nobodys_are_refused_with_what_was_meant() {
+        for good in ["store", "state", "state.job", "http", "note.say"] {
+            assert!(known(good).is_ok(), "{good}");
+        }
+        for (bad, wanted) in [
+            ("stor", "did you mean `store`?"),
+            ("state.put_biuld", "did you mean `state.put_build`?"),
+            ("state.complet", "did you mean `state.complete`?"),
+            ("store.apend", "did you mean `store.append`?"),
+            ("state.nothing_like_it_at_all", "there are state.announce, "),
+            ("weather", "there are store.append, "),
+        ] {
+            let error = known(bad).unwrap_err().to_string();
+            assert!(error.contains(wanted), "{bad}: {error}");
+        }
     }
 }

@@ -1,11 +1,9 @@
 //! `cpu-stress`: threads of a child that keep processors busy.
 
-use super::proc::with_argument;
+use super::helper;
 use super::undo;
 use super::{Cause, Fault, FaultError, Ground, Parameters, Steps};
 use crate::chaos::safety::Target;
-use nix::sys::signal::{Signal, kill};
-use nix::unistd::Pid;
 use serde_json::{Value, json};
 use std::hint::black_box;
 use std::os::unix::process::CommandExt;
@@ -56,15 +54,11 @@ impl Fault for Cpu {
         ground: &Ground<'_>,
     ) -> Result<Value, FaultError> {
         let processors = thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let run = ground
-            .folder
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned());
         Ok(json!({
             "threads": parameters.whole("threads", 1, 1024)?.unwrap_or(processors as u64),
             "intensity": parameters.percent("intensity")?,
             "seconds": ground.seconds,
-            "mark": format!("--mark={}-{}", run.unwrap_or_default(), ground.id),
+            "mark": helper::mark(ground),
         }))
     }
 
@@ -72,7 +66,7 @@ impl Fault for Cpu {
         let program = ground
             .program
             .ok_or_else(|| FaultError::Target("there is no program to start".into()))?;
-        let mark = plan["mark"].as_str().unwrap_or_default();
+        let mark = helper::mark_in(plan);
         let mut child = Command::new(program)
             .args(["chaos", "stress", mark])
             .arg(format!("--threads={}", plan["threads"]))
@@ -92,23 +86,8 @@ impl Fault for Cpu {
     }
 
     fn undo(&self, plan: &Value, _: &Ground<'_>) -> Result<String, FaultError> {
-        let mark = plan["mark"].as_str().unwrap_or_default();
-        let deadline = Instant::now() + Duration::from_secs(2);
-        loop {
-            let mut left = with_argument(mark);
-            left.retain(|seen| !matches!(seen.state(), Some('Z' | 'X') | None));
-            if left.is_empty() {
-                return Ok("nothing keeps the processors busy".into());
-            }
-            if Instant::now() > deadline {
-                return Err(FaultError::Effect("a busy child does not end".into()));
-            }
-            for seen in left {
-                // It may have ended by itself.
-                let _ = kill(Pid::from_raw(seen.pid), Signal::SIGKILL);
-            }
-            thread::sleep(Duration::from_millis(2));
-        }
+        helper::end(helper::mark_in(plan))?;
+        Ok("nothing keeps the processors busy".into())
     }
 
     fn targets(&self, _: &Value) -> Vec<Target> {

@@ -11,6 +11,7 @@ mod nodes;
 use super::disk::{inside, may_mount};
 use super::file::path_in;
 use super::helper::{self, Wanted};
+use super::record::Record;
 use super::{Cause, Fault, FaultError, Ground, Parameters, Steps};
 use crate::chaos::mounts;
 use crate::chaos::safety::Target;
@@ -31,24 +32,35 @@ use std::time::Duration;
 /// The operations that a fault may hit.
 const OPERATIONS: [&str; 4] = ["read", "write", "fsync", "open"];
 
-const SLOW: [(&str, &str); 7] = [
-    ("path", "the folder"),
+const PATH: (&str, &str) = ("path", "the folder");
+const READ: (&str, &str) = (
+    "read",
+    "percent of reads; with any of these four, the others are not hit",
+);
+const WRITE: (&str, &str) = ("write", "percent of writes");
+const FSYNC: (&str, &str) = ("fsync", "percent of syncs");
+const OPEN: (&str, &str) = ("open", "percent of opens");
+const RECORD: (&str, &str) = (
+    "record",
+    "a file outside the folder that gets a line of JSON for each operation that was hit, and stays",
+);
+
+const SLOW: [(&str, &str); 8] = [
+    PATH,
     (
         "delay",
         "milliseconds that an operation takes longer; 100 when not given",
     ),
     ("intensity", "percent of the operations; 100 when not given"),
-    (
-        "read",
-        "percent of reads; with any of these four, the others are not hit",
-    ),
-    ("write", "percent of writes"),
-    ("fsync", "percent of syncs"),
-    ("open", "percent of opens"),
+    READ,
+    WRITE,
+    FSYNC,
+    OPEN,
+    RECORD,
 ];
 
-const ERRORS: [(&str, &str); 7] = [
-    ("path", "the folder"),
+const ERRORS: [(&str, &str); 8] = [
+    PATH,
     (
         "error",
         "EIO (when not given), ENOSPC, EROFS, EACCES, EMFILE, ETIMEDOUT",
@@ -57,20 +69,20 @@ const ERRORS: [(&str, &str); 7] = [
         "intensity",
         "percent of the operations, chosen by the seed; 100 when not given",
     ),
-    (
-        "read",
-        "percent of reads; with any of these four, the others are not hit",
-    ),
-    ("write", "percent of writes"),
-    ("fsync", "percent of syncs"),
-    ("open", "percent of opens"),
+    READ,
+    WRITE,
+    FSYNC,
+    OPEN,
+    RECORD,
 ];
 
-/// A disk that takes its time.
-pub(super) struct Slow;
-
-/// A disk that fails.
-pub(super) struct Errors;
+/// A folder on a disk that is not well.
+pub(super) enum Ill {
+    /// It takes its time.
+    Slow,
+    /// It fails.
+    Errors,
+}
 
 /// The number of an error.
 fn errno(name: &str) -> Option<Errno> {
@@ -117,8 +129,13 @@ fn prepare(parameters: &Parameters<'_>, ground: &Ground<'_>) -> Result<Value, Fa
             path.display()
         )));
     }
+    let record = parameters.has("record").then(|| parameters.path("record"));
+    let record = record.transpose()?;
+    if record.as_ref().is_some_and(|file| file.starts_with(&path)) {
+        return Err(parameters.missing("record", "must not be in the folder itself"));
+    }
     Ok(json!({
-        "path": path, "rates": rates(parameters)?, "seed": ground.seed,
+        "path": path, "rates": rates(parameters)?, "seed": ground.seed, "record": record,
         "mark": helper::mark(ground), "name": helper::name(ground), "namespace": mounts::here(),
     }))
 }
@@ -158,14 +175,15 @@ fn unmount(plan: &Value) -> Result<bool, FaultError> {
     Ok(any)
 }
 
-fn undo(plan: &Value) -> Result<String, FaultError> {
+fn undo(plan: &Value, ground: &Ground<'_>) -> Result<String, FaultError> {
+    let hit = Record::count(ground.folder, ground.id);
     if !inside(plan, || unmount(plan))? {
         // It has not come to mounting, or is gone.
         helper::end(helper::mark_in(plan))?;
         inside(plan, || unmount(plan))?;
     }
     Ok(format!(
-        "{} is itself again",
+        "{} is itself again, after {hit} operations that were hit",
         path_in(plan, "path").display()
     ))
 }
@@ -189,11 +207,21 @@ fn check() -> Result<(), String> {
 }
 
 /// Mounts the mirror and serves it until nobody uses it any more.
-fn serve(plan: &Value, ground: &Ground<'_>, say: &mut dyn Write) -> Result<(), FaultError> {
+fn serve(
+    fault: &'static str,
+    plan: &Value,
+    ground: &Ground<'_>,
+    say: &mut dyn Write,
+) -> Result<(), FaultError> {
     let path = path_in(plan, "path");
+    let about = json!({"fault": fault, "id": ground.id, "seed": ground.seed});
+    // Opened before anything is mounted: what is written down must not go through the mirror.
+    let other = plan["record"].as_str().map(Path::new);
+    let record = Record::open(ground.folder, ground.id, other, about);
+    let record = record.map_err(FaultError::io(ground.folder))?;
     nix::sys::stat::umask(nix::sys::stat::Mode::empty());
     let below = File::open(&path).map_err(FaultError::io(&path))?;
-    let luck = Arc::new(Luck::of(plan));
+    let luck = Arc::new(Luck::of(plan, record));
     let device = mount_at(&path, &source(plan)).map_err(FaultError::io(&path))?;
     let mirror = Mirror::new(below, Arc::clone(&luck)).map_err(FaultError::io(&path))?;
     let mut session = Session::from_fd(mirror, device, SessionACL::All);
@@ -248,17 +276,26 @@ fn answers(plan: &Value) -> Result<(), FaultError> {
         .map_err(FaultError::io(&path))
 }
 
-impl Fault for Slow {
+impl Fault for Ill {
     fn name(&self) -> &'static str {
-        "disk-slow"
+        match self {
+            Self::Slow => "disk-slow",
+            Self::Errors => "disk-errors",
+        }
     }
 
     fn about(&self) -> &'static str {
-        "makes operations on files of a folder slow"
+        match self {
+            Self::Slow => "makes operations on files of a folder slow",
+            Self::Errors => "makes operations on files of a folder fail",
+        }
     }
 
     fn parameters(&self) -> &'static [(&'static str, &'static str)] {
-        &SLOW
+        match self {
+            Self::Slow => &SLOW,
+            Self::Errors => &ERRORS,
+        }
     }
 
     fn needs(&self) -> &'static str {
@@ -270,8 +307,13 @@ impl Fault for Slow {
     }
 
     fn validate(&self, parameters: &Parameters<'_>) -> Result<(), FaultError> {
-        parameters.only(&SLOW)?;
+        parameters.only(self.parameters())?;
         parameters.whole("delay", 1, 600_000)?;
+        let error = parameters.text("error")?;
+        if error.is_some_and(|name| errno(name).is_none()) {
+            let wanted = "must be one of EIO, ENOSPC, EROFS, EACCES, EMFILE, ETIMEDOUT";
+            return Err(parameters.missing("error", wanted));
+        }
         rates(parameters)?;
         parameters.path("path").map(drop)
     }
@@ -282,7 +324,12 @@ impl Fault for Slow {
         ground: &Ground<'_>,
     ) -> Result<Value, FaultError> {
         let mut plan = prepare(parameters, ground)?;
-        plan["delay"] = json!(parameters.whole("delay", 1, 600_000)?.unwrap_or(100));
+        match self {
+            Self::Slow => {
+                plan["delay"] = json!(parameters.whole("delay", 1, 600_000)?.unwrap_or(100));
+            }
+            Self::Errors => plan["error"] = json!(parameters.text("error")?.unwrap_or("EIO")),
+        }
         Ok(plan)
     }
 
@@ -291,19 +338,22 @@ impl Fault for Slow {
         answers(plan)
     }
 
-    fn undo(&self, plan: &Value, _: &Ground<'_>) -> Result<String, FaultError> {
-        undo(plan)
+    fn undo(&self, plan: &Value, ground: &Ground<'_>) -> Result<String, FaultError> {
+        undo(plan, ground)
     }
 
     fn describe(&self, plan: &Value) -> Cause {
         let target = path_in(plan, "path").display().to_string();
+        let what = match self {
+            Self::Slow => format!("took {} ms longer", plan["delay"]),
+            Self::Errors => {
+                let error = plan["error"].as_str().unwrap_or_default();
+                format!("failed with {error}")
+            }
+        };
         Cause {
             fault: self.name().into(),
-            text: format!(
-                "operations in {target} took {} ms longer: {}",
-                plan["delay"],
-                in_words(plan)
-            ),
+            text: format!("operations in {target} {what}: {}", in_words(plan)),
             target,
         }
     }
@@ -322,92 +372,6 @@ impl Fault for Slow {
         ground: &Ground<'_>,
         say: &mut dyn Write,
     ) -> Result<(), FaultError> {
-        serve(plan, ground, say)
-    }
-}
-
-impl Fault for Errors {
-    fn name(&self) -> &'static str {
-        "disk-errors"
-    }
-
-    fn about(&self) -> &'static str {
-        "makes operations on files of a folder fail"
-    }
-
-    fn parameters(&self) -> &'static [(&'static str, &'static str)] {
-        &ERRORS
-    }
-
-    fn needs(&self) -> &'static str {
-        "FUSE and the right to mount (/dev/fuse, root)"
-    }
-
-    fn check(&self) -> Result<(), String> {
-        check()
-    }
-
-    fn validate(&self, parameters: &Parameters<'_>) -> Result<(), FaultError> {
-        parameters.only(&ERRORS)?;
-        if parameters
-            .text("error")?
-            .is_some_and(|name| errno(name).is_none())
-        {
-            return Err(parameters.missing(
-                "error",
-                "must be one of EIO, ENOSPC, EROFS, EACCES, EMFILE, ETIMEDOUT",
-            ));
-        }
-        rates(parameters)?;
-        parameters.path("path").map(drop)
-    }
-
-    fn prepare(
-        &self,
-        parameters: &Parameters<'_>,
-        ground: &Ground<'_>,
-    ) -> Result<Value, FaultError> {
-        let mut plan = prepare(parameters, ground)?;
-        plan["error"] = json!(parameters.text("error")?.unwrap_or("EIO"));
-        Ok(plan)
-    }
-
-    fn apply(&self, plan: &Value, ground: &Ground<'_>) -> Result<(), FaultError> {
-        helper::start(helper::mark_in(plan), ground)?;
-        answers(plan)
-    }
-
-    fn undo(&self, plan: &Value, _: &Ground<'_>) -> Result<String, FaultError> {
-        undo(plan)
-    }
-
-    fn describe(&self, plan: &Value) -> Cause {
-        let target = path_in(plan, "path").display().to_string();
-        let error = plan["error"].as_str().unwrap_or_default();
-        Cause {
-            fault: self.name().into(),
-            text: format!(
-                "operations in {target} failed with {error}: {}",
-                in_words(plan)
-            ),
-            target,
-        }
-    }
-
-    fn targets(&self, plan: &Value) -> Vec<Target> {
-        vec![Target::Mount(path_in(plan, "path"))]
-    }
-
-    fn steps(&self, plan: &Value) -> Steps {
-        steps(plan)
-    }
-
-    fn work(
-        &self,
-        plan: &Value,
-        ground: &Ground<'_>,
-        say: &mut dyn Write,
-    ) -> Result<(), FaultError> {
-        serve(plan, ground, say)
+        serve(self.name(), plan, ground, say)
     }
 }

@@ -49,12 +49,12 @@ pub const ALL: &[&dyn Fault] = &[
     &file::Unreadable,
     &file::Corrupted,
     &cpu::Cpu,
-    &proxy::Tcp,
-    &proxy::Http,
-    &database::Lock,
-    &database::Connections,
+    &proxy::Proxy::Tcp,
+    &proxy::Proxy::Http,
+    &database::Held(database::Lock),
+    &database::Held(database::Connections),
     &database::Timeout,
-    &database::Kill,
+    &database::Held(database::Kill),
     &tls::Tls,
     &dns::Dns,
     &network::Partition,
@@ -67,8 +67,8 @@ pub const ALL: &[&dyn Fault] = &[
     &disk::Full,
     &disk::InodesFull,
     &disk::ReadOnly,
-    &fuse::Slow,
-    &fuse::Errors,
+    &fuse::Ill::Slow,
+    &fuse::Ill::Errors,
 ];
 
 /// One kind of fault.

@@ -226,11 +226,11 @@ impl Fault for Tls {
     }
 
     fn apply(&self, plan: &Value, ground: &Ground<'_>) -> Result<(), FaultError> {
-        helper::start(plan["mark"].as_str().unwrap_or_default(), ground)
+        helper::start(helper::mark_in(plan), ground)
     }
 
     fn undo(&self, plan: &Value, ground: &Ground<'_>) -> Result<String, FaultError> {
-        helper::end(plan["mark"].as_str().unwrap_or_default())?;
+        helper::end(helper::mark_in(plan))?;
         if let Some(file) = plan["authority"].as_str().map(Path::new) {
             match fs::remove_file(file) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {

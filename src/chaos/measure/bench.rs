@@ -13,6 +13,7 @@ use super::import::{self, RUNS};
 use super::judge::Judge;
 use super::keep::Keeper;
 use super::labelled::{Label, Labelled, Run};
+use super::minder::{Minder, Task};
 use super::plan::{At, FaultPlan, Plan};
 use crate::chaos::audit::Audit;
 use crate::chaos::bell::{Bell, Ear};
@@ -155,13 +156,15 @@ impl Bench<'_> {
             keeper.label(label).map_err(kept)?;
         }
         let wanted = self.wanted();
+        let minder = self.program.as_deref().map(Minder::start).transpose();
+        let mut minder = minder.map_err(|error| BenchError::Io("minder".into(), error))?;
         let (mut runs, mut logs, mut unwell) = (Vec::new(), BTreeMap::new(), 0);
         for (at, one) in wanted.iter().enumerate() {
             if self.bell.check(Ear::Main).is_err() {
                 return Err(BenchError::Interrupted(at, wanted.len()));
             }
             let begin = Instant::now();
-            let done = self.one(one, keeper);
+            let done = self.one(one, keeper, minder.as_mut());
             let Some((run, place, baseline)) = done? else {
                 return Err(BenchError::Interrupted(at, wanted.len()));
             };
@@ -278,6 +281,7 @@ impl Bench<'_> {
         &self,
         wanted: &Wanted<'_>,
         keeper: &mut Keeper,
+        mut minder: Option<&mut Minder>,
     ) -> Result<Option<(Run, PathBuf, bool)>, BenchError> {
         let io = |error| BenchError::Io(wanted.name.clone(), error);
         let place = experiment::Place::new(wanted.name.clone(), keeper, wanted.seed, self.plan);
@@ -285,8 +289,14 @@ impl Bench<'_> {
             fs::create_dir_all(folder).map_err(io)?;
         }
         let started = Timestamp::now();
+        let mut mind = |task: Option<&Task>| match &mut minder {
+            Some(minder) => minder.mind(task).map_err(io),
+            None => Ok(()),
+        };
+        mind(Some(&self.task(&place)))?;
         let came = self.do_it(wanted, &place);
         self.stop(&place).map_err(io)?;
+        mind(None)?;
         let Some(came) = came? else { return Ok(None) };
         let mut build = self.build(wanted.fault)?;
         build.uuid = uuid(&self.plan.title, &wanted.name);
@@ -393,6 +403,16 @@ impl Bench<'_> {
     ) -> io::Result<Ended> {
         let limit = self.plan.system.time_limit;
         commands::run(words, &place.environment(), output, limit, &self.bell)
+    }
+
+    /// What is to be done should we die in this run.
+    fn task(&self, place: &experiment::Place) -> Task {
+        Task {
+            stop: self.plan.system.stop.clone(),
+            variables: place.variables(),
+            output: place.aside.clone(),
+            limit: self.plan.system.time_limit,
+        }
     }
 
     /// Ends the system, whatever came before; who interrupts has to wait for it.

@@ -16,6 +16,7 @@ mod judge;
 mod keep;
 mod labelled;
 mod markdown;
+mod minder;
 mod outcome;
 mod plan;
 
@@ -30,6 +31,7 @@ pub use judge::{Judge, JudgeError};
 pub use keep::Keeper;
 pub use labelled::{Kind, Label, Labelled, Run};
 pub use markdown::markdown;
+pub use minder::minder;
 pub use outcome::exit_code;
 pub use plan::{At, FaultPlan, Plan, PlanError, System};
 

@@ -110,7 +110,7 @@ fn pair(probe: &Value, path: &KeyPath, found: &mut Vec<Hint>) {
 }
 
 /// The word that is most like one that was written, when it is like it at all.
-pub(super) fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
+pub(crate) fn nearest<'a>(written: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
     let plain = |text: &str| text.to_lowercase().replace(['_', ' '], "-");
     let written = plain(written);
     known

@@ -8,6 +8,7 @@ mod deprecated;
 mod hints;
 mod hypothesis;
 
+pub(crate) use hints::nearest;
 pub use hints::{Hint, hints};
 pub use hypothesis::tolerance;
 

@@ -17,6 +17,8 @@ struct Fake {
     ill: Mutex<usize>,
     /// Builds that another process has.
     others: Mutex<Vec<String>>,
+    /// How often it was asked what is pending.
+    asked: Mutex<usize>,
 }
 
 impl Fake {
@@ -38,6 +40,7 @@ impl Fake {
 
 impl Ledger for Fake {
     fn pending(&self) -> Result<Vec<String>, LedgerError> {
+        *self.asked.lock().unwrap() += 1;
         Ok(self.pending.lock().unwrap().clone())
     }
 
@@ -109,6 +112,23 @@ async fn until(holds: impl Fn() -> bool) {
         assert!(begun.elapsed() < LONG);
         tokio::task::yield_now().await;
     }
+}
+
+#[tokio::test]
+async fn what_nobody_named_is_found_when_it_is_said_that_there_may_be_some() {
+    let fake = Arc::new(Fake::default());
+    fake.open();
+    let pipeline = start(&fake, 8);
+    // The first look is over; the next one would be in half a minute.
+    until(|| *fake.asked.lock().unwrap() > 0).await;
+    let begun = Instant::now();
+    fake.pending.lock().unwrap().push("a".to_owned());
+    while fake.seen().is_empty() {
+        assert!(begun.elapsed() < LONG);
+        pipeline.look_round();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(pipeline.drain(LONG).await);
 }
 
 #[tokio::test]

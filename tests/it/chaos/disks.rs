@@ -1,19 +1,10 @@
 //! Faults of disks, by what real programs meet.
 
 use super::Ran;
+use super::method::{put_out, seeded as fault, shell, write};
 use super::room::Room;
 use serde_json::{Value, json};
 use std::time::Duration;
-
-fn fault(name: &str, fault: &str, seed: u64, arguments: &Value) -> Value {
-    json!({"type": "action", "name": name, "provider": {
-        "type": "fault", "fault": fault, "arguments": arguments, "seed": seed}})
-}
-
-fn shell(name: &str, line: &str) -> Value {
-    json!({"type": "probe", "name": name,
-           "provider": {"type": "process", "path": "sh", "arguments": ["-c", line]}})
-}
 
 fn undo(what: &str) -> Value {
     json!({"type": "action", "name": "undo", "provider": {"type": "fault", "undo": what}})
@@ -22,23 +13,13 @@ fn undo(what: &str) -> Value {
 /// Runs a method in a room and gives what its activities put out.
 fn outputs(room: &Room, method: &[Value]) -> Vec<Value> {
     let before = room.mounts();
-    let ran = run(room, method);
-    let journal = room.place.json("journal.json");
-    let entries = journal["run"].as_array().unwrap().clone();
-    for entry in &entries {
-        assert_eq!(entry["status"], "succeeded", "{entry}\n{}", ran.err);
-    }
-    assert!(room.place.runs().is_empty(), "nothing is left written down");
+    let outputs = put_out(&room.place, &run(room, method));
     assert_eq!(room.mounts(), before, "nothing is left mounted");
-    entries
-        .into_iter()
-        .map(|entry| entry["output"].clone())
-        .collect()
+    outputs
 }
 
 fn run(room: &Room, method: &[Value]) -> Ran {
-    let experiment = json!({"title": "t", "description": "d", "method": method});
-    room.place.write("e.json", experiment.to_string());
+    write(&room.place, method);
     room.chaos(&["run", "e.json"])
 }
 
@@ -182,8 +163,7 @@ fn nobody_takes_away_what_takes_faults_back() {
         ("file-moved", "ro/state"),
     ] {
         let method = [fault("x", name, 0, &json!({"path": path}))];
-        let experiment = json!({"title": "t", "description": "d", "method": method});
-        room.place.write("e.json", experiment.to_string());
+        write(&room.place, &method);
         let ran = room.chaos(&["run", "--strict", "--state-dir", "ro/state", "e.json"]);
         assert_eq!(ran.code, 4, "{name}: {}", ran.err);
         assert!(
@@ -231,6 +211,44 @@ fn the_same_seed_fails_the_same_reads() {
     assert!((8..36).contains(&failed), "{first}");
     assert_eq!(pattern(1), first);
     assert_ne!(pattern(2), first);
+}
+
+#[test]
+fn each_error_of_a_disk_is_written_down() {
+    let Some(room) = Room::new() else { return };
+    let record = room.place.path("hits.jsonl");
+    let bad = json!({"path": "fuse", "read": 30, "record": record});
+    let outputs = outputs(
+        &room,
+        &[
+            shell("make", "echo content > fuse/f"),
+            fault("bad", "disk-errors", 7, &bad),
+            shell("read", READ),
+            undo("bad"),
+            shell("after", READ),
+        ],
+    );
+    let failed = text(&outputs[2]).matches('x').count();
+    let lines = room.place.read("hits.jsonl");
+    let hits: Vec<Value> = lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    // Those that programs saw, and no other; programs that did not look twice saw each.
+    assert!(failed > 0 && hits.len() == failed, "{failed}: {lines}");
+    for hit in &hits {
+        assert_eq!(hit["fault"], "disk-errors");
+        assert_eq!((&hit["seed"], &hit["value"]), (&json!(7), &json!("EIO")));
+        assert_eq!(hit["key"], "read f");
+    }
+    let said = outputs[3].to_string();
+    assert!(
+        said.contains(&format!("after {failed} operations")),
+        "{said}"
+    );
+    let inside = json!({"path": "fuse", "record": room.place.path("fuse/hits")});
+    let ran = run(&room, &[fault("bad", "disk-errors", 7, &inside)]);
+    assert!(ran.err.contains("must not be in the folder"), "{}", ran.err);
 }
 
 #[test]

@@ -5,14 +5,22 @@ mod harness;
 mod look;
 mod notes;
 mod options;
+mod outside;
 mod requests;
 mod sink;
 mod wrapped;
 
-use harness::{Report, Run, differences};
+use crate::state::place::Place;
+use harness::{Report, Run, Server, differences};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 fn run(seed: u64, rate: f64, builds: usize) -> Report {
+    run_with(seed, rate, builds, None)
+}
+
+fn run_with(seed: u64, rate: f64, builds: usize, server: Option<Server>) -> Report {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(4)
         .enable_all()
@@ -24,6 +32,7 @@ fn run(seed: u64, rate: f64, builds: usize) -> Report {
         builds,
         senders: 8,
         settle: Duration::from_secs(10),
+        server,
     };
     let report = runtime.block_on(harness::run(&run));
     let text = serde_json::to_string(&report).unwrap();
@@ -57,6 +66,25 @@ fn five_hundred_builds_are_kept_when_one_call_of_twenty_fails() {
 #[test]
 fn five_hundred_builds_are_kept_when_one_call_of_five_fails() {
     holds(3, 0.20);
+}
+
+/// The same with the state on a server: `tests/real/run postgresql -- chaos::drivers`.
+#[test]
+fn builds_are_kept_when_calls_of_a_server_fail() {
+    let Some(place) = Place::server() else { return };
+    let place = Arc::new(place);
+    let asked = place.clone();
+    let server = Server {
+        url: place.url(),
+        ask: Arc::new(move |sql| asked.ask(sql)),
+    };
+    let report = run_with(4, 0.05, 200, Some(server));
+    let errors: BTreeSet<&str> = report.faults.iter().map(|f| f.error.as_str()).collect();
+    assert!(
+        errors.contains("connections") && errors.contains("deadline"),
+        "{errors:?}"
+    );
+    assert!(report.after(&["state.record_verdict_of", "state.complete"]) > 0);
 }
 
 #[test]

@@ -1,43 +1,13 @@
 //! Faults by their real effect, and that none is left whoever dies.
 
+use super::method::{fault, outputs, shell, write};
 use super::{Place, Ran, until};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::fs;
 use std::process::{Child, Command};
 use std::time::Duration;
-
-fn fault(name: &str, fault: &str, arguments: &Value) -> Value {
-    json!({"type": "action", "name": name,
-           "provider": {"type": "fault", "fault": fault, "arguments": arguments, "seed": 7}})
-}
-
-fn shell(name: &str, line: &str) -> Value {
-    json!({"type": "probe", "name": name,
-           "provider": {"type": "process", "path": "sh", "arguments": ["-c", line]}})
-}
-
-fn write(place: &Place, method: &[Value]) {
-    let experiment = json!({"title": "t", "description": "d", "method": method});
-    place.write("e.json", experiment.to_string());
-}
-
-/// Runs a method and gives what its activities put out.
-fn outputs(place: &Place, method: &[Value]) -> Vec<Value> {
-    write(place, method);
-    let ran = place.chaos(&["run", "e.json"]);
-    let journal = place.json("journal.json");
-    let entries = journal["run"].as_array().unwrap().clone();
-    for entry in &entries {
-        assert_eq!(entry["status"], "succeeded", "{entry}\n{}", ran.err);
-    }
-    assert!(place.runs().is_empty(), "nothing is left written down");
-    entries
-        .into_iter()
-        .map(|entry| entry["output"].clone())
-        .collect()
-}
 
 /// Processes whose arguments have this text.
 fn with_argument(text: &str) -> Vec<i32> {

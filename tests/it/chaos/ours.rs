@@ -236,3 +236,18 @@ fn what_breaks_in_the_middle_is_rolled_back() {
     );
     assert_eq!(place.json("journal.broken.json")["status"], "aborted");
 }
+
+#[test]
+fn children_can_be_ended_by_signals() {
+    let place = Place::new();
+    let line = "grep SigBlk /proc/self/status; sh -c 'kill -TERM $$; echo lives on'; true";
+    let experiment = json!({"title": "t", "description": "d", "method": [
+        {"type": "probe", "name": "p", "provider": {
+            "type": "process", "path": "sh", "arguments": ["-c", line]}},
+    ]});
+    place.write("e.json", experiment.to_string());
+    assert_eq!(place.chaos(&["run", "e.json"]).code, 0);
+    let journal = place.json("journal.json");
+    let said = journal["run"][0]["output"]["stdout"].as_str().unwrap();
+    assert_eq!(said, "SigBlk:\t0000000000000000\n", "{journal}");
+}

@@ -1,5 +1,6 @@
 //! Memory, disks and control groups under pressure, by their real effect.
 
+use super::method::{self, fault, shell, write};
 use super::room::Room;
 use super::{Place, crashes, until};
 use serde_json::{Value, json};
@@ -9,34 +10,11 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-fn fault(name: &str, fault: &str, arguments: &Value) -> Value {
-    json!({"type": "action", "name": name,
-           "provider": {"type": "fault", "fault": fault, "arguments": arguments, "seed": 7}})
-}
-
-fn shell(name: &str, line: &str) -> Value {
-    json!({"type": "probe", "name": name,
-           "provider": {"type": "process", "path": "sh", "arguments": ["-c", line]}})
-}
-
-fn written(place: &Place, method: &[Value]) {
-    let experiment = json!({"title": "t", "description": "d", "method": method});
-    place.write("e.json", experiment.to_string());
-}
-
+/// Runs a method and gives what its activities put out; no child of a fault is left.
 fn outputs(place: &Place, method: &[Value]) -> Vec<Value> {
-    written(place, method);
-    let ran = place.chaos(&["run", "e.json"]);
-    let journal = place.json("journal.json");
-    let entries = journal["run"].as_array().unwrap().clone();
-    for entry in &entries {
-        assert_eq!(entry["status"], "succeeded", "{entry}\n{}", ran.err);
-    }
-    assert!(place.runs().is_empty() && crashes::children(place).is_empty());
-    entries
-        .into_iter()
-        .map(|entry| entry["output"].clone())
-        .collect()
+    let outputs = method::outputs(place, method);
+    assert!(crashes::children(place).is_empty());
+    outputs
 }
 
 /// Shell: the folder in /proc of the fault's child.
@@ -62,7 +40,7 @@ fn memory_is_really_taken() {
     );
     assert_eq!(goes_first, "1000");
     // What has to stay available is not taken.
-    written(
+    write(
         &place,
         &[fault("m", "memory-stress", &json!({"megabytes": 1 << 24}))],
     );
@@ -85,8 +63,7 @@ fn a_disk_is_really_written() {
     );
     let stress = json!({"path": "io", "writers": 2, "megabytes": 1});
     let method = [fault("io", "io-stress", &stress), shell("count", &count)];
-    let experiment = json!({"title": "t", "description": "d", "method": method});
-    room.place.write("e.json", experiment.to_string());
+    write(&room.place, &method);
     let ran = room.chaos(&["run", "e.json"]);
     let journal = room.place.json("journal.json");
     let text = journal["run"][1]["output"]["stdout"]
@@ -356,7 +333,7 @@ fn processes_are_found_by_name_but_never_our_own_line() {
     let outputs = outputs(&place, &[stop(&name), shell("look", &look)]);
     assert_eq!(outputs[1]["stdout"], "TT");
     // The shell above the run is not hit by its own experiment.
-    written(&place, &[stop(&format!("above-{name}"))]);
+    write(&place, &[stop(&format!("above-{name}"))]);
     let shell_name = place.path(&format!("above-{name}"));
     std::os::unix::fs::symlink("/bin/sh", &shell_name).unwrap();
     let inner = place.command(&["run", "--strict", "e.json"]);

@@ -1,12 +1,10 @@
 //! `database-connections`.
 
 use super::login::{Link, Login, Refusal, wait};
-use super::{CONNECTIONS, PASSWORD_ENV, PASSWORD_FILE, URL, let_go, name};
-use crate::chaos::fault::helper::{self, Holding};
-use crate::chaos::fault::{Cause, Fault, FaultError, Ground, Parameters, Steps};
-use crate::chaos::safety::Target;
+use super::{CONNECTIONS, PASSWORD_ENV, PASSWORD_FILE, URL, Work, name};
+use crate::chaos::fault::helper::Holding;
+use crate::chaos::fault::{FaultError, Ground, Parameters};
 use serde_json::{Value, json};
-use std::io::Write;
 use std::time::Duration;
 use tokio::time::{sleep, timeout};
 
@@ -78,72 +76,33 @@ fn hold(holding: &mut Holding<'_>) -> Result<(), FaultError> {
     })
 }
 
-impl Fault for Connections {
-    fn name(&self) -> &'static str {
-        CONNECTIONS
-    }
+impl Work for Connections {
+    const NAME: &'static str = CONNECTIONS;
+    const ABOUT: &'static str =
+        "takes the connections of a PostgreSQL server, so that others get none";
+    const PARAMETERS: &'static [(&'static str, &'static str)] = &PARAMETERS;
+    const UNDO: &'static str = "end the sessions that hold the connections";
 
-    fn about(&self) -> &'static str {
-        "takes the connections of a PostgreSQL server, so that others get none"
-    }
-
-    fn parameters(&self) -> &'static [(&'static str, &'static str)] {
-        &PARAMETERS
-    }
-
-    fn validate(&self, parameters: &Parameters<'_>) -> Result<(), FaultError> {
-        parameters.only(&PARAMETERS)?;
-        Login::read(parameters)?;
+    fn check(parameters: &Parameters<'_>) -> Result<(), FaultError> {
         parameters.whole("count", 1, MOST)?;
         parameters.whole("leave", 0, MOST).map(drop)
     }
 
-    fn prepare(
-        &self,
+    fn plan(
         parameters: &Parameters<'_>,
-        ground: &Ground<'_>,
-    ) -> Result<Value, FaultError> {
-        let mut plan = Login::read(parameters)?.to_json();
+        _: &Ground<'_>,
+        plan: &mut Value,
+    ) -> Result<(), FaultError> {
         plan["count"] = json!(parameters.whole("count", 1, MOST)?.unwrap_or(MOST));
         plan["leave"] = json!(parameters.whole("leave", 0, MOST)?.unwrap_or(0));
-        plan["mark"] = json!(helper::mark(ground));
-        Ok(plan)
+        Ok(())
     }
 
-    fn apply(&self, plan: &Value, ground: &Ground<'_>) -> Result<(), FaultError> {
-        helper::start(plan["mark"].as_str().unwrap_or_default(), ground)
+    fn hold(holding: &mut Holding<'_>) -> Result<(), FaultError> {
+        hold(holding)
     }
 
-    fn undo(&self, plan: &Value, _: &Ground<'_>) -> Result<String, FaultError> {
-        let_go(plan)
-    }
-
-    fn work(
-        &self,
-        plan: &Value,
-        ground: &Ground<'_>,
-        say: &mut dyn Write,
-    ) -> Result<(), FaultError> {
-        hold(&mut Holding::new(self.name(), plan, ground, say))
-    }
-
-    fn targets(&self, plan: &Value) -> Vec<Target> {
-        vec![Target::Host(Login::from_json(plan).host())]
-    }
-
-    fn steps(&self, plan: &Value) -> Steps {
-        Steps::of(
-            &self.describe(plan).text,
-            "end the sessions that hold the connections",
-        )
-    }
-
-    fn describe(&self, plan: &Value) -> Cause {
-        let target = Login::from_json(plan).place();
-        Cause {
-            fault: CONNECTIONS.into(),
-            text: format!("{target} had {} free connections", plan["leave"]),
-            target,
-        }
+    fn in_words(plan: &Value, target: &str) -> String {
+        format!("{target} had {} free connections", plan["leave"])
     }
 }

@@ -1,13 +1,11 @@
 //! `database-kill`.
 
 use super::login::{Login, text, wait};
-use super::{KILL, PASSWORD_ENV, PASSWORD_FILE, URL, name};
+use super::{KILL, PASSWORD_ENV, PASSWORD_FILE, URL, Work, name};
 use crate::chaos::fault::helper::{self, Holding};
 use crate::chaos::fault::parameters::Dice;
-use crate::chaos::fault::{Cause, Fault, FaultError, Ground, Parameters, Steps};
-use crate::chaos::safety::Target;
+use crate::chaos::fault::{FaultError, Ground, Parameters};
 use serde_json::{Value, json};
-use std::io::Write;
 use std::thread;
 use std::time::{Duration, Instant};
 use tokio::time::{sleep, timeout};
@@ -107,89 +105,56 @@ fn once(plan: &Value) -> Result<(), FaultError> {
     Ok(())
 }
 
-impl Fault for Kill {
-    fn name(&self) -> &'static str {
-        KILL
-    }
+impl Work for Kill {
+    const NAME: &'static str = KILL;
+    const ABOUT: &'static str = "ends sessions of a PostgreSQL database, once or again and again";
+    const PARAMETERS: &'static [(&'static str, &'static str)] = &PARAMETERS;
+    const UNDO: &'static str = "nothing: who was cut off comes back by itself";
 
-    fn about(&self) -> &'static str {
-        "ends sessions of a PostgreSQL database, once or again and again"
-    }
-
-    fn parameters(&self) -> &'static [(&'static str, &'static str)] {
-        &PARAMETERS
-    }
-
-    fn validate(&self, parameters: &Parameters<'_>) -> Result<(), FaultError> {
-        parameters.only(&PARAMETERS)?;
-        Login::read(parameters)?;
+    fn check(parameters: &Parameters<'_>) -> Result<(), FaultError> {
         parameters.text("role")?;
         parameters.text("application")?;
         parameters.whole("every", 10, 3_600_000)?;
         parameters.percent("intensity").map(drop)
     }
 
-    fn prepare(
-        &self,
+    fn plan(
         parameters: &Parameters<'_>,
         ground: &Ground<'_>,
-    ) -> Result<Value, FaultError> {
-        let login = Login::read(parameters)?;
-        let mut plan = login.to_json();
+        plan: &mut Value,
+    ) -> Result<(), FaultError> {
         plan["role"] = json!(parameters.text("role")?);
         plan["application"] = json!(parameters.text("application")?);
         plan["intensity"] = json!(parameters.percent("intensity")?);
         plan["every"] = json!(parameters.whole("every", 10, 3_600_000)?);
-        plan["mark"] = json!(helper::mark(ground));
         if plan["every"].is_null() {
-            let found = login.ask(&sessions(&plan))?;
+            let found = Login::from_json(plan).ask(&sessions(plan))?;
             if found.is_empty() {
                 return Err(FaultError::Target("there is no such session".into()));
             }
             let percent = parameters.percent("intensity")?;
             plan["sessions"] = json!(Dice::new(ground.seed).share(found, percent));
         }
-        Ok(plan)
+        Ok(())
     }
 
-    fn apply(&self, plan: &Value, ground: &Ground<'_>) -> Result<(), FaultError> {
+    fn hold(holding: &mut Holding<'_>) -> Result<(), FaultError> {
+        hold(holding)
+    }
+
+    fn apply(plan: &Value, ground: &Ground<'_>) -> Result<(), FaultError> {
         if plan["every"].is_null() {
             return once(plan);
         }
-        helper::start(plan["mark"].as_str().unwrap_or_default(), ground)
+        helper::start(helper::mark_in(plan), ground)
     }
 
-    fn undo(&self, plan: &Value, _: &Ground<'_>) -> Result<String, FaultError> {
-        helper::end(plan["mark"].as_str().unwrap_or_default())?;
+    fn undo(plan: &Value) -> Result<String, FaultError> {
+        helper::end(helper::mark_in(plan))?;
         Ok("no more sessions are ended; what was ended stays so".into())
     }
 
-    fn work(
-        &self,
-        plan: &Value,
-        ground: &Ground<'_>,
-        say: &mut dyn Write,
-    ) -> Result<(), FaultError> {
-        hold(&mut Holding::new(self.name(), plan, ground, say))
-    }
-
-    fn targets(&self, plan: &Value) -> Vec<Target> {
-        vec![Target::Host(Login::from_json(plan).host())]
-    }
-
-    fn steps(&self, plan: &Value) -> Steps {
-        Steps::of(
-            &self.describe(plan).text,
-            "nothing: who was cut off comes back by itself",
-        )
-    }
-
-    fn describe(&self, plan: &Value) -> Cause {
-        let target = Login::from_json(plan).place();
-        Cause {
-            fault: KILL.into(),
-            text: format!("sessions of {target} were ended"),
-            target,
-        }
+    fn in_words(_: &Value, target: &str) -> String {
+        format!("sessions of {target} were ended")
     }
 }

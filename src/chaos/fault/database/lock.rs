@@ -1,12 +1,10 @@
 //! `database-lock`.
 
 use super::login::{Login, identifier, wait};
-use super::{LOCK, PASSWORD_ENV, PASSWORD_FILE, URL, let_go, name};
-use crate::chaos::fault::helper::{self, Holding};
-use crate::chaos::fault::{Cause, Fault, FaultError, Ground, Parameters, Steps};
-use crate::chaos::safety::Target;
+use super::{LOCK, PASSWORD_ENV, PASSWORD_FILE, URL, Work, name};
+use crate::chaos::fault::helper::Holding;
+use crate::chaos::fault::{FaultError, Ground, Parameters};
 use serde_json::{Value, json};
-use std::io::Write;
 use tokio::time::timeout;
 
 const PARAMETERS: [(&str, &str); 5] = [
@@ -65,78 +63,34 @@ fn hold(holding: &mut Holding<'_>) -> Result<(), FaultError> {
     })
 }
 
-impl Fault for Lock {
-    fn name(&self) -> &'static str {
-        LOCK
-    }
+impl Work for Lock {
+    const NAME: &'static str = LOCK;
+    const ABOUT: &'static str = "holds a lock on a table of a PostgreSQL database";
+    const PARAMETERS: &'static [(&'static str, &'static str)] = &PARAMETERS;
+    const UNDO: &'static str = "end the session that holds the lock";
 
-    fn about(&self) -> &'static str {
-        "holds a lock on a table of a PostgreSQL database"
-    }
-
-    fn parameters(&self) -> &'static [(&'static str, &'static str)] {
-        &PARAMETERS
-    }
-
-    fn validate(&self, parameters: &Parameters<'_>) -> Result<(), FaultError> {
-        parameters.only(&PARAMETERS)?;
-        Login::read(parameters)?;
+    fn check(parameters: &Parameters<'_>) -> Result<(), FaultError> {
         mode(parameters)?;
         table(parameters).map(drop)
     }
 
-    fn prepare(
-        &self,
+    fn plan(
         parameters: &Parameters<'_>,
-        ground: &Ground<'_>,
-    ) -> Result<Value, FaultError> {
-        let mut plan = Login::read(parameters)?.to_json();
+        _: &Ground<'_>,
+        plan: &mut Value,
+    ) -> Result<(), FaultError> {
         plan["table"] = json!(table(parameters)?);
         plan["mode"] = json!(mode(parameters)?);
-        plan["mark"] = json!(helper::mark(ground));
-        Ok(plan)
+        Ok(())
     }
 
-    fn apply(&self, plan: &Value, ground: &Ground<'_>) -> Result<(), FaultError> {
-        helper::start(plan["mark"].as_str().unwrap_or_default(), ground)
+    fn hold(holding: &mut Holding<'_>) -> Result<(), FaultError> {
+        hold(holding)
     }
 
-    fn undo(&self, plan: &Value, _: &Ground<'_>) -> Result<String, FaultError> {
-        let_go(plan)
-    }
-
-    fn work(
-        &self,
-        plan: &Value,
-        ground: &Ground<'_>,
-        say: &mut dyn Write,
-    ) -> Result<(), FaultError> {
-        hold(&mut Holding::new(self.name(), plan, ground, say))
-    }
-
-    fn targets(&self, plan: &Value) -> Vec<Target> {
-        vec![Target::Host(Login::from_json(plan).host())]
-    }
-
-    fn steps(&self, plan: &Value) -> Steps {
-        Steps::of(
-            &self.describe(plan).text,
-            "end the session that holds the lock",
-        )
-    }
-
-    fn describe(&self, plan: &Value) -> Cause {
-        let target = Login::from_json(plan).place();
-        let (table, mode) = (&plan["table"], &plan["mode"]);
-        let word = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-        Cause {
-            fault: LOCK.into(),
-            text: format!(
-                "table {} of {target} was locked ({})",
-                word(table),
-                word(mode)
-            ),
-            target,
-        }
+    fn in_words(plan: &Value, target: &str) -> String {
+        let word = |key: &str| plan[key].as_str().unwrap_or_default();
+        let (table, mode) = (word("table"), word("mode"));
+        format!("table {table} of {target} was locked ({mode})")
     }
 }

@@ -94,6 +94,10 @@ impl Login {
         let wrong = |error: tokio_postgres::Error| FaultError::Target(error.to_string());
         let mut config: Config = self.url.parse().map_err(wrong)?;
         config.application_name(name).connect_timeout(PATIENCE);
+        // Who takes a fault back must not be cancelled by it.
+        let given = config.get_options().unwrap_or_default();
+        let options = format!("{given} -c statement_timeout=0");
+        config.options(options.trim_start());
         if let Some(variable) = &self.env {
             let password = std::env::var(variable).map_err(|_| {
                 FaultError::Target(format!(

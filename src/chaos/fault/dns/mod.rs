@@ -212,7 +212,7 @@ impl Fault for Dns {
     }
 
     fn apply(&self, plan: &Value, ground: &Ground<'_>) -> Result<(), FaultError> {
-        helper::start(plan["mark"].as_str().unwrap_or_default(), ground)?;
+        helper::start(helper::mark_in(plan), ground)?;
         let Some(resolv) = plan["resolv-conf"].as_str() else {
             return Ok(());
         };
@@ -229,7 +229,7 @@ impl Fault for Dns {
                 command(space, "umount", &[&point])?;
             }
         }
-        helper::end(plan["mark"].as_str().unwrap_or_default())?;
+        helper::end(helper::mark_in(plan))?;
         let answers = Record::count(ground.folder, ground.id);
         Ok(format!(
             "names are answered as before, after {answers} wrong answers"

@@ -1,8 +1,9 @@
 //! Which operation is hit: a function of seed, path, operation and how often that was done before.
 
 use super::errno;
+use crate::chaos::fault::record::Record;
 use nix::errno::Errno;
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,10 +49,12 @@ pub(super) struct Luck {
     bad: Fate,
     counts: Mutex<HashMap<(Operation, PathBuf), u64>>,
     off: AtomicBool,
+    record: Record,
 }
 
 impl Luck {
-    pub(super) fn of(plan: &Value) -> Self {
+    /// What is hit is written down in `record`, before anybody can see it.
+    pub(super) fn of(plan: &Value, record: Record) -> Self {
         let rates = plan["rates"].as_object().into_iter().flatten();
         let error = plan["error"].as_str().and_then(errno);
         let delay = Duration::from_millis(plan["delay"].as_u64().unwrap_or(0));
@@ -63,6 +66,7 @@ impl Luck {
             bad: error.map_or(Fate::Late(delay), Fate::Fails),
             counts: Mutex::default(),
             off: AtomicBool::new(false),
+            record,
         }
     }
 
@@ -85,11 +89,17 @@ impl Luck {
         }
         let site = fnv(operation.name().as_bytes()) ^ fnv(path.as_os_str().as_encoded_bytes());
         let number = mix(self.seed ^ mix(site.wrapping_add(n.wrapping_mul(0x9E37_79B9_7F4A_7C15))));
-        if number % 100 < rate {
-            self.bad
-        } else {
-            Fate::Well
+        if number % 100 >= rate {
+            return Fate::Well;
         }
+        let (effect, value) = match self.bad {
+            Fate::Fails(errno) => ("error", json!(format!("{errno:?}"))),
+            Fate::Late(delay) => ("delay", json!(delay.as_millis())),
+            Fate::Well => return Fate::Well,
+        };
+        let key = format!("{} {}", operation.name(), path.display());
+        self.record.note(effect, &key, n, &value);
+        self.bad
     }
 }
 
@@ -108,10 +118,18 @@ fn mix(mut z: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+
+    fn luck(seed: u64) -> Luck {
+        let plan = json!({"seed": seed, "rates": {"read": 30}, "error": "EIO"});
+        let folder = tempfile::tempdir().unwrap();
+        Luck::of(
+            &plan,
+            Record::open(folder.path(), 1, None, json!({})).unwrap(),
+        )
+    }
 
     fn fates(seed: u64, path: &str) -> Vec<bool> {
-        let luck = Luck::of(&json!({"seed": seed, "rates": {"read": 30}, "error": "EIO"}));
+        let luck = luck(seed);
         let path = Path::new(path);
         (0..1000)
             .map(|_| luck.decide(Operation::Read, path) != Fate::Well)
@@ -129,7 +147,7 @@ mod tests {
 
     #[test]
     fn calls_of_other_paths_and_operations_move_nothing() {
-        let luck = Luck::of(&json!({"seed": 1, "rates": {"read": 30}, "error": "EIO"}));
+        let luck = luck(1);
         let mixed: Vec<bool> = (0..1000)
             .map(|_| {
                 luck.decide(Operation::Read, Path::new("other"));

@@ -1,4 +1,4 @@
-//! `network-degrade`: packets that are late, lost, out of order or slow.
+//! `network-degrade`: packets that are late, lost, out of order, there twice, corrupted or slow.
 //!
 //! The kernel hands packets to a child of ours (NFQUEUE), which says when they go on. When nobody listens
 //! to the queue, the kernel lets them pass: that is what is left when everybody dies.
@@ -9,6 +9,7 @@ use crate::chaos::fault::helper::{self, Holding};
 use crate::chaos::fault::namespace::{Kind, Namespace};
 use crate::chaos::fault::{Cause, Fault, FaultError, Ground, Parameters, Steps};
 use crate::chaos::safety::Target;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::net::IpAddr;
@@ -17,10 +18,10 @@ use std::process::Command;
 
 pub(super) const DEGRADE: &str = "network-degrade";
 
-const PARAMETERS: [(&str, &str); 9] = [
+const PARAMETERS: [(&str, &str); 11] = [
     (
         "to",
-        "a list of hosts that packets go to, by name or IPv4 address",
+        "a list of hosts that packets go to, by name or address",
     ),
     (
         "hosts",
@@ -38,26 +39,41 @@ const PARAMETERS: [(&str, &str); 9] = [
         "reorder",
         "percent of the packets that go at once, before those that are late",
     ),
+    ("duplicate", "percent of the packets that come twice"),
+    (
+        "corrupt",
+        "percent of the packets of which one bit is wrong: who checks sums does not take them",
+    ),
     ("rate", "bytes per second"),
 ];
 
 /// Packets that are disturbed.
 pub(in crate::chaos::fault) struct Degrade;
 
-fn iptables(space: Namespace, action: &str, rule: &[String]) -> Result<(), FaultError> {
-    let gone = || FaultError::Target("the network namespace is gone".into());
-    let mut command = space.command("iptables").ok_or_else(gone)?;
-    let ran = command
-        .args(["-w", "5", action, "OUTPUT"])
-        .args(rule)
-        .output()
-        .map_err(FaultError::io(Path::new("iptables")))?;
-    if ran.status.success() {
-        return Ok(());
+/// A rule, and the program that knows it.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Rule {
+    program: String,
+    words: Vec<String>,
+}
+
+impl Rule {
+    /// Adds, looks for (`-C`) or deletes it.
+    fn act(&self, space: Namespace, action: &str) -> Result<(), FaultError> {
+        let gone = || FaultError::Target("the network namespace is gone".into());
+        let mut command = space.command(&self.program).ok_or_else(gone)?;
+        let ran = command
+            .args(["-w", "5", action, "OUTPUT"])
+            .args(&self.words)
+            .output()
+            .map_err(FaultError::io(Path::new(&self.program)))?;
+        if ran.status.success() {
+            return Ok(());
+        }
+        let text = String::from_utf8_lossy(&ran.stderr);
+        let first = text.lines().next().unwrap_or("failed");
+        Err(FaultError::Target(format!("{}: {first}", self.program)))
     }
-    let text = String::from_utf8_lossy(&ran.stderr);
-    let first = text.lines().next().unwrap_or("failed");
-    Err(FaultError::Target(format!("iptables: {first}")))
 }
 
 fn hosts(parameters: &Parameters<'_>) -> Result<Vec<String>, FaultError> {
@@ -82,32 +98,68 @@ fn effects(parameters: &Parameters<'_>) -> Result<Value, FaultError> {
         parameters.whole("delay", 0, 60_000)?.unwrap_or(0),
         parameters.whole("jitter", 0, 60_000)?.unwrap_or(0),
     );
-    let (loss, reorder) = (
-        percent(parameters, "loss")?,
-        percent(parameters, "reorder")?,
-    );
     let rate = parameters.whole("rate", 1, 1 << 40)?;
+    let mut effects = json!({"delay": delay, "jitter": jitter, "rate": rate});
+    let mut any = delay + jitter > 0 || rate.is_some();
+    for key in ["loss", "duplicate", "corrupt"] {
+        let share = percent(parameters, key)?;
+        any |= share > 0.0;
+        effects[key] = json!(share);
+    }
+    let reorder = percent(parameters, "reorder")?;
     if reorder > 0.0 && delay == 0 {
         return Err(parameters.missing("reorder", "needs a `delay`: others are overtaken then"));
     }
-    if delay + jitter == 0 && loss <= 0.0 && rate.is_none() {
-        return Err(parameters.missing("delay", "`delay`, `loss` or `rate` is needed"));
+    if !any {
+        let needed = "`delay`, `loss`, `duplicate`, `corrupt` or `rate` is needed";
+        return Err(parameters.missing("delay", needed));
     }
-    Ok(json!({"delay": delay, "jitter": jitter, "loss": loss, "reorder": reorder, "rate": rate}))
+    effects["reorder"] = json!(reorder);
+    Ok(effects)
+}
+
+/// `50 ± 10 ms late, 5 % lost`.
+fn in_words(effects: &Value) -> String {
+    let mut all = Vec::new();
+    if effects["delay"] != 0 || effects["jitter"] != 0 {
+        let (delay, jitter) = (&effects["delay"], &effects["jitter"]);
+        all.push(format!("{delay} ± {jitter} ms late"));
+    }
+    let shares = [
+        ("loss", "lost"),
+        ("reorder", "before their turn"),
+        ("duplicate", "there twice"),
+        ("corrupt", "corrupted"),
+    ];
+    for (key, word) in shares {
+        let share = effects[key].as_f64().unwrap_or_default();
+        if share > 0.0 {
+            all.push(format!("{share} % {word}"));
+        }
+    }
+    if let Some(rate) = effects["rate"].as_u64() {
+        all.push(format!("not faster than {rate} bytes per second"));
+    }
+    all.join(", ")
 }
 
 /// The rule for one address.
-fn rule(address: &str, protocol: &str, port: Option<u64>, mark: &str, queue: u16) -> Vec<String> {
-    let mut rule = vec![
+fn rule(address: IpAddr, protocol: &str, port: Option<u64>, mark: &str, queue: u16) -> Rule {
+    let program = if address.is_ipv4() {
+        "iptables"
+    } else {
+        "ip6tables"
+    };
+    let mut words = vec![
         "-d".to_owned(),
-        address.to_owned(),
+        address.to_string(),
         "-p".into(),
         protocol.into(),
     ];
     if let Some(port) = port {
-        rule.extend(["--dport".to_owned(), port.to_string()]);
+        words.extend(["--dport".to_owned(), port.to_string()]);
     }
-    rule.extend(
+    words.extend(
         [
             "-m",
             "comment",
@@ -119,11 +171,14 @@ fn rule(address: &str, protocol: &str, port: Option<u64>, mark: &str, queue: u16
         ]
         .map(str::to_owned),
     );
-    rule.extend([queue.to_string(), "--queue-bypass".to_owned()]);
-    rule
+    words.extend([queue.to_string(), "--queue-bypass".to_owned()]);
+    Rule {
+        program: program.into(),
+        words,
+    }
 }
 
-fn rules(plan: &Value) -> Vec<Vec<String>> {
+fn rules(plan: &Value) -> Vec<Rule> {
     serde_json::from_value(plan["rules"].clone()).unwrap_or_default()
 }
 
@@ -147,7 +202,7 @@ impl Fault for Degrade {
     }
 
     fn about(&self) -> &'static str {
-        "delays, loses, reorders or slows down the packets to hosts (IPv4)"
+        "delays, loses, reorders, doubles, corrupts or slows down the packets to hosts"
     }
 
     fn parameters(&self) -> &'static [(&'static str, &'static str)] {
@@ -155,13 +210,15 @@ impl Fault for Degrade {
     }
 
     fn needs(&self) -> &'static str {
-        "iptables, the kernel's NFQUEUE, rights over the network namespace"
+        "iptables (ip6tables for IPv6), the kernel's NFQUEUE, rights over the network namespace"
     }
 
     fn check(&self) -> Result<(), String> {
         // In a namespace that goes with the command; rights over our own are asked for by listing.
-        let rule = rule("192.0.2.1", "all", None, "check", 10_000).join(" ");
-        let script = format!("iptables -w 5 -A OUTPUT {rule}");
+        let nobody = IpAddr::from([192, 0, 2, 1]);
+        let rule = rule(nobody, "all", None, "check", 10_000);
+        let words = rule.words.join(" ");
+        let script = format!("{} -w 5 -A OUTPUT {words}", rule.program);
         let tried = Command::new("unshare")
             .args(["-n", "sh", "-c", &script])
             .output();
@@ -199,12 +256,8 @@ impl Fault for Degrade {
         let (protocol, port) = (protocol(parameters)?, parameters.whole("port", 1, 65_535)?);
         let mut rules = Vec::new();
         for host in &hosts {
-            let found = addresses(host, names)?.into_iter().filter(IpAddr::is_ipv4);
-            let found = found.map(|ip| rule(&ip.to_string(), protocol, port, &comment, queue));
-            rules.extend(found);
-        }
-        if rules.is_empty() {
-            return Err(FaultError::Target("no host has an IPv4 address".into()));
+            let found = addresses(host, names)?.into_iter();
+            rules.extend(found.map(|ip| rule(ip, protocol, port, &comment, queue)));
         }
         Ok(json!({
             "to": hosts,
@@ -217,25 +270,23 @@ impl Fault for Degrade {
     }
 
     fn apply(&self, plan: &Value, ground: &Ground<'_>) -> Result<(), FaultError> {
-        helper::start(plan["mark"].as_str().unwrap_or_default(), ground)?;
+        helper::start(helper::mark_in(plan), ground)?;
         let Some(space) = Namespace::from_json(Kind::Net, &plan["namespace"]) else {
             return Err(FaultError::Target("there is no network namespace".into()));
         };
         let rules = rules(plan);
-        rules
-            .iter()
-            .try_for_each(|rule| iptables(space, "-A", rule))
+        rules.iter().try_for_each(|rule| rule.act(space, "-A"))
     }
 
     fn undo(&self, plan: &Value, _: &Ground<'_>) -> Result<String, FaultError> {
         let space = Namespace::from_json(Kind::Net, &plan["namespace"]);
         for rule in rules(plan) {
             // Once for each time that it is there. In a namespace that is gone, it is not.
-            while let Some(space) = space.filter(|space| iptables(*space, "-C", &rule).is_ok()) {
-                iptables(space, "-D", &rule)?;
+            while let Some(space) = space.filter(|space| rule.act(*space, "-C").is_ok()) {
+                rule.act(space, "-D")?;
             }
         }
-        helper::end(plan["mark"].as_str().unwrap_or_default())?;
+        helper::end(helper::mark_in(plan))?;
         Ok("packets go as before".into())
     }
 
@@ -256,7 +307,7 @@ impl Fault for Degrade {
         let each = |way: &str| {
             let rules = rules(plan).into_iter();
             rules
-                .map(|rule| format!("iptables {way} OUTPUT {}", rule.join(" ")))
+                .map(|rule| format!("{} {way} OUTPUT {}", rule.program, rule.words.join(" ")))
                 .collect()
         };
         Steps {
@@ -269,13 +320,9 @@ impl Fault for Degrade {
         let hosts = plan["to"].as_array().map(Vec::as_slice).unwrap_or_default();
         let hosts: Vec<&str> = hosts.iter().filter_map(Value::as_str).collect();
         let target = hosts.join(", ");
-        let effects = &plan["effects"];
-        let (delay, jitter, loss) = (&effects["delay"], &effects["jitter"], &effects["loss"]);
         Cause {
             fault: DEGRADE.into(),
-            text: format!(
-                "packets to {target} were {delay} ± {jitter} ms late, {loss} % were lost"
-            ),
+            text: format!("packets to {target} were {}", in_words(&plan["effects"])),
             target,
         }
     }

@@ -1,7 +1,9 @@
 //! Faults of the network between hosts.
 
+mod copies;
 mod degrade;
 mod nft;
+mod packet;
 mod partition;
 mod queue;
 

@@ -1,6 +1,8 @@
 //! The child that says when packets go on.
 
+use super::copies::Copies;
 use super::degrade::DEGRADE;
+use super::packet;
 use crate::chaos::fault::FaultError;
 use crate::chaos::fault::chance::{hit, roll};
 use crate::chaos::fault::helper::Holding;
@@ -22,6 +24,8 @@ struct Effects {
     jitter: u64,
     loss: f64,
     reorder: f64,
+    duplicate: f64,
+    corrupt: f64,
     rate: Option<u64>,
 }
 
@@ -34,24 +38,20 @@ struct Road {
     free: Instant,
 }
 
-/// Where a packet goes: address, protocol and port, as far as it says.
-fn flow(packet: &[u8]) -> String {
-    let header = usize::from(packet.first().copied().unwrap_or(0) & 0x0F) * 4;
-    let Some(to) = packet.get(16..20) else {
-        return String::new();
-    };
-    let protocol = packet[9];
-    let port = packet
-        .get(header + 2..header + 4)
-        .filter(|_| matches!(protocol, 6 | 17));
-    let port = port.map_or(0, |port| u16::from_be_bytes([port[0], port[1]]));
-    format!("{}.{}.{}.{} {protocol} {port}", to[0], to[1], to[2], to[3])
+/// What happens to a packet.
+struct Fate {
+    /// When it goes on.
+    due: Instant,
+    /// It comes once more.
+    twice: bool,
+    /// This bit behind its header is wrong.
+    wrong: Option<u64>,
 }
 
 impl Road {
-    /// When a packet goes on; never, when it is lost.
-    fn due(&mut self, packet: &[u8], now: Instant) -> Option<Instant> {
-        let key = flow(packet);
+    /// What happens to a packet; nothing, when it is lost.
+    fn fate(&mut self, packet: &[u8], now: Instant) -> Option<Fate> {
+        let key = packet::flow(packet);
         let count = self.counts.entry(key.clone()).or_default();
         let n = *count;
         *count += 1;
@@ -59,18 +59,20 @@ impl Road {
         if hit(roll("loss"), self.effects.loss) {
             return None;
         }
+        let wrong = hit(roll("corrupt"), self.effects.corrupt).then(|| roll("bit"));
+        let twice = hit(roll("duplicate"), self.effects.duplicate);
         let mut due = now;
         if let Some(rate) = self.effects.rate {
             let time = Duration::from_secs_f64(packet.len() as f64 / rate as f64);
             self.free = self.free.max(now) + time;
             due = self.free;
         }
-        if hit(roll("reorder"), self.effects.reorder) {
-            return Some(due);
+        if !hit(roll("reorder"), self.effects.reorder) {
+            let part = roll("jitter") % (2 * self.effects.jitter + 1);
+            let late = (self.effects.delay + part).saturating_sub(self.effects.jitter);
+            due += Duration::from_millis(late);
         }
-        let part = roll("jitter") % (2 * self.effects.jitter + 1);
-        let late = (self.effects.delay + part).saturating_sub(self.effects.jitter);
-        Some(due + Duration::from_millis(late))
+        Some(Fate { due, twice, wrong })
     }
 }
 
@@ -99,19 +101,26 @@ pub(super) fn hold(holding: &mut Holding<'_>) -> Result<(), FaultError> {
 }
 
 fn serve(queue: &mut Queue, mut road: Road, deadline: Instant) -> io::Result<()> {
-    let mut waiting: BTreeMap<(Instant, u64), Message> = BTreeMap::new();
+    let mut waiting: BTreeMap<(Instant, u64), (Message, bool)> = BTreeMap::new();
+    let mut copies = Copies::default();
     let mut number = 0;
     while Instant::now() < deadline {
         match queue.recv() {
+            Ok(mut message) if copies.are_ours(message.get_payload()) => {
+                message.set_verdict(Verdict::Accept);
+                queue.verdict(message)?;
+            }
             Ok(mut message) => {
-                let due = road.due(message.get_payload(), Instant::now());
-                if let Some(due) = due {
-                    number += 1;
-                    waiting.insert((due, number), message);
-                } else {
+                let Some(fate) = road.fate(message.get_payload(), Instant::now()) else {
                     message.set_verdict(Verdict::Drop);
                     queue.verdict(message)?;
+                    continue;
+                };
+                if let Some(bit) = fate.wrong {
+                    packet::spoil(message.get_payload_mut(), bit);
                 }
+                number += 1;
+                waiting.insert((fate.due, number), (message, fate.twice));
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(LOOK),
             // There were too many at once: some of them are lost, as in a router.
@@ -121,7 +130,10 @@ fn serve(queue: &mut Queue, mut road: Road, deadline: Instant) -> io::Result<()>
             .first_key_value()
             .is_some_and(|((due, _), _)| *due <= Instant::now())
         {
-            if let Some((_, mut message)) = waiting.pop_first() {
+            if let Some((_, (mut message, twice))) = waiting.pop_first() {
+                if twice {
+                    copies.send(message.get_payload());
+                }
                 message.set_verdict(Verdict::Accept);
                 queue.verdict(message)?;
             }

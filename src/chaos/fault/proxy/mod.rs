@@ -22,64 +22,43 @@ use std::io::Write;
 pub(super) const TCP: &str = "tcp-proxy";
 pub(super) const HTTP: &str = "http-proxy";
 
-/// A proxy for whatever goes over TCP; one connection is one chance.
-pub(super) struct Tcp;
-
-/// A proxy that knows HTTP/1; one request is one chance.
-pub(super) struct Http;
-
-fn prepare(
-    fault: &'static str,
-    parameters: &Parameters<'_>,
-    ground: &Ground<'_>,
-) -> Result<Value, FaultError> {
-    let plan = Plan::read(fault, parameters, ground)?;
-    Ok(plan.settled()?.to_json())
+/// A proxy that does harm.
+pub(super) enum Proxy {
+    /// For whatever goes over TCP; one connection is one chance.
+    Tcp,
+    /// One that knows HTTP/1; one request is one chance.
+    Http,
 }
 
-fn apply(plan: &Value, ground: &Ground<'_>) -> Result<(), FaultError> {
-    helper::start(plan["mark"].as_str().unwrap_or_default(), ground)
-}
-
-fn undo(plan: &Value, ground: &Ground<'_>) -> Result<String, FaultError> {
-    helper::end(plan["mark"].as_str().unwrap_or_default())?;
-    let listen = plan["listen"].as_str().unwrap_or_default();
-    let effects = Record::count(ground.folder, ground.id);
-    Ok(format!(
-        "the proxy at {listen} is gone, after {effects} effects"
-    ))
-}
-
-fn describe(fault: &'static str, plan: &Value) -> Cause {
-    let plan = Plan::from_json(plan);
-    Cause {
-        fault: fault.into(),
-        target: plan.upstream.clone(),
-        text: format!(
-            "what goes to {} through {} {}",
-            plan.upstream,
-            plan.listen,
-            plan.effects.in_words()
-        ),
-    }
-}
-
-impl Fault for Tcp {
+impl Fault for Proxy {
     fn name(&self) -> &'static str {
-        TCP
+        match self {
+            Self::Tcp => TCP,
+            Self::Http => HTTP,
+        }
     }
 
     fn about(&self) -> &'static str {
-        "listens and passes on, but delays, loses, resets, cuts off or slows down connections"
+        match self {
+            Self::Tcp => {
+                "listens and passes on, but delays, loses, resets, cuts off or slows down connections"
+            }
+            Self::Http => {
+                "the same for requests of HTTP/1, by path and method; answers with error statuses, too"
+            }
+        }
     }
 
     fn parameters(&self) -> &'static [(&'static str, &'static str)] {
-        &plan::PARAMETERS[..plan::FOR_TCP]
+        match self {
+            Self::Tcp => &plan::PARAMETERS[..plan::FOR_TCP],
+            Self::Http => &plan::PARAMETERS,
+        }
     }
 
     fn validate(&self, parameters: &Parameters<'_>) -> Result<(), FaultError> {
         parameters.only(self.parameters())?;
-        Plan::check(TCP, parameters)
+        Plan::check(self.name(), parameters)
     }
 
     fn prepare(
@@ -87,15 +66,21 @@ impl Fault for Tcp {
         parameters: &Parameters<'_>,
         ground: &Ground<'_>,
     ) -> Result<Value, FaultError> {
-        prepare(TCP, parameters, ground)
+        let plan = Plan::read(self.name(), parameters, ground)?;
+        Ok(plan.settled()?.to_json())
     }
 
     fn apply(&self, plan: &Value, ground: &Ground<'_>) -> Result<(), FaultError> {
-        apply(plan, ground)
+        helper::start(helper::mark_in(plan), ground)
     }
 
     fn undo(&self, plan: &Value, ground: &Ground<'_>) -> Result<String, FaultError> {
-        undo(plan, ground)
+        helper::end(helper::mark_in(plan))?;
+        let listen = plan["listen"].as_str().unwrap_or_default();
+        let effects = Record::count(ground.folder, ground.id);
+        Ok(format!(
+            "the proxy at {listen} is gone, after {effects} effects"
+        ))
     }
 
     fn work(
@@ -108,10 +93,8 @@ impl Fault for Tcp {
     }
 
     fn targets(&self, plan: &Value) -> Vec<Target> {
-        vec![Target::Own(format!(
-            "a proxy at {}",
-            Plan::from_json(plan).listen
-        ))]
+        let listen = Plan::from_json(plan).listen;
+        vec![Target::Own(format!("a proxy at {listen}"))]
     }
 
     fn steps(&self, plan: &Value) -> Steps {
@@ -122,68 +105,16 @@ impl Fault for Tcp {
     }
 
     fn describe(&self, plan: &Value) -> Cause {
-        describe(TCP, plan)
-    }
-}
-
-impl Fault for Http {
-    fn name(&self) -> &'static str {
-        HTTP
-    }
-
-    fn about(&self) -> &'static str {
-        "the same for requests of HTTP/1, by path and method; answers with error statuses, too"
-    }
-
-    fn parameters(&self) -> &'static [(&'static str, &'static str)] {
-        &plan::PARAMETERS
-    }
-
-    fn validate(&self, parameters: &Parameters<'_>) -> Result<(), FaultError> {
-        parameters.only(&plan::PARAMETERS)?;
-        Plan::check(HTTP, parameters)
-    }
-
-    fn prepare(
-        &self,
-        parameters: &Parameters<'_>,
-        ground: &Ground<'_>,
-    ) -> Result<Value, FaultError> {
-        prepare(HTTP, parameters, ground)
-    }
-
-    fn apply(&self, plan: &Value, ground: &Ground<'_>) -> Result<(), FaultError> {
-        apply(plan, ground)
-    }
-
-    fn undo(&self, plan: &Value, ground: &Ground<'_>) -> Result<String, FaultError> {
-        undo(plan, ground)
-    }
-
-    fn work(
-        &self,
-        plan: &Value,
-        ground: &Ground<'_>,
-        say: &mut dyn Write,
-    ) -> Result<(), FaultError> {
-        serve::hold(&mut Holding::new(self.name(), plan, ground, say))
-    }
-
-    fn targets(&self, plan: &Value) -> Vec<Target> {
-        vec![Target::Own(format!(
-            "a proxy at {}",
-            Plan::from_json(plan).listen
-        ))]
-    }
-
-    fn steps(&self, plan: &Value) -> Steps {
-        Steps::of(
-            &self.describe(plan).text,
-            "end the proxy: nobody listens there any more",
-        )
-    }
-
-    fn describe(&self, plan: &Value) -> Cause {
-        describe(HTTP, plan)
+        let plan = Plan::from_json(plan);
+        Cause {
+            fault: self.name().into(),
+            target: plan.upstream.clone(),
+            text: format!(
+                "what goes to {} through {} {}",
+                plan.upstream,
+                plan.listen,
+                plan.effects.in_words()
+            ),
+        }
     }
 }

@@ -2,11 +2,13 @@
 
 use crate::chaos::env::Environment;
 use crate::chaos::measure::keep::Keeper;
+use crate::chaos::measure::minder::MARK;
 use crate::chaos::measure::plan::{At, FaultPlan, Plan};
 use crate::chaos::source::{Access, load};
 use crate::chaos::substitute::Names;
 use crate::chaos::tolerance::within;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 use std::fs;
 use std::io;
 use std::path::PathBuf;
@@ -63,13 +65,23 @@ impl Place {
     }
 
     /// What commands are told by their environment.
+    pub(super) fn variables(&self) -> BTreeMap<String, String> {
+        let all = [
+            (MARK, self.dir.display().to_string()),
+            ("WHORL_LOGS", self.logs.display().to_string()),
+            ("WHORL_SHARED", self.shared.display().to_string()),
+            ("WHORL_SEED", self.seed.to_string()),
+            ("WHORL_RUN", self.name.clone()),
+        ];
+        all.map(|(name, value)| (name.to_owned(), value)).into()
+    }
+
+    /// The same, over our own.
     pub(super) fn environment(&self) -> Environment {
         let mut environment = Environment::default();
-        environment.set("WHORL_DIR", &self.dir.display().to_string());
-        environment.set("WHORL_LOGS", &self.logs.display().to_string());
-        environment.set("WHORL_SHARED", &self.shared.display().to_string());
-        environment.set("WHORL_SEED", &self.seed.to_string());
-        environment.set("WHORL_RUN", &self.name);
+        for (name, value) in self.variables() {
+            environment.set(&name, &value);
+        }
         environment
     }
 

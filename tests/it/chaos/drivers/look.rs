@@ -1,12 +1,12 @@
 //! Looks at what a run has left behind, past the service: the database, the index, the folders, and what
 //! receivers heard.
 
-use super::harness::{LINES, Left, failed, known, name};
+use super::harness::{LINES, Left, Place, Server, failed, known, name};
 use super::sink::Deliveries;
 use jiff::Timestamp;
 use rusqlite::{Connection, OpenFlags};
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 use whorl::store::{EmbeddedStore, LogStore, Options, Selection, StoreError};
 
@@ -15,33 +15,43 @@ const SHOWN: usize = 5;
 /// How long a stopped service may hold the index.
 const LET_GO: Duration = Duration::from_secs(10);
 
-fn open(file: &Path) -> Connection {
-    let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY).unwrap();
-    connection
-        .busy_timeout(std::time::Duration::from_secs(10))
-        .unwrap();
-    connection
+/// The state, past the service.
+pub(crate) enum Database {
+    File(PathBuf),
+    Server(Server),
 }
 
-fn number(connection: &Connection, sql: &str) -> u64 {
-    let found: i64 = connection.query_row(sql, [], |row| row.get(0)).unwrap();
-    u64::try_from(found).unwrap()
+impl Database {
+    /// The first column of each row.
+    fn texts(&self, sql: &str) -> Vec<String> {
+        let file = match self {
+            Self::File(file) => file,
+            Self::Server(server) => return (server.ask)(sql),
+        };
+        let connection = Connection::open_with_flags(file, OpenFlags::SQLITE_OPEN_READ_ONLY);
+        let connection = connection.unwrap();
+        connection.busy_timeout(Duration::from_secs(10)).unwrap();
+        let mut query = connection.prepare(sql).unwrap();
+        let rows = query.query_map([], |row| row.get::<_, String>(0)).unwrap();
+        rows.map(Result::unwrap).collect()
+    }
+
+    fn number(&self, sql: &str) -> u64 {
+        let found = self.texts(&format!("SELECT CAST(({sql}) AS TEXT)"));
+        found[0].parse().unwrap()
+    }
 }
 
 /// What the database says is still to be done.
-pub(crate) fn left(file: &Path) -> Left {
-    let connection = open(file);
+pub(crate) fn left(database: &Database) -> Left {
     let notes = |state: &str| {
         let sql = format!("SELECT count(*) FROM notes WHERE state = '{state}'");
-        number(&connection, &sql)
+        database.number(&sql)
     };
     let pending = "SELECT count(*) FROM builds WHERE waiting = 1 AND completed_at IS NOT NULL";
     Left {
-        fetching: number(
-            &connection,
-            "SELECT count(*) FROM fetches WHERE state = 'due'",
-        ),
-        pending: number(&connection, pending),
+        fetching: database.number("SELECT count(*) FROM fetches WHERE state = 'due'"),
+        pending: database.number(pending),
         due: notes("due"),
         parked: notes("parked"),
         ..Left::default()
@@ -55,16 +65,16 @@ pub(crate) fn repeated(deliveries: &Deliveries) -> u64 {
 }
 
 /// Everything that does not hold.
-pub(crate) fn broken(data: &Path, builds: usize, deliveries: &Deliveries) -> Vec<String> {
-    let connection = open(&data.join("state.db"));
+pub(crate) fn broken(place: &Place, builds: usize, deliveries: &Deliveries) -> Vec<String> {
+    let database = place.database();
     let checks = [
-        ("the database", whole(&connection)),
-        ("a verdict", verdicts(&connection, builds)),
-        ("a row", rows(&connection)),
-        ("the outbox", outbox(&connection, builds)),
-        ("the index", index(data, builds)),
-        ("a note", notes(&connection, builds, deliveries)),
-        ("the folders", folders(data, builds)),
+        ("the database", whole(&database)),
+        ("a verdict", verdicts(&database, builds)),
+        ("a row", rows(&database)),
+        ("the outbox", outbox(&database, builds)),
+        ("the index", index(&place.data(), builds)),
+        ("a note", notes(&database, builds, deliveries)),
+        ("the folders", folders(&place.kept(), builds)),
     ];
     let mut all = Vec::new();
     for (what, found) in checks {
@@ -82,32 +92,29 @@ pub(crate) fn broken(data: &Path, builds: usize, deliveries: &Deliveries) -> Vec
     all
 }
 
-fn texts(connection: &Connection, sql: &str) -> Vec<String> {
-    let mut query = connection.prepare(sql).unwrap();
-    let rows = query.query_map([], |row| row.get::<_, String>(0)).unwrap();
-    rows.map(Result::unwrap).collect()
-}
-
-fn whole(connection: &Connection) -> Vec<String> {
-    let mut found = texts(connection, "PRAGMA integrity_check");
+/// What the file itself says; a server keeps its own whole.
+fn whole(database: &Database) -> Vec<String> {
+    if let Database::Server(_) = database {
+        return Vec::new();
+    }
+    let mut found = database.texts("PRAGMA integrity_check");
     found.retain(|line| line != "ok");
-    found.extend(texts(
-        connection,
-        "SELECT \"table\" FROM pragma_foreign_key_check",
-    ));
+    found.extend(database.texts("SELECT \"table\" FROM pragma_foreign_key_check"));
     found
 }
 
 /// Each acknowledged build, and no other, has exactly one verdict, and the right one.
-fn verdicts(connection: &Connection, builds: usize) -> Vec<String> {
-    let sql = "SELECT b.uuid, b.verdict || ' ' || coalesce(v.verdict, 'nothing') || ' '
+fn verdicts(database: &Database, builds: usize) -> Vec<String> {
+    let sql = "SELECT b.uuid || ' ' || b.verdict || ' ' || coalesce(v.verdict, 'nothing') || ' '
          || (SELECT count(*) FROM verdicts h WHERE h.build = b.id) || ' '
          || (SELECT count(*) FROM matches m WHERE m.build = b.id) || ' '
          || (SELECT count(*) FROM logs l WHERE l.build = b.id)
          FROM builds b LEFT JOIN verdicts v ON v.id = b.verdict_id";
-    let mut query = connection.prepare(sql).unwrap();
-    let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?)));
-    let mut there: BTreeMap<String, String> = rows.unwrap().map(Result::unwrap).collect();
+    let rows = database.texts(sql);
+    let pairs = rows.iter().filter_map(|row| row.split_once(' '));
+    let mut there: BTreeMap<String, String> = pairs
+        .map(|(uuid, has)| (uuid.to_owned(), has.to_owned()))
+        .collect();
     let mut found = Vec::new();
     for number in 0..builds {
         let wanted = if known(number) {
@@ -125,7 +132,7 @@ fn verdicts(connection: &Connection, builds: usize) -> Vec<String> {
 }
 
 /// Rows that are only half there.
-fn rows(connection: &Connection) -> Vec<String> {
+fn rows(database: &Database) -> Vec<String> {
     let conditions = [
         (
             "a match without evidence",
@@ -142,20 +149,18 @@ fn rows(connection: &Connection) -> Vec<String> {
     ];
     let mut found = Vec::new();
     for (what, sql) in conditions {
-        let all = texts(connection, sql).into_iter();
+        let all = database.texts(sql).into_iter();
         found.extend(all.map(|which| format!("{what}: {which}")));
     }
     found
 }
 
 /// Two receivers hear of each failed build, and of no other, and all of it was said.
-fn outbox(connection: &Connection, builds: usize) -> Vec<String> {
+fn outbox(database: &Database, builds: usize) -> Vec<String> {
     let failed = (0..builds).filter(|number| failed(*number)).count() as u64;
-    let mut found = texts(
-        connection,
-        "SELECT 'note ' || id || ' is ' || state FROM notes WHERE state <> 'delivered'",
-    );
-    let all = number(connection, "SELECT count(*) FROM notes");
+    let mut found = database
+        .texts("SELECT 'note ' || id || ' is ' || state FROM notes WHERE state <> 'delivered'");
+    let all = database.number("SELECT count(*) FROM notes");
     if all != 2 * failed {
         found.push(format!("{all} notes about {failed} failed builds"));
     }
@@ -202,8 +207,9 @@ fn index(data: &Path, builds: usize) -> Vec<String> {
 }
 
 /// Each receiver heard of each failed build under exactly one number, the one in the database.
-fn notes(connection: &Connection, builds: usize, deliveries: &Deliveries) -> Vec<String> {
-    let known: BTreeSet<String> = texts(connection, "SELECT CAST(id AS TEXT) FROM notes")
+fn notes(database: &Database, builds: usize, deliveries: &Deliveries) -> Vec<String> {
+    let known: BTreeSet<String> = database
+        .texts("SELECT CAST(id AS TEXT) FROM notes")
         .into_iter()
         .collect();
     let mut heard = deliveries.clone();

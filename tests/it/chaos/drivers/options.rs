@@ -31,6 +31,9 @@ fn it_is_refused_unless_it_is_allowed() {
         text.contains("stor.append: there is no such site"),
         "{text}"
     );
+    let text = fails(ALLOWED, &["--chaos", "seed=7,state.put_biuld=0.1"]);
+    let wanted = "state.put_biuld: there is no such site; did you mean `state.put_build`?";
+    assert!(text.contains(wanted), "{text}");
     let text = fails("chaos: {allow-chaos: true, rate: 2}\n", &[]);
     assert!(text.contains("chaos.rate: a share of calls"), "{text}");
 }

@@ -5,6 +5,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::Value;
 use std::fs;
+use std::path::Path;
 
 /// A system that reads a file: its tests fail when the file is not what it should be.
 fn system(place: &Place) {
@@ -244,4 +245,45 @@ fn who_interrupts_leaves_nothing_running() {
     let read = place.chaos(&["import", "kept", "--format", "json"]);
     let json: Value = serde_json::from_str(&read.out).unwrap();
     assert_eq!(json["totals"]["clean"], 1);
+}
+
+/// The process is there, and not only as a zombie that nobody asks for.
+fn lives(pid: i32) -> bool {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let state = stat.rsplit(") ").next().unwrap_or_default();
+    !stat.is_empty() && !state.starts_with(['Z', 'X'])
+}
+
+fn number(path: &Path) -> Option<i32> {
+    fs::read_to_string(path).ok()?.trim().parse().ok()
+}
+
+#[test]
+fn a_killed_measurement_leaves_nothing_of_the_system_running() {
+    let place = Place::new();
+    let slow = HARMLESS.replace("path: 'true'", "path: touch, arguments: ['${dir}/hang']");
+    plan(&place, "controls: 0", &slow);
+    place.write("grow", "");
+    let mut run = place.start(&["measure", "plan.yaml", "--out", "kept"]);
+    let work = place.path("kept/work/harmless-s01");
+    let names = ["parent", "child", "apart", "bare", "hangs"];
+    let pids =
+        || -> Option<Vec<i32>> { names.iter().map(|name| number(&work.join(name))).collect() };
+    until("the system runs and is tested", || pids().is_some());
+    let pids = pids().unwrap();
+    assert!(pids.iter().all(|pid| lives(*pid)), "{pids:?}");
+    run.kill().unwrap();
+    run.wait().unwrap();
+    for (name, pid) in names.iter().zip(pids) {
+        until(&format!("{name} is ended"), || !lives(pid));
+    }
+    until("`stop` was run", || work.join("stopped").exists());
+    until("nobody has the run's folder any more", || {
+        let folder = work.display().to_string();
+        let entries = fs::read_dir("/proc").unwrap().flatten();
+        let all = entries.map(|entry| fs::read(entry.path().join("environ")).unwrap_or_default());
+        let mut all = all.map(|text| String::from_utf8_lossy(&text).into_owned());
+        !all.any(|text| text.contains(&folder))
+    });
+    until("the fault is taken back", || place.runs().is_empty());
 }

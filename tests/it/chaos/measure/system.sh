@@ -7,6 +7,12 @@ prepare)
     ;;
 start)
     [ ! -e broken ] || { echo "the engine failed to start at all"; exit 1; }
+    # A tree: one that stays in the group, one with a session of its own, one that only `stop` knows.
+    if [ -e ../../../grow ]; then
+        sh -c 'sleep 600 & echo $! > child; echo $$ > parent; wait' > /dev/null 2>&1 &
+        setsid sh -c 'echo $$ > apart; exec sleep 600' > /dev/null 2>&1 < /dev/null &
+        env -i PATH="$PATH" setsid sh -c 'echo $$ > bare; exec sleep 600' > /dev/null 2>&1 < /dev/null &
+    fi
     ;;
 test)
     echo "reading, seed $WHORL_SEED"
@@ -18,5 +24,8 @@ test)
     [ "$(cat data)" = "abcdefghijklmnopqrstuvwxyz abcdefghijklmnopqrstuvwxyz" ] ||
         { echo; echo "strange content"; exit 1; }
     ;;
-stop) touch stopped ;;
+stop)
+    [ ! -e bare ] || kill "$(cat bare)"
+    touch stopped
+    ;;
 esac

@@ -54,6 +54,7 @@ pub use verdicts::Speaker;
 use crate::chance::Plan;
 use faults::{Access, Faults};
 use jiff::Timestamp;
+use rusqlite::ErrorCode;
 use sql::Tx;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -64,6 +65,37 @@ pub enum StateError {
     /// The database refused.
     #[error("state database: {0}")]
     Database(#[from] rusqlite::Error),
+    /// There is no room for what should be kept.
+    #[error("no room for the state in {place}: {source}; make room, nothing that was kept is lost")]
+    Full {
+        /// The file.
+        place: String,
+        /// What the database says.
+        source: rusqlite::Error,
+    },
+    /// The file is not what was written.
+    #[error(
+        "state file {place} is damaged: {source}. Stop whorl and put a backup of it in its place; without one, \
+         move it away together with {place}-wal and {place}-shm: whorl then begins anew, and what \
+         `sqlite3 {place} .recover` still finds can be looked at"
+    )]
+    Damaged {
+        /// The file.
+        place: String,
+        /// What the database says.
+        source: rusqlite::Error,
+    },
+    /// The file is empty, and logs of builds say that it was not.
+    #[error(
+        "state file {place} is empty, though there are logs of builds in {logs}: put a backup of it in its place, or \
+         remove it to begin anew without what was known of these builds"
+    )]
+    Emptied {
+        /// The file.
+        place: String,
+        /// The folder of the logs.
+        logs: String,
+    },
     /// The server refused or cannot be reached.
     #[error("state database: {0}")]
     Server(#[from] ServerError),
@@ -122,6 +154,31 @@ pub enum StateError {
     /// A stored value is outside of its vocabulary.
     #[error("state database: {0}")]
     Value(String),
+}
+
+impl StateError {
+    /// True when there is no room for what should be kept.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Full { .. } => true,
+            Self::Database(error) => error.sqlite_error_code() == Some(ErrorCode::DiskFull),
+            _ => false,
+        }
+    }
+
+    /// True when the same may go well later: the disk or the server does not do what it should, or
+    /// others are in the way.
+    pub fn is_passing(&self) -> bool {
+        use ErrorCode::{DatabaseBusy, DatabaseLocked, ReadOnly, SystemIoFailure};
+        match self {
+            Self::Server(_) => true,
+            Self::Database(error) => matches!(
+                error.sqlite_error_code(),
+                Some(DatabaseBusy | DatabaseLocked | ReadOnly | SystemIoFailure)
+            ),
+            _ => false,
+        }
+    }
 }
 
 impl From<tokio_postgres::Error> for StateError {

@@ -2,7 +2,7 @@
 
 use super::StateError;
 use super::sql::Tx;
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -41,8 +41,11 @@ impl Sqlite {
                 source,
             })?;
         }
-        let mut writer = connect(path)?;
-        migrate(&mut writer, path)?;
+        let opened = connect(path).and_then(|mut writer| {
+            migrate(&mut writer, path)?;
+            Ok(writer)
+        });
+        let writer = opened.map_err(|error| named(path, error))?;
         Ok(Self {
             path: path.to_owned(),
             writer: Mutex::new(writer),
@@ -61,10 +64,7 @@ impl Sqlite {
         work: impl Fn(Tx<'_>) -> Result<T, StateError>,
     ) -> Result<T, StateError> {
         let mut writer = held(&self.writer);
-        let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let done = work(Tx::Sqlite(&tx))?;
-        tx.commit()?;
-        Ok(done)
+        written(&mut writer, work).map_err(|error| named(&self.path, error))
     }
 
     /// Runs `work` on one unchanging view of the database.
@@ -73,18 +73,50 @@ impl Sqlite {
         work: impl Fn(Tx<'_>) -> Result<T, StateError>,
     ) -> Result<T, StateError> {
         let kept = held(&self.readers).pop();
-        let mut reader = match kept {
-            Some(reader) => reader,
-            None => connect(&self.path)?,
-        };
-        let tx = reader.transaction()?;
-        let found = work(Tx::Sqlite(&tx))?;
-        tx.finish()?;
+        let opened = kept.map_or_else(|| connect(&self.path), Ok);
+        let (found, reader) = opened
+            .and_then(|mut reader| Ok((seen(&mut reader, work)?, reader)))
+            .map_err(|error| named(&self.path, error))?;
         let mut readers = held(&self.readers);
         if readers.len() < KEPT_READERS {
             readers.push(reader);
         }
         Ok(found)
+    }
+}
+
+fn written<T>(
+    writer: &mut Connection,
+    work: impl Fn(Tx<'_>) -> Result<T, StateError>,
+) -> Result<T, StateError> {
+    let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let done = work(Tx::Sqlite(&tx))?;
+    tx.commit()?;
+    Ok(done)
+}
+
+fn seen<T>(
+    reader: &mut Connection,
+    work: impl Fn(Tx<'_>) -> Result<T, StateError>,
+) -> Result<T, StateError> {
+    let tx = reader.transaction()?;
+    let found = work(Tx::Sqlite(&tx))?;
+    tx.finish()?;
+    Ok(found)
+}
+
+/// Errors that somebody must do something about say which file it is and what can be done.
+fn named(path: &Path, error: StateError) -> StateError {
+    let StateError::Database(source) = error else {
+        return error;
+    };
+    let place = path.display().to_string();
+    match source.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => StateError::Full { place, source },
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            StateError::Damaged { place, source }
+        }
+        _ => StateError::Database(source),
     }
 }
 
@@ -117,6 +149,10 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StateError> {
             found,
             known,
         });
+    }
+    if found == known {
+        // Nothing is written, so that a service starts on a full disk too.
+        return Ok(());
     }
     for step in STEPS.iter().skip(usize::try_from(found).unwrap_or(0)) {
         tx.execute_batch(step)?;

@@ -6,7 +6,7 @@ mod look;
 mod notes;
 mod options;
 mod requests;
-mod sink;
+pub(crate) mod sink;
 mod wrapped;
 
 use harness::{Report, Run, differences};

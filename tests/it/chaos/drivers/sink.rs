@@ -58,6 +58,12 @@ impl Sink {
         format!("http://{}/logs", self.address)
     }
 
+    /// How many notes came until now.
+    pub(crate) fn heard(&self) -> u64 {
+        let kept = self.kept.lock().unwrap();
+        kept.values().flat_map(BTreeMap::values).sum()
+    }
+
     /// Everything that came.
     pub(crate) fn stop(self) -> Deliveries {
         self.kept.lock().unwrap().clone()

@@ -205,10 +205,12 @@ impl State {
     /// Opens the `SQLite` file at `path`, making or migrating it as needed.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StateError> {
         let database = Database::Sqlite(sqlite::Sqlite::open(path.as_ref())?);
-        Ok(Self {
+        let state = Self {
             database,
             faults: None,
-        })
+        };
+        state.check()?;
+        Ok(state)
     }
 
     /// Connects to the `PostgreSQL` database at `url` (`postgres://user:password@host:port/name`),
@@ -248,7 +250,9 @@ impl State {
 
     /// True when the database answers; for readiness checks.
     pub fn check(&self) -> Result<(), StateError> {
-        self.read(|tx| tx.value::<i64>("SELECT CAST(1 AS BIGINT)", &[]).map(|_| ()))
+        // A file may answer that is no more than its first page.
+        let sql = "SELECT CAST(count(*) AS BIGINT) FROM (SELECT id FROM builds LIMIT 1) AS one";
+        self.read(|tx| tx.value::<i64>(sql, &[]).map(|_| ()))
     }
 
     /// Runs `work` in one writing transaction: all of it is kept, or nothing. It may run more than

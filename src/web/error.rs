@@ -123,6 +123,16 @@ impl ApiError {
         }
     }
 
+    /// True when the request may not have been read to its end.
+    fn in_the_middle(&self) -> bool {
+        matches!(
+            self.status,
+            StatusCode::INSUFFICIENT_STORAGE
+                | StatusCode::PAYLOAD_TOO_LARGE
+                | StatusCode::REQUEST_TIMEOUT
+        )
+    }
+
     /// 500: the cause is logged, the sender learns that it was not the request's fault.
     pub(super) fn internal(error: impl std::fmt::Display) -> Self {
         tracing::error!(%error, "request failed");
@@ -138,6 +148,11 @@ impl IntoResponse for ApiError {
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, seconds.into());
+        }
+        if self.in_the_middle() {
+            // The rest of the body is not read: the next request must not follow it.
+            let close = header::HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
         }
         if self.status == StatusCode::UNAUTHORIZED {
             let bearer = header::HeaderValue::from_static("Bearer");

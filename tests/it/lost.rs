@@ -2,7 +2,10 @@
 //!
 //! `WHORL_LOST_SEED` and `WHORL_LOST_ROUNDS` choose other moments, and more of them, for the kills.
 
+mod damage;
 mod disk;
 mod full;
+mod fuzz;
 mod kills;
 mod sent;
+mod targets;

@@ -150,7 +150,10 @@ impl EmbeddedStore {
 
     /// Takes a damaged slice away; another thread may have been faster.
     fn lose(&self, slice: &Slice, why: &str, writer: &mut Writer) -> Result<(), StoreError> {
-        let known = self.slices().iter().any(|one| std::ptr::eq(Arc::as_ptr(one), slice));
+        let known = self
+            .slices()
+            .iter()
+            .any(|one| std::ptr::eq(Arc::as_ptr(one), slice));
         if !known {
             return Ok(());
         }

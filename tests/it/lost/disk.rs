@@ -60,7 +60,9 @@ impl Disk {
         if fs::read_link(format!("/proc/{id}/ns/user")).unwrap()
             != fs::read_link("/proc/self/ns/user").unwrap()
         {
-            command.arg(format!("--user=/proc/{id}/ns/user")).arg("--preserve-credentials");
+            command
+                .arg(format!("--user=/proc/{id}/ns/user"))
+                .arg("--preserve-credentials");
         }
         command
             .arg(format!("--mount=/proc/{id}/ns/mnt"))
@@ -79,7 +81,10 @@ impl Disk {
     /// Takes the last byte too, which needs several tries when others write meanwhile.
     fn take(&self, bytes: u64) {
         use std::io::Write;
-        let file = fs::File::options().create(true).append(true).open(self.ballast());
+        let file = fs::File::options()
+            .create(true)
+            .append(true)
+            .open(self.ballast());
         let mut file = file.unwrap();
         let block = vec![0x5a; 4096];
         for _ in 0..bytes / 4096 {

@@ -9,6 +9,7 @@ use crate::serve::program::{Home, Program, until};
 use nix::sys::signal::Signal;
 use reqwest::blocking::Client;
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -80,7 +81,9 @@ impl Scene {
         let sink = runtime.block_on(Sink::start());
         let lab = runtime.block_on(Fake::start(Lab::new));
         let home = Home::new(&config(&sink, &lab));
-        let client = Client::builder().no_proxy().timeout(Duration::from_secs(60));
+        let client = Client::builder()
+            .no_proxy()
+            .timeout(Duration::from_secs(60));
         Self {
             runtime,
             sink,
@@ -115,7 +118,8 @@ impl Scene {
 
     /// Notes that receivers have heard.
     fn heard(&self) -> u64 {
-        self.sink.heard()
+        let heard = self.sink.so_far();
+        heard.values().flat_map(BTreeMap::values).sum()
     }
 
     fn pause(&mut self, most: u64) {
@@ -166,7 +170,9 @@ impl Scene {
             }
             if phase == Phase::Report {
                 let (client, url, over) = (&client, format!("{base}/api/v1/report"), &over);
-                scope.spawn(move || while !over.load(Ordering::Relaxed) && client.post(&url).send().is_ok() {});
+                scope.spawn(move || {
+                    while !over.load(Ordering::Relaxed) && client.post(&url).send().is_ok() {}
+                });
             }
             self.wait_for(phase, &program, &sent, before);
             program.signal(Signal::SIGKILL);
@@ -186,7 +192,9 @@ impl Scene {
             Phase::Classification => {
                 // Some may have been acknowledged since the round began: then it is only later.
                 let begun = Instant::now();
-                while sent.acknowledged() < before + some && begun.elapsed() < Duration::from_secs(1) {
+                while sent.acknowledged() < before + some
+                    && begun.elapsed() < Duration::from_secs(1)
+                {
                     std::thread::sleep(Duration::from_micros(200));
                 }
                 self.pause(20);
@@ -215,7 +223,10 @@ impl Scene {
         let version = "SELECT rules_version FROM verdicts ORDER BY id DESC LIMIT 1";
         let stale = format!("builds WHERE waiting = 0 AND rules_version <> ({version})");
         BTreeMap::from([
-            ("builds that wait", kept.count("builds WHERE waiting = 1 AND completed_at IS NOT NULL")),
+            (
+                "builds that wait",
+                kept.count("builds WHERE waiting = 1 AND completed_at IS NOT NULL"),
+            ),
             ("builds of older fingerprints", kept.count(&stale)),
             ("notes to say", kept.count("notes WHERE state = 'due'")),
         ])
@@ -230,7 +241,9 @@ impl Scene {
             let kept = Kept::open(&self.home.data());
             let left = [
                 kept.count("builds WHERE waiting = 1 AND completed_at IS NOT NULL"),
-                kept.count(&format!("builds WHERE waiting = 0 AND rules_version <> '{version}'")),
+                kept.count(&format!(
+                    "builds WHERE waiting = 0 AND rules_version <> '{version}'"
+                )),
                 kept.count("notes WHERE state = 'due'"),
                 status["index"]["waiting_builds"].as_u64().unwrap(),
                 u64::from(status["index"]["comparing"].as_bool().unwrap()),
@@ -267,13 +280,14 @@ impl Scene {
 }
 
 fn config(sink: &Sink, lab: &Fake<Lab>) -> String {
-    let hooks: String = RECEIVERS
-        .iter()
-        .map(|name| {
-            let at = sink.hook(name);
-            format!("    - {{url: '{at}', secret: k3y, retry: 20ms, max-tries: 1000}}\n")
-        })
-        .collect();
+    let mut hooks = String::new();
+    for name in RECEIVERS {
+        let at = sink.hook(name);
+        let _ = writeln!(
+            hooks,
+            "    - {{url: '{at}', secret: k3y, retry: 20ms, max-tries: 1000}}"
+        );
+    }
     format!(
         "intake: {{queue: 1000, workers: 2}}\nnotes:\n  webhooks:\n{hooks}  review:\n    gitlab: \
          {{url: '{url}', token: {TOKEN}, projects: [{PROJECT}]}}\n",
@@ -304,7 +318,10 @@ fn fifty_kills_lose_nothing_and_double_nothing() {
         round += 1;
     }
     println!("{round} kills in {:?} left {met:?}", begun.elapsed());
-    assert!(met.values().all(|count| *count > 0), "never in the middle: {met:?}");
+    assert!(
+        met.values().all(|count| *count > 0),
+        "never in the middle: {met:?}"
+    );
 
     let program = scene.begun();
     for number in scene.sent.unsure() {
@@ -313,18 +330,33 @@ fn fifty_kills_lose_nothing_and_double_nothing() {
             assert!(scene.sent.send(&scene.client, &program.base, number));
         }
     }
-    assert!(scene.sent.acknowledged() > rounds, "{}", scene.sent.acknowledged());
+    assert!(
+        scene.sent.acknowledged() > rounds,
+        "{}",
+        scene.sent.acknowledged()
+    );
     scene.settle(&program);
     let mut wrong = scene.ask(&program);
     assert_eq!(program.stop(), Some(0));
     let turned = scene.turned();
-    let Scene { runtime, sink, lab, home, sent, .. } = scene;
+    let Scene {
+        runtime,
+        sink,
+        lab,
+        home,
+        sent,
+        ..
+    } = scene;
     let heard = runtime.block_on(async { sink.stop() });
     wrong.extend(broken(&home.data(), &sent, &heard, &RECEIVERS, turned));
     let comments = lab.service.lock().unwrap().notes.len();
     if comments != 1 {
         wrong.push(format!("{comments} comments on one patchset"));
     }
-    println!("{} builds acknowledged, all checked after {:?}", sent.acknowledged(), begun.elapsed());
+    println!(
+        "{} builds acknowledged, all checked after {:?}",
+        sent.acknowledged(),
+        begun.elapsed()
+    );
     assert!(wrong.is_empty(), "WHORL_LOST_SEED={seed}: {wrong:#?}");
 }

@@ -95,8 +95,18 @@ impl Sent {
                            "patchset": patchset, "voting": true});
         let requests = [
             ("PUT", at.clone(), facts.to_string(), 200),
-            ("PUT", format!("{at}/logs/console.txt"), log(number, lines), 200),
-            ("POST", format!("{at}/complete"), json!({"result": "FAILURE"}).to_string(), 202),
+            (
+                "PUT",
+                format!("{at}/logs/console.txt"),
+                log(number, lines),
+                200,
+            ),
+            (
+                "POST",
+                format!("{at}/complete"),
+                json!({"result": "FAILURE"}).to_string(),
+                202,
+            ),
         ];
         for (method, url, body, wanted) in requests {
             let status = loop {
@@ -224,7 +234,13 @@ fn indexed(data: &Path, kept: &Kept, wanted: &Wanted) -> Vec<String> {
 
 /// What people heard is what the outbox says, and all of it was said: no note is missing, none has two
 /// numbers, none that a receiver heard is unknown.
-fn notes(kept: &Kept, wanted: &Wanted, heard: &Deliveries, receivers: &[&str], turned: bool) -> Vec<String> {
+fn notes(
+    kept: &Kept,
+    wanted: &Wanted,
+    heard: &Deliveries,
+    receivers: &[&str],
+    turned: bool,
+) -> Vec<String> {
     let mut found: Vec<String> = kept
         .pairs("SELECT CAST(id AS TEXT), state FROM notes WHERE state NOT IN ('delivered', 'superseded')")
         .into_iter()
@@ -236,7 +252,9 @@ fn notes(kept: &Kept, wanted: &Wanted, heard: &Deliveries, receivers: &[&str], t
     for ((receiver, build), numbers) in heard {
         for id in numbers.keys() {
             let Some(row) = rows.get(&id.to_string()) else {
-                found.push(format!("{receiver} heard note {id} of {build}, which nobody knows"));
+                found.push(format!(
+                    "{receiver} heard note {id} of {build}, which nobody knows"
+                ));
                 continue;
             };
             let topic = row.split_once(' ').unwrap().0;
@@ -253,11 +271,16 @@ fn notes(kept: &Kept, wanted: &Wanted, heard: &Deliveries, receivers: &[&str], t
         };
         let last = format!("build/{name}/{last}");
         for receiver in receivers {
-            let topics = said.get(&(receiver, name.as_str())).cloned().unwrap_or_default();
+            let topics = said
+                .get(&(receiver, name.as_str()))
+                .cloned()
+                .unwrap_or_default();
             // Who was told of a build is not told again when other fingerprints find something else.
             let right = kind(*number) == Kind::Turning || topics.contains(last.as_str());
             if !right || topics.len() != 1 {
-                found.push(format!("{receiver} should have heard {last}, and heard {topics:?}"));
+                found.push(format!(
+                    "{receiver} should have heard {last}, and heard {topics:?}"
+                ));
             }
         }
     }

@@ -233,7 +233,6 @@ impl Program {
     }
 }
 
-/// A gzip file of these bytes.
 /// A log of that many lines and one more, which tells.
 pub(crate) fn log_of(lines: usize) -> Vec<u8> {
     let mut log = Vec::new();

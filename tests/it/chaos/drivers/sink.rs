@@ -58,15 +58,14 @@ impl Sink {
         format!("http://{}/logs", self.address)
     }
 
-    /// How many notes came until now.
-    pub(crate) fn heard(&self) -> u64 {
-        let kept = self.kept.lock().unwrap();
-        kept.values().flat_map(BTreeMap::values).sum()
+    /// Everything that came until now.
+    pub(crate) fn so_far(&self) -> Deliveries {
+        self.kept.lock().unwrap().clone()
     }
 
     /// Everything that came.
     pub(crate) fn stop(self) -> Deliveries {
-        self.kept.lock().unwrap().clone()
+        self.so_far()
     }
 }
 

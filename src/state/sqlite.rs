@@ -9,6 +9,8 @@ use std::time::Duration;
 
 /// How long a connection waits for another one's lock before it gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Every page has this many bytes, or a multiple of it.
+const SMALLEST_PAGE: u64 = 512;
 /// Reading connections that are kept open between calls.
 const KEPT_READERS: usize = 4;
 /// Each step brings a file from one version to the next; `PRAGMA user_version` counts the steps that
@@ -41,7 +43,8 @@ impl Sqlite {
                 source,
             })?;
         }
-        let opened = connect(path).and_then(|mut writer| {
+        let opened = whole(path).and_then(|()| connect(path));
+        let opened = opened.and_then(|mut writer| {
             migrate(&mut writer, path)?;
             Ok(writer)
         });
@@ -83,6 +86,20 @@ impl Sqlite {
         }
         Ok(found)
     }
+}
+
+/// The database takes the missing end of a last page for zeros, and goes on. A file that is at rest, as all
+/// is in it, ends with a page.
+fn whole(path: &Path) -> Result<(), StateError> {
+    let length = |path: &Path| std::fs::metadata(path).map_or(0, |facts| facts.len());
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    if length(path).is_multiple_of(SMALLEST_PAGE) || length(Path::new(&log)) > 0 {
+        return Ok(());
+    }
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+    let why = "its end is missing".to_owned();
+    Err(rusqlite::Error::SqliteFailure(code, Some(why)).into())
 }
 
 fn written<T>(

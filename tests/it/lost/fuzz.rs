@@ -496,6 +496,8 @@ fn what_was_found_stays_mended() {
         "^2",
         "~",
         "\u{212a}~2",
+        "/d[\u{212a}/",
+        "now-1d/d[\u{212a}//now-1d/d",
     ] {
         targets::query(text.as_bytes());
     }

@@ -227,6 +227,7 @@ impl Leaf<'_> {
                 "a regular expression has at most {MAX_REGEX} characters"
             ));
         }
+        let written = pattern;
         let built = self.each_field(|field, kind| {
             let pattern = match kind {
                 FieldKind::Unmapped => return Ok(Some(self.node(Kind::Nothing))),
@@ -236,7 +237,7 @@ impl Leaf<'_> {
             if let Err(problem) = regexp::Program::new(&pattern) {
                 return Err(QueryError {
                     message: format!("invalid regular expression: {}", problem.message),
-                    offset: self.span.start + 1 + problem.offset,
+                    offset: self.span.start + 1 + place_in(written, &pattern, problem.offset),
                 });
             }
             if !matches!(kind, FieldKind::Text | FieldKind::Keyword) {
@@ -482,6 +483,14 @@ pub(super) fn unescape(raw: &str, offset: usize) -> Result<String, QueryError> {
         units.push(unit);
     }
     Ok(String::from_utf16_lossy(&units))
+}
+
+/// The byte of an expression as it was written at which its lower-case form has the byte `offset`: some letters
+/// have another length then.
+fn place_in(written: &str, lowered: &str, offset: usize) -> usize {
+    let before = lowered.get(..offset).unwrap_or(lowered).chars().count();
+    let place = written.char_indices().nth(before);
+    place.map_or(written.len(), |(at, _)| at)
 }
 
 #[cfg(test)]

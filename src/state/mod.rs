@@ -57,6 +57,7 @@ pub use verdicts::Speaker;
 use crate::chance::Plan;
 use faults::{Access, Faults};
 use jiff::Timestamp;
+use rusqlite::ErrorCode;
 use sql::Tx;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -68,6 +69,37 @@ pub enum StateError {
     /// The database refused.
     #[error("state database: {0}")]
     Database(#[from] rusqlite::Error),
+    /// There is no room for what should be kept.
+    #[error("no room for the state in {place}: {source}; make room, nothing that was kept is lost")]
+    Full {
+        /// The file.
+        place: String,
+        /// What the database says.
+        source: rusqlite::Error,
+    },
+    /// The file is not what was written.
+    #[error(
+        "state file {place} is damaged: {source}. Stop whorl and put a backup of it in its place; without one, \
+         move it away together with {place}-wal and {place}-shm: whorl then begins anew, and what \
+         `sqlite3 {place} .recover` still finds can be looked at"
+    )]
+    Damaged {
+        /// The file.
+        place: String,
+        /// What the database says.
+        source: rusqlite::Error,
+    },
+    /// The file is empty, and logs of builds say that it was not.
+    #[error(
+        "state file {place} is empty, though there are logs of builds in {logs}: put a backup of it in its place, or \
+         remove it to begin anew without what was known of these builds"
+    )]
+    Emptied {
+        /// The file.
+        place: String,
+        /// The folder of the logs.
+        logs: String,
+    },
     /// The server refused or cannot be reached.
     #[error("state database: {0}")]
     Server(#[from] ServerError),
@@ -128,6 +160,31 @@ pub enum StateError {
     Value(String),
 }
 
+impl StateError {
+    /// True when there is no room for what should be kept.
+    pub fn is_full(&self) -> bool {
+        match self {
+            Self::Full { .. } => true,
+            Self::Database(error) => error.sqlite_error_code() == Some(ErrorCode::DiskFull),
+            _ => false,
+        }
+    }
+
+    /// True when the same may go well later: the disk or the server does not do what it should, or
+    /// others are in the way.
+    pub fn is_passing(&self) -> bool {
+        use ErrorCode::{DatabaseBusy, DatabaseLocked, ReadOnly, SystemIoFailure};
+        match self {
+            Self::Server(_) => true,
+            Self::Database(error) => matches!(
+                error.sqlite_error_code(),
+                Some(DatabaseBusy | DatabaseLocked | ReadOnly | SystemIoFailure)
+            ),
+            _ => false,
+        }
+    }
+}
+
 impl From<tokio_postgres::Error> for StateError {
     fn from(error: tokio_postgres::Error) -> Self {
         Self::Server(error.into())
@@ -154,11 +211,13 @@ impl State {
     /// Opens the `SQLite` file at `path`, making or migrating it as needed.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StateError> {
         let database = Database::Sqlite(sqlite::Sqlite::open(path.as_ref())?);
-        Ok(Self {
+        let state = Self {
             database,
             faults: None,
             news: AtomicU64::new(0),
-        })
+        };
+        state.check()?;
+        Ok(state)
     }
 
     /// Connects to the `PostgreSQL` database at `url` (`postgres://user:password@host:port/name`),
@@ -199,7 +258,9 @@ impl State {
 
     /// True when the database answers; for readiness checks.
     pub fn check(&self) -> Result<(), StateError> {
-        self.read(|tx| tx.value::<i64>("SELECT CAST(1 AS BIGINT)", &[]).map(|_| ()))
+        // A file may answer that is no more than its first page.
+        let sql = "SELECT CAST(count(*) AS BIGINT) FROM (SELECT id FROM builds LIMIT 1) AS one";
+        self.read(|tx| tx.value::<i64>(sql, &[]).map(|_| ()))
     }
 
     /// Runs `work` in one writing transaction: all of it is kept, or nothing. It may run more than

@@ -2,13 +2,15 @@
 
 use super::StateError;
 use super::sql::Tx;
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// How long a connection waits for another one's lock before it gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// Every page has this many bytes, or a multiple of it.
+const SMALLEST_PAGE: u64 = 512;
 /// Reading connections that are kept open between calls.
 const KEPT_READERS: usize = 4;
 /// Each step brings a file from one version to the next; `PRAGMA user_version` counts the steps that
@@ -42,8 +44,12 @@ impl Sqlite {
                 source,
             })?;
         }
-        let mut writer = connect(path)?;
-        migrate(&mut writer, path)?;
+        let opened = whole(path).and_then(|()| connect(path));
+        let opened = opened.and_then(|mut writer| {
+            migrate(&mut writer, path)?;
+            Ok(writer)
+        });
+        let writer = opened.map_err(|error| named(path, error))?;
         Ok(Self {
             path: path.to_owned(),
             writer: Mutex::new(writer),
@@ -62,10 +68,7 @@ impl Sqlite {
         work: impl Fn(Tx<'_>) -> Result<T, StateError>,
     ) -> Result<T, StateError> {
         let mut writer = held(&self.writer);
-        let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let done = work(Tx::Sqlite(&tx))?;
-        tx.commit()?;
-        Ok(done)
+        written(&mut writer, work).map_err(|error| named(&self.path, error))
     }
 
     /// Runs `work` on one unchanging view of the database.
@@ -74,18 +77,64 @@ impl Sqlite {
         work: impl Fn(Tx<'_>) -> Result<T, StateError>,
     ) -> Result<T, StateError> {
         let kept = held(&self.readers).pop();
-        let mut reader = match kept {
-            Some(reader) => reader,
-            None => connect(&self.path)?,
-        };
-        let tx = reader.transaction()?;
-        let found = work(Tx::Sqlite(&tx))?;
-        tx.finish()?;
+        let opened = kept.map_or_else(|| connect(&self.path), Ok);
+        let (found, reader) = opened
+            .and_then(|mut reader| Ok((seen(&mut reader, work)?, reader)))
+            .map_err(|error| named(&self.path, error))?;
         let mut readers = held(&self.readers);
         if readers.len() < KEPT_READERS {
             readers.push(reader);
         }
         Ok(found)
+    }
+}
+
+/// The database takes the missing end of a last page for zeros, and goes on. A file that is at rest, as all
+/// is in it, ends with a page.
+fn whole(path: &Path) -> Result<(), StateError> {
+    let length = |path: &Path| std::fs::metadata(path).map_or(0, |facts| facts.len());
+    let mut log = path.as_os_str().to_owned();
+    log.push("-wal");
+    if length(path).is_multiple_of(SMALLEST_PAGE) || length(Path::new(&log)) > 0 {
+        return Ok(());
+    }
+    let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
+    let why = "its end is missing".to_owned();
+    Err(rusqlite::Error::SqliteFailure(code, Some(why)).into())
+}
+
+fn written<T>(
+    writer: &mut Connection,
+    work: impl Fn(Tx<'_>) -> Result<T, StateError>,
+) -> Result<T, StateError> {
+    let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let done = work(Tx::Sqlite(&tx))?;
+    tx.commit()?;
+    Ok(done)
+}
+
+fn seen<T>(
+    reader: &mut Connection,
+    work: impl Fn(Tx<'_>) -> Result<T, StateError>,
+) -> Result<T, StateError> {
+    let tx = reader.transaction()?;
+    let found = work(Tx::Sqlite(&tx))?;
+    tx.finish()?;
+    Ok(found)
+}
+
+/// Errors that somebody must do something about say which file it is and what can be done.
+fn named(path: &Path, error: StateError) -> StateError {
+    let StateError::Database(source) = error else {
+        return error;
+    };
+    let place = path.display().to_string();
+    match source.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => StateError::Full { place, source },
+        Some(ErrorCode::DatabaseCorrupt | ErrorCode::NotADatabase) => {
+            StateError::Damaged { place, source }
+        }
+        _ => StateError::Database(source),
     }
 }
 
@@ -118,6 +167,10 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StateError> {
             found,
             known,
         });
+    }
+    if found == known {
+        // Nothing is written, so that a service starts on a full disk too.
+        return Ok(());
     }
     for step in STEPS.iter().skip(usize::try_from(found).unwrap_or(0)) {
         tx.execute_batch(step)?;

@@ -249,4 +249,7 @@ pub trait MarkedStore: LogStore {
     /// The builds that the store has, events or not, with what each was marked with when it was
     /// appended.
     fn marks(&self) -> Result<HashMap<String, u64>, StoreError>;
+
+    /// How often something of the store was set aside since it was opened: then builds are missing.
+    fn losses(&self) -> u64;
 }

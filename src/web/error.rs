@@ -1,5 +1,6 @@
 //! Answers that say what went wrong.
 
+use crate::state::StateError;
 use axum::Json;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -71,7 +72,7 @@ impl ApiError {
 
     /// 507: the disk is full; nothing of the request was kept.
     pub(super) fn no_space(error: impl std::fmt::Display) -> Self {
-        tracing::error!(%error, "no space for logs");
+        tracing::error!(%error, "no space");
         Self {
             retry_after: Some(60),
             ..Self::new(StatusCode::INSUFFICIENT_STORAGE, error)
@@ -81,9 +82,26 @@ impl ApiError {
     /// What writing a received log may end with.
     pub(super) fn disk(error: std::io::Error) -> Self {
         match error.kind() {
-            ErrorKind::StorageFull | ErrorKind::QuotaExceeded => Self::no_space(error),
+            ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+                Self::no_space(error)
+            }
             _ => Self::internal(error),
         }
+    }
+
+    /// What writing to the state may end with: 507 without room, 503 when it may go well later.
+    pub(super) fn state(error: StateError) -> Self {
+        if error.is_full() {
+            return Self::no_space(error);
+        }
+        if error.is_passing() {
+            tracing::error!(%error, "the state cannot be used");
+            return Self {
+                retry_after: Some(5),
+                ..Self::new(StatusCode::SERVICE_UNAVAILABLE, error)
+            };
+        }
+        Self::internal(error)
     }
 
     /// 429: too many builds wait; nothing of the request was kept.
@@ -105,6 +123,16 @@ impl ApiError {
         }
     }
 
+    /// True when the request may not have been read to its end.
+    fn in_the_middle(&self) -> bool {
+        matches!(
+            self.status,
+            StatusCode::INSUFFICIENT_STORAGE
+                | StatusCode::PAYLOAD_TOO_LARGE
+                | StatusCode::REQUEST_TIMEOUT
+        )
+    }
+
     /// 500: the cause is logged, the sender learns that it was not the request's fault.
     pub(super) fn internal(error: impl std::fmt::Display) -> Self {
         tracing::error!(%error, "request failed");
@@ -120,6 +148,11 @@ impl IntoResponse for ApiError {
             response
                 .headers_mut()
                 .insert(header::RETRY_AFTER, seconds.into());
+        }
+        if self.in_the_middle() {
+            // The rest of the body is not read: the next request must not follow it.
+            let close = header::HeaderValue::from_static("close");
+            response.headers_mut().insert(header::CONNECTION, close);
         }
         if self.status == StatusCode::UNAUTHORIZED {
             let bearer = header::HeaderValue::from_static("Bearer");

@@ -64,6 +64,8 @@ struct Queue {
     running: Option<(usize, Instant)>,
     /// Since when there may be builds that neither wait nor are indexed.
     unsure: Option<Instant>,
+    /// The losses of the store that were heard of.
+    losses: u64,
 }
 
 struct Waiting {
@@ -168,6 +170,7 @@ impl Indexer {
                 return Step::End;
             }
             let draining = stop.drain.is_cancelled();
+            queue.hear(self.store.losses());
             if queue.unsure.is_some() && queue.waiting.len() <= self.room / 2 && !draining {
                 return Step::Look;
             }
@@ -337,6 +340,13 @@ fn pause(stop: IndexStop<'_>) {
 }
 
 impl Queue {
+    /// What the store has set aside meanwhile is missing.
+    fn hear(&mut self, losses: u64) {
+        if losses > self.losses {
+            (self.losses, self.unsure) = (losses, Some(Instant::now()));
+        }
+    }
+
     /// As many as may be committed together.
     fn take(&mut self) -> Vec<Waiting> {
         let some: Vec<Waiting> = self.waiting.drain(..self.waiting.len().min(MOST)).collect();

@@ -45,7 +45,7 @@ pub(super) async fn put_build(
     }
     build.uuid.clone_from(&uuid);
     blocking(&app, move |app| {
-        if app.state.put_build(&build).map_err(ApiError::internal)? {
+        if app.state.put_build(&build).map_err(ApiError::state)? {
             app.pipeline.nudge(&build.uuid);
         }
         Ok(())
@@ -159,7 +159,7 @@ fn keep(app: &App, uuid: &str, name: &str, received: Received) -> Result<(), Api
     let due = app
         .state
         .record_log(uuid, name, received.bytes, Some(&received.sha256))
-        .map_err(ApiError::internal)?;
+        .map_err(ApiError::state)?;
     drop(held);
     if due {
         app.pipeline.nudge(uuid);
@@ -224,7 +224,7 @@ pub(super) async fn fetch(
     let said: Fetching = read_json(&small(&app, body).await?)?;
     let known = uuid.clone();
     let known = blocking(&app, move |app| {
-        app.state.job(&known).map_err(ApiError::internal)
+        app.state.job(&known).map_err(ApiError::state)
     });
     let known = known.await?.and_then(|job| job.build.result);
     if said.result.is_none() && known.is_none() {
@@ -252,7 +252,7 @@ pub(super) async fn fetch(
         logs: Some(logs),
     };
     let taken = app.desk.announce("api", vec![announced], None).await;
-    taken.map_err(ApiError::internal)?;
+    taken.map_err(ApiError::state)?;
     let answer = json!({ "uuid": uuid, "status": "accepted" });
     Ok((StatusCode::ACCEPTED, Json(answer)))
 }
@@ -260,7 +260,7 @@ pub(super) async fn fetch(
 /// The place is promised first: a sender that is told to wait finds nothing changed. One that only
 /// repeats itself needs no place.
 fn accept(app: &App, uuid: &str, said: &Completion) -> Result<(), ApiError> {
-    let Some(job) = app.state.job(uuid).map_err(ApiError::internal)? else {
+    let Some(job) = app.state.job(uuid).map_err(ApiError::state)? else {
         let message = format!("no build {uuid}: PUT /api/v1/builds/{uuid} first");
         return Err(ApiError::missing(message));
     };
@@ -282,7 +282,7 @@ fn accept(app: &App, uuid: &str, said: &Completion) -> Result<(), ApiError> {
     let wanted = app
         .state
         .complete(uuid, said.result.as_deref(), said.finished);
-    if wanted.map_err(ApiError::internal)? {
+    if wanted.map_err(ApiError::state)? {
         place.enter(uuid);
     }
     Ok(())

@@ -4,6 +4,7 @@ use super::error::ApiError;
 use super::pages::{self, html, when};
 use super::view::{ReportRow, Reports};
 use super::{App, blocking};
+use crate::report::{Report, render_html};
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::header;
@@ -32,7 +33,8 @@ pub(super) fn make(app: &App) -> Result<i64, String> {
 fn write_file(app: &App, id: i64, kind: &str, text: &str) -> std::io::Result<()> {
     let dir = app.report_dir();
     std::fs::create_dir_all(&dir)?;
-    let file = tempfile::NamedTempFile::new_in(&dir)?;
+    // Among what is received, which is tidied up after a kill.
+    let file = app.spool.receive()?;
     std::fs::write(file.path(), text)?;
     file.persist(dir.join(format!("{id}.{kind}")))
         .map_err(|e| e.error)?;
@@ -93,6 +95,19 @@ pub(super) async fn make_api(State(app): State<Arc<App>>) -> Result<Json<Value>,
     ))
 }
 
+/// The page of a report whose file is not there: the service died before it was written, or there was no room.
+async fn page_of(app: &Arc<App>, id: i64) -> Option<String> {
+    let made = blocking(app, move |app| {
+        let report = app.state.report(id).map_err(ApiError::internal)?;
+        let Some(report) = report else {
+            return Ok(None);
+        };
+        let report: Report = serde_json::from_str(&report.json).map_err(ApiError::internal)?;
+        render_html(&report).map(Some).map_err(ApiError::internal)
+    });
+    made.await.ok().flatten()
+}
+
 /// `GET /reports/{id}.html` and `.json`.
 pub(super) async fn file(State(app): State<Arc<App>>, Path(name): Path<String>) -> Response {
     let wanted = name
@@ -108,10 +123,12 @@ pub(super) async fn file(State(app): State<Arc<App>>, Path(name): Path<String>) 
         }
         Some((id, "html")) => {
             let path = app.report_dir().join(format!("{id}.html"));
-            (
-                "text/html; charset=utf-8",
-                tokio::fs::read_to_string(path).await.ok(),
-            )
+            let written = tokio::fs::read_to_string(path).await.ok();
+            let page = match written {
+                Some(page) => Some(page),
+                None => page_of(&app, id).await,
+            };
+            ("text/html; charset=utf-8", page)
         }
         _ => ("", None),
     };

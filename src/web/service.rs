@@ -26,6 +26,7 @@ use axum::Router;
 use jiff::{SignedDuration, Timestamp};
 use metrics_exporter_prometheus::PrometheusBuilder;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
@@ -352,7 +353,11 @@ async fn open_state(
     let config = config.clone();
     let opened = tokio::task::spawn_blocking(move || {
         let state = match &config.state.url {
-            None => State::open(config.data_dir.join("state.db"))?,
+            None => {
+                let file = config.data_dir.join("state.db");
+                not_emptied(&file, &config.shared_dir().join("logs"))?;
+                State::open(file)?
+            }
             Some(url) => State::connect(url.expose())?,
         };
         let folder = config.shared_dir();
@@ -371,6 +376,19 @@ async fn open_state(
     });
     let failed = |error: tokio::task::JoinError| io("state")(error.into());
     opened.await.map_err(failed)?
+}
+
+/// A file that is made anew is empty too, but then there are no logs either.
+fn not_emptied(file: &Path, logs: &Path) -> Result<(), StateError> {
+    let empty = std::fs::metadata(file).is_ok_and(|facts| facts.len() == 0);
+    let any = || std::fs::read_dir(logs).is_ok_and(|mut all| all.next().is_some());
+    if empty && any() {
+        return Err(StateError::Emptied {
+            place: file.display().to_string(),
+            logs: logs.display().to_string(),
+        });
+    }
+    Ok(())
 }
 
 /// Renews what this process has taken of a state that several share, until `stop`; then gives it back.

@@ -3,7 +3,7 @@
 mod crashes;
 mod database;
 mod disks;
-mod drivers;
+pub(crate) mod drivers;
 mod example;
 mod faults;
 mod library;

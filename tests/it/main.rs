@@ -27,6 +27,7 @@ mod hush;
 mod intake;
 mod irc;
 mod lint;
+mod lost;
 mod mail;
 mod notes;
 mod own_truth;

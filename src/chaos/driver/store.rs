@@ -129,6 +129,10 @@ impl<D: MarkedStore + ?Sized> MarkedStore for Chaotic<D> {
     fn marks(&self) -> Result<HashMap<String, u64>, StoreError> {
         self.call(MARKS, "", MarkedStore::marks)
     }
+
+    fn losses(&self) -> u64 {
+        self.inner.losses()
+    }
 }
 
 #[cfg(test)]

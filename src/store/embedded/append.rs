@@ -3,7 +3,7 @@
 use super::folder::io;
 use super::pack::{Packed, Packer};
 use super::slice::{Slice, failure};
-use super::{EmbeddedStore, Writer};
+use super::{EmbeddedStore, Writer, guarded};
 use crate::event::Build;
 use crate::store::fields::day_of;
 use crate::store::{ReadEvents, StoreError};
@@ -47,7 +47,7 @@ impl EmbeddedStore {
         let mut seen = HashSet::new();
         for (number, (build, _)) in builds.iter().enumerate().rev() {
             if seen.insert(build.uuid.as_str()) {
-                let (slice, known) = self.slice_for(build)?;
+                let (slice, known) = self.slice_for(build, &mut kept)?;
                 let builds = Vec::new();
                 let day = days.entry(slice.day);
                 let day = day.or_insert(OfDay { slice, builds });
@@ -59,24 +59,42 @@ impl EmbeddedStore {
             builds: numbers,
         } in days.into_values()
         {
-            let writer = self.take_writer(&slice, &mut kept)?;
-            let open = Open {
-                slice: &slice,
-                writer,
-            };
-            for (number, known) in numbers.into_iter().rev() {
-                if known {
-                    let term = self.columns.build_term(&builds[number].0.uuid);
-                    open.writer.delete_term(term);
+            let work = || {
+                let writer = self.take_writer(&slice, &mut kept)?;
+                let open = Open {
+                    slice: &slice,
+                    writer,
+                };
+                for (number, known) in numbers.into_iter().rev() {
+                    if known {
+                        let term = self.columns.build_term(&builds[number].0.uuid);
+                        open.writer.delete_term(term);
+                    }
+                    counts[number] = self.write(&open, &builds[number], number, read)?;
                 }
-                counts[number] = self.write(&open, &builds[number], number, read)?;
+                let mut writer = open.writer;
+                writer.commit().map_err(|e| failure(&e))?;
+                slice.reload().map_err(|e| failure(&e))?;
+                *kept = Some((slice.day, writer));
+                Ok(())
+            };
+            if let Err(error) = work() {
+                return Err(self.after_failure(&slice, error, &mut kept));
             }
-            let mut writer = open.writer;
-            writer.commit().map_err(|e| failure(&e))?;
-            slice.reload().map_err(|e| failure(&e))?;
-            *kept = Some((slice.day, writer));
         }
         Ok(counts)
+    }
+
+    /// A slice that cannot be written because it is damaged is taken away, so that the next try finds
+    /// another one. Whether it is, only its checksums say: a full disk has many faces.
+    fn after_failure(&self, slice: &Slice, error: StoreError, kept: &mut Writer) -> StoreError {
+        if let StoreError::Damaged(why) = &error
+            && matches!(slice.after_panic(), StoreError::Damaged(_))
+            && let Err(worse) = self.lose(slice, why, kept)
+        {
+            return worse;
+        }
+        error
     }
 
     fn write(
@@ -114,16 +132,22 @@ impl EmbeddedStore {
 
     /// The slice that a build's events go to, and whether it has some already: where it is, else that
     /// of its last day.
-    fn slice_for(&self, build: &Build) -> Result<(Arc<Slice>, bool), StoreError> {
-        let slices = self.slices();
-        for slice in &slices {
-            let holds = slice.holds(&build.uuid, &self.columns);
-            if holds.map_err(|e| failure(&e))? {
-                return Ok((Arc::clone(slice), true));
+    fn slice_for(
+        &self,
+        build: &Build,
+        kept: &mut Writer,
+    ) -> Result<(Arc<Slice>, bool), StoreError> {
+        for slice in self.slices() {
+            let holds = || slice.holds(&build.uuid, &self.columns);
+            match guarded(&slice, || holds().map_err(|e| failure(&e))) {
+                Ok(true) => return Ok((slice, true)),
+                Ok(false) => {}
+                Err(StoreError::Damaged(why)) => self.lose(&slice, &why, kept)?,
+                Err(error) => return Err(error),
             }
         }
         let day = day_of(end_of(build));
-        if let Some(slice) = slices.into_iter().find(|slice| slice.day == day) {
+        if let Some(slice) = self.slices().into_iter().find(|slice| slice.day == day) {
             return Ok((slice, false));
         }
         Ok((self.create_slice(day)?, false))

@@ -75,8 +75,9 @@ impl Folder {
             .find(|p| !p.exists());
         let Some(to) = free else { return Ok(()) };
         fs::rename(&from, &to).map_err(io("set aside", &from))?;
-        let reason = to.join("reason.txt");
-        fs::write(&reason, why).map_err(io("write", &reason))
+        // On a full disk there may be no room for it; the slice is out of the way all the same.
+        let _ = fs::write(to.join("reason.txt"), why);
+        Ok(())
     }
 
     /// One sentence for each slice that was set aside and is still there.
@@ -96,7 +97,10 @@ impl Folder {
                      the logs that are kept, and the old folder can be removed"
                 );
             }
-            format!("a damaged slice was set aside as {folder}: {why}")
+            format!(
+                "a damaged slice was set aside as {folder}: {why}; it is filled again from the logs that are kept, and \
+                 the folder can be removed"
+            )
         };
         names.iter().map(sentence).collect()
     }

@@ -43,6 +43,7 @@ use slice::{Block, Slice, failure, with_payload};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use tantivy::{IndexWriter, Searcher};
 use unpack::Unpacker;
@@ -78,6 +79,8 @@ pub struct EmbeddedStore {
     columns: Columns,
     slices: RwLock<BTreeMap<Date, Arc<Slice>>>,
     writer: Mutex<Writer>,
+    /// Slices that were set aside since the store was opened.
+    losses: AtomicU64,
 }
 
 impl EmbeddedStore {
@@ -89,6 +92,7 @@ impl EmbeddedStore {
             columns: Columns::new(),
             slices: RwLock::default(),
             writer: Mutex::default(),
+            losses: AtomicU64::new(0),
         };
         for day in store.folder.days()? {
             match store.open_slice(day) {
@@ -144,22 +148,33 @@ impl EmbeddedStore {
         slices.remove(&day);
     }
 
+    /// Takes a damaged slice away; another thread may have been faster.
+    fn lose(&self, slice: &Slice, why: &str, writer: &mut Writer) -> Result<(), StoreError> {
+        let known = self
+            .slices()
+            .iter()
+            .any(|one| std::ptr::eq(Arc::as_ptr(one), slice));
+        if !known {
+            return Ok(());
+        }
+        self.forget(slice.day, writer);
+        if slice.folder.exists() {
+            self.folder.set_aside(slice.day, why)?;
+        }
+        self.losses.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+
     /// Works on a slice; `None` when it turns out to be damaged and was set aside.
     fn on_slice<T>(
         &self,
         slice: &Slice,
         work: impl FnOnce() -> Result<T, StoreError>,
     ) -> Result<Option<T>, StoreError> {
-        // The index panics on some kinds of damage.
-        let result =
-            catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(slice.after_panic()));
-        match result {
+        match guarded(slice, work) {
             Err(StoreError::Damaged(why)) => {
                 let mut writer = self.writer();
-                self.forget(slice.day, &mut writer);
-                if slice.folder.exists() {
-                    self.folder.set_aside(slice.day, &why)?;
-                }
+                self.lose(slice, &why, &mut writer)?;
                 Ok(None)
             }
             other => other.map(Some),
@@ -206,6 +221,14 @@ impl EmbeddedStore {
         }
         Ok(events)
     }
+}
+
+/// Works on a slice; the index panics on some kinds of damage.
+fn guarded<T>(
+    slice: &Slice,
+    work: impl FnOnce() -> Result<T, StoreError>,
+) -> Result<T, StoreError> {
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| Err(slice.after_panic()))
 }
 
 impl LogStore for EmbeddedStore {
@@ -327,6 +350,10 @@ impl MarkedStore for EmbeddedStore {
 
     fn marks(&self) -> Result<HashMap<String, u64>, StoreError> {
         Self::marks(self)
+    }
+
+    fn losses(&self) -> u64 {
+        self.losses.load(Ordering::Relaxed)
     }
 }
 

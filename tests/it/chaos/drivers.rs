@@ -7,7 +7,7 @@ mod notes;
 mod options;
 mod outside;
 mod requests;
-mod sink;
+pub(crate) mod sink;
 mod wrapped;
 
 use crate::state::place::Place;

@@ -71,7 +71,8 @@ impl Home {
         std::fs::rename(beside, self.rules().join(format!("{id}.yaml"))).unwrap();
     }
 
-    fn command(&self) -> Command {
+    /// What starts the service.
+    pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_whorl"));
         command.arg("serve").arg("--config").arg(self.config());
         command
@@ -92,11 +93,13 @@ impl Home {
 
     pub(crate) fn start_with(&self, options: &[&str]) -> Program {
         let mut command = self.command();
-        let mut child = command
-            .args(options)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        command.args(options);
+        Self::start_by(command)
+    }
+
+    /// Starts the service by a command that becomes it.
+    pub(crate) fn start_by(mut command: Command) -> Program {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (out, kept) = (BufReader::new(child.stderr.take().unwrap()), lines.clone());
         std::thread::spawn(move || {
@@ -230,7 +233,6 @@ impl Program {
     }
 }
 
-/// A gzip file of these bytes.
 /// A log of that many lines and one more, which tells.
 pub(crate) fn log_of(lines: usize) -> Vec<u8> {
     let mut log = Vec::new();

@@ -58,9 +58,14 @@ impl Sink {
         format!("http://{}/logs", self.address)
     }
 
+    /// Everything that came until now.
+    pub(crate) fn so_far(&self) -> Deliveries {
+        self.kept.lock().unwrap().clone()
+    }
+
     /// Everything that came.
     pub(crate) fn stop(self) -> Deliveries {
-        self.kept.lock().unwrap().clone()
+        self.so_far()
     }
 }
 

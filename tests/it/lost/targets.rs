@@ -1,0 +1,150 @@
+//! What strangers write, read by whatever reads it: each target takes any bytes, must not panic, and holds what it
+//! promises about them. Plain functions, so that any fuzzer can call them.
+
+use std::path::Path;
+use whorl::config::Config;
+use whorl::event::{Build, Event, Fields};
+use whorl::fingerprint::parse_file;
+use whorl::intake::{Limits, byte_map, open_path, read_all, read_stream};
+use whorl::query::analyser::analyse;
+use whorl::query::{Document, Query, Schema};
+
+/// Events that a query is asked about.
+fn events() -> Vec<Event> {
+    let texts = [
+        "",
+        "ERROR nova.compute.manager [req-1] Instance failed to spawn: \"boom\" at 10.0.0.1:8080",
+        "\u{212a}elvin stra\u{df}e \u{1f600} \u{65e5}\u{672c}\u{8a9e} a_b.c-d",
+    ];
+    texts.into_iter().map(Event::from_message).collect()
+}
+
+/// The query language: lexer, parser, evaluation, places of hits.
+pub(super) fn query(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let schema = Schema::default();
+    let query = match Query::parse(&text, &schema) {
+        Ok(query) => query,
+        Err(error) => {
+            assert!(text.is_char_boundary(error.offset), "{error:?} of {text:?}");
+            assert!(!error.message.is_empty());
+            return;
+        }
+    };
+    assert_eq!(Query::parse(&text, &schema).as_ref(), Ok(&query));
+    query.explain();
+    for event in events() {
+        let document = Document::new(&event);
+        query.matches(&document, jiff::Timestamp::UNIX_EPOCH);
+        for (from, to) in query.spans(&document) {
+            assert!(
+                from <= to && event.message.get(from..to).is_some(),
+                "{text:?}"
+            );
+        }
+    }
+}
+
+/// The analyser: words stand where it says, in order.
+pub(super) fn words(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let mut position = None;
+    for word in analyse(&text) {
+        assert!(!word.text.is_empty(), "{text:?}");
+        assert!(position < Some(word.position), "{text:?}");
+        position = Some(word.position);
+    }
+}
+
+/// Small limits, so that each of them is met.
+pub(super) fn limits() -> Limits {
+    Limits {
+        max_bytes: 1 << 20,
+        max_ratio: 50,
+        ratio_from: 1 << 16,
+        max_line: 200,
+        max_event_lines: 5,
+        max_event_bytes: 600,
+        max_files: 8,
+        max_depth: 3,
+    }
+}
+
+/// One log by name, of whichever format and compression.
+pub(super) fn log(name: &str, bytes: &[u8]) {
+    let limits = limits();
+    let (mut reader, mut count) = (bytes, 0_u64);
+    let summary = read_stream(
+        name,
+        &mut reader,
+        &Fields::default(),
+        &limits,
+        &mut |event| {
+            // A cut line may end in the marks of the bytes that are no text.
+            assert!(
+                event.message.len() <= 4 * limits.max_event_bytes,
+                "{}",
+                event.message.len()
+            );
+            count += 1;
+        },
+    );
+    let told: u64 = summary.files.iter().map(|(_, file)| file.events).sum();
+    assert_eq!(told, count, "{name}");
+}
+
+/// A file on disk, an archive perhaps, as a build's logs.
+pub(super) fn archive(name: &str, bytes: &[u8]) {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join(name), bytes).unwrap();
+    let limits = limits();
+    let Ok(inputs) = open_path(folder.path(), &limits) else {
+        return;
+    };
+    let mut total = 0;
+    read_all(&inputs, &Fields::default(), &limits, &mut |event| {
+        total += event.message.len();
+    });
+    assert!(total as u64 <= 64 * limits.max_bytes);
+}
+
+/// Colours and control characters: every byte of the text has its place in the log.
+pub(super) fn colours(bytes: &[u8]) {
+    let plain = byte_map(bytes, whorl::intake::Format::Plain);
+    assert!(plain.text.len() <= bytes.len() * 3);
+}
+
+/// A fingerprint file.
+pub(super) fn fingerprint(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    if let Err(found) = parse_file(Path::new("1.yaml"), &text, &Schema::default()) {
+        assert!(!found.is_empty(), "refused without a word: {text:?}");
+        let lines = text
+            .split(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'])
+            .count();
+        for one in found {
+            assert!(
+                one.line >= 1 && one.column >= 1 && one.line <= lines + 1,
+                "{one:?} of {text:?}"
+            );
+        }
+    }
+}
+
+/// The configuration file.
+pub(super) fn config(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let _ = Config::parse("whorl.yaml", &text, &|_| None);
+}
+
+/// What a CI says of a build, and the name that it gives it.
+pub(super) fn build(bytes: &[u8]) {
+    let Ok(build) = serde_json::from_slice::<Build>(bytes) else {
+        return;
+    };
+    let said = serde_json::to_vec(&build).unwrap();
+    assert_eq!(serde_json::from_slice::<Build>(&said).unwrap(), build);
+    build.fields();
+    build.failed();
+    let _ = Build::check_uuid(&build.uuid);
+}

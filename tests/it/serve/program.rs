@@ -92,11 +92,21 @@ impl Home {
 
     pub(crate) fn start_with(&self, options: &[&str]) -> Program {
         let mut command = self.command();
-        let mut child = command
-            .args(options)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        command.args(options);
+        Self::run(command)
+    }
+
+    /// Starts it where so few files may be open.
+    pub(crate) fn start_with_files(&self, files: u32) -> Program {
+        let program = self.command();
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -n {files} && exec \"$@\""), "sh"]);
+        command.arg(program.get_program()).args(program.get_args());
+        Self::run(command)
+    }
+
+    fn run(mut command: Command) -> Program {
+        let mut child = command.stderr(Stdio::piped()).spawn().unwrap();
         let lines = Arc::new(Mutex::new(Vec::new()));
         let (out, kept) = (BufReader::new(child.stderr.take().unwrap()), lines.clone());
         std::thread::spawn(move || {

@@ -119,7 +119,9 @@ impl Entries<'_> {
                 return Ok(());
             }
             // Entries that are compressed once more may be harmless alone.
-            if let Some(problem) = self.summary.bombs(self.taken, self.limits) {
+            // Of the archive, what its entries gave so far counts, and never more than all of it.
+            let taken = self.taken.min(self.given.get());
+            if let Some(problem) = self.summary.bombs(taken, self.limits) {
                 self.summary.tell(problem);
                 return Ok(());
             }

@@ -78,14 +78,14 @@ fn archive(name: impl Fn(usize) -> String) -> Vec<u8> {
     member(&mut out, "console.txt", BUG.as_bytes()).unwrap();
     for number in 0..FILES {
         // Not so much alike that it looks like a bomb.
-        let mut line = String::new();
+        let mut line = Vec::new();
         let mut seed = u32::try_from(number).unwrap() + 1;
         for _ in 0..4 {
             seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-            line.push_str(&format!("{seed:x} "));
+            write!(line, "{seed:x} ").unwrap();
         }
-        line.push('\n');
-        member(&mut out, &name(number), line.as_bytes()).unwrap();
+        line.push(b'\n');
+        member(&mut out, &name(number), &line).unwrap();
     }
     out.write_all(&[0; 1024]).unwrap();
     out.finish().unwrap()

@@ -1,6 +1,6 @@
 //! Bombs, alone and together, in the program and in the service.
 
-use super::{BUG, Classify, Ran, bounded, eventually, gzip_of, member, peak, zstd_of};
+use super::{BUG, Classify, Ran, SERVICE, bounded, eventually, gzip_of, member, peak, zstd_of};
 use crate::serve::program::{Home, Program, gzip};
 use std::fs;
 use std::io::Write;
@@ -140,5 +140,5 @@ fn bombs_keep_the_service_neither_from_others_nor_from_its_memory() {
         let status = program.json("/api/v1/status");
         (status["index"]["waiting_builds"] == 0).then_some(())
     });
-    bounded(before, peak(program.pid()).unwrap());
+    bounded(before, peak(program.pid()).unwrap(), SERVICE);
 }

@@ -1,7 +1,7 @@
 //! Clients that send one byte now and then, that do not take what they asked for, or that only hold a
 //! connection: they are cut off, and others are served meanwhile.
 
-use super::{bounded, eventually, files_allowed, open_files, peak};
+use super::{SERVICE, bounded, eventually, files_allowed, open_files, peak};
 use crate::serve::program::{Home, Program, files};
 use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -101,7 +101,7 @@ fn one_byte_at_a_time_does_not_keep_a_connection() {
     // Some may be cut off by the reset that follows a byte too many.
     assert!(told.count() > 0, "nobody was told why");
     assert!(files(&home.data().join("incoming")).is_empty());
-    bounded(before, peak(program.pid()).unwrap());
+    bounded(before, peak(program.pid()).unwrap(), SERVICE);
 }
 
 /// A sender that is slow, but does send, is heard to the end.
@@ -168,7 +168,7 @@ fn clients_that_do_not_take_their_answer_leave_the_threads_to_others() {
     eventually("they are cut off", || {
         (open_files(program.pid()) <= files + 16).then_some(())
     });
-    bounded(before, most);
+    bounded(before, most, SERVICE);
     let answers: Vec<Vec<u8>> = readers.iter_mut().map(rest).collect();
     let busy = answers.iter().filter(|answer| {
         let text = String::from_utf8_lossy(answer).to_lowercase();

@@ -1,6 +1,6 @@
 //! Very many builds completed at once.
 
-use super::{bounded, eventually, gzip_of, peak, sized};
+use super::{SERVICE, bounded, eventually, gzip_of, peak, sized};
 use crate::serve::program::{Home, Program};
 use reqwest::blocking::Client;
 use std::sync::Barrier;
@@ -134,5 +134,5 @@ fn very_many_builds_completed_at_once_all_get_one_verdict() {
         let build = program.build(&format!("b{n}"));
         assert_eq!(build["history"].as_array().unwrap().len(), 1, "{build}");
     }
-    bounded(before, peak(program.pid()).unwrap());
+    bounded(before, peak(program.pid()).unwrap(), SERVICE);
 }

@@ -1,6 +1,6 @@
 //! Logs that are larger than memory, sent to the service while others send theirs.
 
-use super::{BUG, Lines, bounded, eventually, peak, sized};
+use super::{BUG, Lines, SERVICE, bounded, eventually, peak, sized};
 use crate::serve::program::{Home, Program};
 use std::io::{self, Read};
 use std::time::Duration;
@@ -68,7 +68,7 @@ fn indexed(program: &Program) {
 
 #[test]
 fn a_log_far_larger_than_memory_goes_through_the_service() {
-    let size = sized(5 << 30, 96 << 20);
+    let size = sized(5 << 30, 128 << 20);
     let home = Home::new("intake: {max-body: 6 GiB, max-log: 6 GiB}\n");
     let (program, before) = started(&home);
     let (mut lines, mut sent, mut ended) = (Lines::new(), 0, false);
@@ -102,12 +102,12 @@ fn a_log_far_larger_than_memory_goes_through_the_service() {
     indexed(&program);
     let found = program.json("/api/v1/search?q=message:boom%20AND%20build_uuid:large");
     assert_eq!(found["events"], 1, "{found}");
-    bounded(before, peak(program.pid()).unwrap());
+    bounded(before, peak(program.pid()).unwrap(), SERVICE);
 }
 
 #[test]
 fn a_line_without_end_goes_through_the_service() {
-    let size = sized(1 << 30, 64 << 20);
+    let size = sized(1 << 30, 96 << 20);
     let home = Home::new("intake: {max-body: 2 GiB, max-log: 2 GiB}\n");
     let (program, before) = started(&home);
     let (words, mut sent, mut ended) = ("no end of this line ".repeat(4096), 0, false);
@@ -134,5 +134,5 @@ fn a_line_without_end_goes_through_the_service() {
     indexed(&program);
     let page = program.get("/builds/line/logs/console.txt");
     assert!(page.len() < 1 << 20, "{} bytes of page", page.len());
-    bounded(before, peak(program.pid()).unwrap());
+    bounded(before, peak(program.pid()).unwrap(), SERVICE);
 }

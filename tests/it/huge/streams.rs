@@ -68,7 +68,7 @@ fn indexed(program: &Program) {
 
 #[test]
 fn a_log_far_larger_than_memory_goes_through_the_service() {
-    let size = sized(5 << 30, 128 << 20);
+    let size = sized(5 << 30, 160 << 20);
     let home = Home::new("intake: {max-body: 6 GiB, max-log: 6 GiB}\n");
     let (program, before) = started(&home);
     let (mut lines, mut sent, mut ended) = (Lines::new(), 0, false);
@@ -107,7 +107,7 @@ fn a_log_far_larger_than_memory_goes_through_the_service() {
 
 #[test]
 fn a_line_without_end_goes_through_the_service() {
-    let size = sized(1 << 30, 96 << 20);
+    let size = sized(1 << 30, 128 << 20);
     let home = Home::new("intake: {max-body: 2 GiB, max-log: 2 GiB}\n");
     let (program, before) = started(&home);
     let (words, mut sent, mut ended) = ("no end of this line ".repeat(4096), 0, false);

@@ -52,7 +52,7 @@ pub(crate) fn read_archive(
     let broken = members.broken;
     if let (Err(error), false) = (failure, broken) {
         let problem = meter.problem(&error, &context.name, members.read, limits);
-        members.summary.problems.push(problem);
+        members.summary.tell(problem);
     }
 }
 
@@ -81,17 +81,22 @@ impl Members<'_> {
             };
             self.release(false);
             self.count += 1;
-            if self.summary.files.len() >= self.limits.max_files {
-                let limit = self.limits.max_files;
-                self.summary.problems.push(Problem::TooManyFiles { limit });
+            let limit = self.limits.max_files;
+            if self.summary.files.len() >= limit || self.count > limit {
+                self.summary.tell(Problem::TooManyFiles { limit });
                 return Ok(());
             }
             match clean_name(&name) {
                 Ok(name) => self.one(entry, name),
-                Err(reason) => self.summary.problems.push(Problem::BadName {
+                Err(reason) => self.summary.tell(Problem::BadName {
                     name: name.chars().take(200).collect(),
                     reason,
                 }),
+            }
+            // Members that are compressed once more may be harmless alone.
+            if let Some(problem) = self.summary.bombs(self.meter.bytes(), self.limits) {
+                self.summary.tell(problem);
+                return Ok(());
             }
         }
         Ok(())
@@ -124,7 +129,7 @@ impl Members<'_> {
         };
         let decoded = decode(Box::new(counted), self.limits);
         if let Some(kind) = decoded.inner_packing() {
-            self.summary.problems.push(Problem::Packed {
+            self.summary.tell(Problem::Packed {
                 file: context.name,
                 kind,
                 main: context.main,
@@ -148,7 +153,7 @@ impl Members<'_> {
             });
             self.broken = true;
         }
-        self.summary.files.push((context.name, file));
+        self.summary.add(context.name, file);
         self.read += seen.get();
     }
 

@@ -32,6 +32,11 @@ impl Meter {
         }
     }
 
+    /// Bytes that were taken of the source.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
+    }
+
     /// True when a limit has stopped the reading.
     pub(crate) fn is_stopped(&self) -> bool {
         self.stopped.load(Ordering::Relaxed) != 0

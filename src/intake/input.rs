@@ -3,6 +3,7 @@
 use super::decode::decode;
 use super::limits::Limits;
 use super::problem::{IntakeError, Problem};
+use std::cmp::Ordering;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -45,6 +46,49 @@ pub struct LogReader {
 impl Read for LogReader {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.inner.read(buffer)
+    }
+}
+
+/// The bytes of a log as they lie there.
+pub(crate) struct Raw {
+    pub(crate) reader: Box<dyn Read>,
+    /// Tells whether somebody writes to it.
+    pub(crate) watch: Option<Watch>,
+}
+
+/// A file that is being read, and its size when it was opened.
+pub(crate) struct Watch {
+    file: File,
+    pub(crate) size: u64,
+}
+
+impl Watch {
+    /// The size of the file now.
+    pub(crate) fn now(&self) -> Option<u64> {
+        self.file.metadata().ok().map(|facts| facts.len())
+    }
+}
+
+impl Raw {
+    /// No more than is there now is read: a log that grows as fast as it is read would never end.
+    fn of(file: File) -> io::Result<Self> {
+        let facts = file.metadata()?;
+        let size = facts.len();
+        // Pipes have no size, nor have files that the system makes up while they are read.
+        if !facts.is_file() || size == 0 {
+            return Ok(Self {
+                reader: Box::new(file),
+                watch: None,
+            });
+        }
+        let watch = Watch {
+            file: file.try_clone()?,
+            size,
+        };
+        Ok(Self {
+            reader: Box::new(file.take(size)),
+            watch: Some(watch),
+        })
     }
 }
 
@@ -98,15 +142,18 @@ impl LogInput {
 
     /// The decompressed log.
     pub fn open(&self, limits: &Limits) -> io::Result<LogReader> {
-        let inner = decode(self.raw()?, limits).reader;
+        let inner = decode(self.raw()?.reader, limits).reader;
         Ok(LogReader { inner })
     }
 
     /// The bytes as they lie there.
-    pub(crate) fn raw(&self) -> io::Result<Box<dyn Read>> {
+    pub(crate) fn raw(&self) -> io::Result<Raw> {
         match &self.source {
-            Source::Path(path) => Ok(Box::new(File::open(path)?)),
-            Source::Stream(open) => open(),
+            Source::Path(path) => Raw::of(File::open(path)?),
+            Source::Stream(open) => Ok(Raw {
+                reader: open()?,
+                watch: None,
+            }),
             Source::Refused(problem) => Err(io::Error::other(problem.to_string())),
         }
     }
@@ -224,12 +271,21 @@ impl Walk<'_> {
             self.found.push(LogInput::new(name, path));
             return;
         }
-        self.full = true;
         let limit = self.limits.max_files;
         self.refuse(&name, Problem::TooManyFiles { limit });
     }
 
     fn refuse(&mut self, name: &str, problem: Problem) {
+        let limit = self.limits.max_files;
+        // What is refused takes memory too, so there is no more of it than there may be files.
+        let problem = match self.found.len().cmp(&limit) {
+            Ordering::Less => problem,
+            Ordering::Equal => {
+                self.full = true;
+                Problem::TooManyFiles { limit }
+            }
+            Ordering::Greater => return,
+        };
         self.found.push(LogInput::refused(name.to_owned(), problem));
     }
 }

@@ -37,6 +37,18 @@ pub enum Problem {
         /// The limit that was passed.
         ratio: u32,
     },
+    /// Many files that are harmless alone and a bomb together.
+    #[error(
+        "{file}: the logs together look like a decompression bomb (more than {ratio} bytes per compressed byte); reading stopped after {offset} bytes of them"
+    )]
+    Bombs {
+        /// The last file that was read.
+        file: String,
+        /// Decompressed bytes of all files that were read.
+        offset: u64,
+        /// The limit that was passed.
+        ratio: u32,
+    },
     /// More bytes than a file may have.
     #[error("{file}: larger than the limit of {limit} bytes; reading stopped there")]
     TooLarge {
@@ -54,6 +66,26 @@ pub enum Problem {
         offset: u64,
         /// What the system says.
         reason: String,
+    },
+    /// Somebody wrote to the file while it was read.
+    #[error(
+        "{file}: its size changed from {size} to {now} bytes while it was read; the first {size} bytes were looked at; look again when nobody writes to it any more"
+    )]
+    Changing {
+        /// The log file.
+        file: String,
+        /// Its size when it was opened, as it lies there.
+        size: u64,
+        /// Its size afterwards.
+        now: u64,
+    },
+    /// So many problems that they are no longer told one by one.
+    #[error("{count} more problems of files and archives")]
+    More {
+        /// How many.
+        count: u64,
+        /// True when a part of the log was not read because of one of them.
+        lost: bool,
     },
     /// A packed file of a kind that is not taken apart.
     #[error(
@@ -141,9 +173,12 @@ impl Problem {
         match self {
             Self::LongLine { .. } | Self::NotUtf8 { .. } | Self::Nul { .. } => false,
             Self::Packed { main, .. } => *main,
+            Self::More { lost, .. } => *lost,
             Self::Truncated { .. }
             | Self::Damaged { .. }
             | Self::Bomb { .. }
+            | Self::Bombs { .. }
+            | Self::Changing { .. }
             | Self::TooLarge { .. }
             | Self::NotReadable { .. }
             | Self::BadName { .. }

@@ -13,6 +13,11 @@ use crate::event::{Event, FieldValue, Fields};
 use std::io::{self, Read};
 use std::sync::Arc;
 
+/// Problems that are told one by one.
+const MOST_PROBLEMS: usize = 1000;
+/// Bombs in one build whose neighbours are still read.
+const BOMBS: u64 = 2;
+
 /// What is known about a log file before it is read.
 #[derive(Debug, Clone, Default)]
 pub struct FileContext {
@@ -56,9 +61,51 @@ pub struct BuildSummary {
     pub files: Vec<(String, Summary)>,
     /// What concerns no single log: refused names, damaged archives.
     pub problems: Vec<Problem>,
+    /// Bytes of the inputs that were read to their end, as they lay there.
+    taken: u64,
+    /// Decompressed bytes of all files.
+    given: u64,
 }
 
 impl BuildSummary {
+    /// Adds a log that was read.
+    pub(crate) fn add(&mut self, name: String, file: Summary) {
+        self.given += file.bytes;
+        self.files.push((name, file));
+    }
+
+    /// Adds a problem; those that are too many are only counted.
+    pub(crate) fn tell(&mut self, problem: Problem) {
+        if self.problems.len() < MOST_PROBLEMS {
+            self.problems.push(problem);
+            return;
+        }
+        let loses = problem.loses_data();
+        if let Some(Problem::More { count, lost }) = self.problems.last_mut() {
+            *count += 1;
+            *lost |= loses;
+            return;
+        }
+        let (count, lost) = (1, loses);
+        self.problems.push(Problem::More { count, lost });
+    }
+
+    /// What is wrong when the logs together are a bomb, though none of them need be one: so many bytes
+    /// were taken of the input that is being read.
+    pub(crate) fn bombs(&self, taking: u64, limits: &Limits) -> Option<Problem> {
+        let ratio = self.given / (self.taken + taking).max(1);
+        let harmless = limits.ratio_from.saturating_mul(BOMBS);
+        if self.given <= harmless || ratio <= u64::from(limits.max_ratio) {
+            return None;
+        }
+        let file = self.files.last().map(|(name, _)| name.clone());
+        Some(Problem::Bombs {
+            file: file.unwrap_or_default(),
+            offset: self.given,
+            ratio: limits.max_ratio,
+        })
+    }
+
     /// True when there was not one byte of log, so that nothing could be looked at.
     pub fn is_empty(&self) -> bool {
         self.bytes() == 0
@@ -237,10 +284,16 @@ pub(crate) fn take_all(
         == 1;
     for input in inputs {
         if let Some(problem) = input.problem() {
-            summary.problems.push(problem.clone());
+            summary.tell(problem.clone());
             continue;
         }
         read_input(input, only, shared, limits, taker, &mut summary);
+        if let Some(problem) = summary.bombs(0, limits) {
+            if !matches!(summary.problems.last(), Some(Problem::Bombs { .. })) {
+                summary.tell(problem);
+            }
+            break;
+        }
     }
     summary
 }
@@ -253,10 +306,10 @@ fn read_input(
     taker: &mut dyn Taker,
     summary: &mut BuildSummary,
 ) {
-    let reader = match input.raw() {
-        Ok(reader) => reader,
+    let raw = match input.raw() {
+        Ok(raw) => raw,
         Err(error) => {
-            summary.problems.push(Problem::NotReadable {
+            summary.tell(Problem::NotReadable {
                 file: input.name().to_owned(),
                 offset: 0,
                 reason: error.to_string(),
@@ -271,14 +324,18 @@ fn read_input(
         extra_tags: Vec::new(),
     };
     let root = if only { None } else { Some(input.name()) };
-    read_source(
-        decode(reader, limits),
-        root,
-        context,
-        limits,
-        taker,
-        summary,
-    );
+    let decoded = decode(raw.reader, limits);
+    let meter = Arc::clone(&decoded.meter);
+    read_source(decoded, root, context, limits, taker, summary);
+    summary.taken += meter.bytes();
+    let size = raw.watch.as_ref().map(|watch| watch.size);
+    let now = raw.watch.and_then(|watch| watch.now());
+    if let (Some(size), Some(now)) = (size, now)
+        && size != now
+    {
+        let file = input.name().to_owned();
+        summary.tell(Problem::Changing { file, size, now });
+    }
 }
 
 /// Reads a log, or all logs of an archive, with `root` before their names.
@@ -305,11 +362,11 @@ fn read_source(
     if let Some(kind) = decoded.inner_packing() {
         let main = context.main || is_main(&context.name);
         let file = context.name;
-        summary.problems.push(Problem::Packed { file, kind, main });
+        summary.tell(Problem::Packed { file, kind, main });
         return;
     }
     let file = read_decoded(decoded, &context, limits, taker);
-    summary.files.push((context.name, file));
+    summary.add(context.name, file);
 }
 
 /// Reads a stream, such as standard input: one log, which is the build's main log, or an archive

@@ -41,7 +41,7 @@ pub fn window(
     part: Part,
     count: usize,
 ) -> io::Result<Option<Window>> {
-    let mut decoded = decode(input.raw()?, limits);
+    let mut decoded = decode(input.raw()?.reader, limits);
     if decoded.archive.is_some() {
         return Ok(None);
     }
@@ -84,7 +84,7 @@ pub fn each_line(
     limits: &Limits,
     mut take: impl FnMut(&[u8], bool) -> bool,
 ) -> io::Result<Option<()>> {
-    let mut decoded = decode(input.raw()?, limits);
+    let mut decoded = decode(input.raw()?.reader, limits);
     if decoded.archive.is_some() {
         return Ok(None);
     }

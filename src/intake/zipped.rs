@@ -48,7 +48,7 @@ pub(crate) fn read_zip(
         Ok(size) => size,
         Err(error) => {
             let problem = decoded.meter.problem(&error, &context.name, 0, limits);
-            summary.problems.push(problem);
+            summary.tell(problem);
             return;
         }
     };
@@ -62,6 +62,7 @@ pub(crate) fn read_zip(
         meter: &meter,
         given: Cell::new(0),
         size,
+        taken: decoded.meter.bytes(),
     };
     let read = kept
         .rewind()
@@ -70,7 +71,7 @@ pub(crate) fn read_zip(
         .and_then(|mut archive| entries.all(&mut archive));
     if let Err(error) = read {
         let problem = damaged(&context.name, entries.given.get(), &error);
-        summary.problems.push(problem);
+        summary.tell(problem);
     }
 }
 
@@ -86,6 +87,8 @@ struct Entries<'a> {
     /// that none alone looks like a bomb.
     given: Cell<u64>,
     size: u64,
+    /// Bytes of the archive as it came, which may have been compressed once more.
+    taken: u64,
 }
 
 impl Entries<'_> {
@@ -107,12 +110,19 @@ impl Entries<'_> {
             };
             match clean_name(&name) {
                 Ok(name) => self.one(entry, entries.reader_mut(), &name, only),
-                Err(reason) => self.summary.problems.push(Problem::BadName {
+                Err(reason) => self.summary.tell(Problem::BadName {
                     name: name.chars().take(200).collect(),
                     reason,
                 }),
             }
             if self.meter.is_stopped() {
+                return Ok(());
+            }
+            // Entries that are compressed once more may be harmless alone.
+            // Of the archive, what its entries gave so far counts, and never more than all of it.
+            let taken = self.taken.min(self.given.get());
+            if let Some(problem) = self.summary.bombs(taken, self.limits) {
+                self.summary.tell(problem);
                 return Ok(());
             }
         }
@@ -128,7 +138,7 @@ impl Entries<'_> {
             logs += usize::from(is_log(&entry?));
             seen += 1;
             if logs + self.summary.files.len() > limit || seen > most {
-                self.summary.problems.push(Problem::TooManyFiles { limit });
+                self.summary.tell(Problem::TooManyFiles { limit });
                 break;
             }
         }
@@ -151,7 +161,7 @@ impl Entries<'_> {
             ..self.context.clone()
         };
         if let Some(reason) = unreadable(&entry) {
-            self.summary.problems.push(Problem::NotReadable {
+            self.summary.tell(Problem::NotReadable {
                 file: context.name,
                 offset: 0,
                 reason,
@@ -162,7 +172,7 @@ impl Entries<'_> {
             Ok(log) => self.read(log, context),
             Err(error) => {
                 let problem = damaged(&context.name, 0, &error);
-                self.summary.problems.push(problem);
+                self.summary.tell(problem);
             }
         }
     }
@@ -183,7 +193,7 @@ impl Entries<'_> {
         };
         let decoded = decode(Box::new(counted), self.limits);
         if let Some(kind) = decoded.inner_packing() {
-            self.summary.problems.push(Problem::Packed {
+            self.summary.tell(Problem::Packed {
                 file: context.name,
                 kind,
                 main: context.main,
@@ -198,7 +208,7 @@ impl Entries<'_> {
             let problem = self.meter.problem(&error, name, file.bytes, self.limits);
             file.problems.push(problem);
         }
-        self.summary.files.push((context.name, file));
+        self.summary.add(context.name, file);
     }
 }
 

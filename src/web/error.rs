@@ -56,11 +56,11 @@ impl ApiError {
         Self::new(StatusCode::CONFLICT, message)
     }
 
-    /// 408: the sender was silent for too long; nothing of the request was kept.
+    /// 408: the sender was silent, or as good as silent, for too long; nothing of the request was kept.
     pub(super) fn too_slow() -> Self {
         Self::new(
             StatusCode::REQUEST_TIMEOUT,
-            "nothing arrived for longer than intake.patience; nothing was kept, send it again",
+            "less than 1 KiB arrived within intake.patience; nothing was kept, send it again",
         )
     }
 
@@ -111,6 +111,17 @@ impl ApiError {
             ..Self::new(
                 StatusCode::TOO_MANY_REQUESTS,
                 "too many builds wait for classification; send this again later",
+            )
+        }
+    }
+
+    /// 503: too much is asked at the same time.
+    pub(super) fn overloaded(what: &str) -> Self {
+        Self {
+            retry_after: Some(5),
+            ..Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                format!("too many {what} at the same time; ask again later"),
             )
         }
     }

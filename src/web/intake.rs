@@ -24,11 +24,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use tempfile::NamedTempFile;
 use tokio::io::AsyncWriteExt;
+use tokio::time::Instant;
 
 type Answer = Result<(StatusCode, Json<Value>), ApiError>;
 
 /// Largest JSON body.
 const JSON_LIMIT: u64 = 1 << 20;
+/// Bytes that have to arrive within the patience: one now and then would keep a place for ever.
+const LEAST: usize = 1024;
 
 /// `PUT /api/v1/builds/{uuid}`: what the CI says about a build.
 pub(super) async fn put_build(
@@ -82,18 +85,45 @@ struct Received {
     sha256: String,
 }
 
-/// The next part of a body; a sender that is silent for too long is cut off.
-async fn next_chunk(app: &App, body: &mut Body) -> Result<Option<Bytes>, ApiError> {
+/// How fast a body arrives.
+struct Pace {
+    since: Instant,
+    bytes: usize,
+}
+
+impl Pace {
+    fn start() -> Self {
+        Self {
+            since: Instant::now(),
+            bytes: 0,
+        }
+    }
+
+    fn arrived(&mut self, bytes: usize) {
+        self.bytes += bytes;
+        if self.bytes >= LEAST {
+            *self = Self::start();
+        }
+    }
+}
+
+/// The next part of a body; a sender that is silent for too long, or as good as silent, is cut off.
+async fn next_chunk(
+    app: &App,
+    body: &mut Body,
+    pace: &mut Pace,
+) -> Result<Option<Bytes>, ApiError> {
     let patience = app.config().intake.patience.0;
     loop {
         let frame = poll_fn(|context| Pin::new(&mut *body).poll_frame(context));
-        let frame = tokio::time::timeout(patience, frame).await;
+        let frame = tokio::time::timeout_at(pace.since + patience, frame).await;
         let Some(frame) = frame.map_err(|_| ApiError::too_slow())? else {
             return Ok(None);
         };
         let frame =
             frame.map_err(|e| ApiError::bad(format!("the body did not arrive whole: {e}")))?;
         if let Ok(chunk) = frame.into_data() {
+            pace.arrived(chunk.len());
             return Ok(Some(chunk));
         }
     }
@@ -101,8 +131,8 @@ async fn next_chunk(app: &App, body: &mut Body) -> Result<Option<Bytes>, ApiErro
 
 /// Reads a body that is small, or says that it is not.
 async fn small(app: &App, mut body: Body) -> Result<Vec<u8>, ApiError> {
-    let mut bytes = Vec::new();
-    while let Some(chunk) = next_chunk(app, &mut body).await? {
+    let (mut bytes, mut pace) = (Vec::new(), Pace::start());
+    while let Some(chunk) = next_chunk(app, &mut body, &mut pace).await? {
         if (bytes.len() + chunk.len()) as u64 > JSON_LIMIT {
             return Err(ApiError::too_large(JSON_LIMIT, "JSON"));
         }
@@ -120,8 +150,8 @@ async fn receive(
 ) -> Result<Received, ApiError> {
     let opened = file.reopen().map_err(ApiError::internal)?;
     let mut out = tokio::io::BufWriter::new(tokio::fs::File::from_std(opened));
-    let (mut bytes, mut digest) = (0_u64, Sha256::new());
-    while let Some(chunk) = next_chunk(app, &mut body).await? {
+    let (mut bytes, mut digest, mut pace) = (0_u64, Sha256::new(), Pace::start());
+    while let Some(chunk) = next_chunk(app, &mut body, &mut pace).await? {
         bytes += chunk.len() as u64;
         if bytes > limit {
             return Err(ApiError::too_large(limit, "intake.max-body"));

@@ -45,6 +45,8 @@ const AT_ONCE: Duration = Duration::from_secs(1);
 /// How often the state is asked about a build whose logs have been read, and with which pause.
 const ASKED: u32 = 5;
 const ASK_AGAIN: Duration = Duration::from_millis(50);
+/// Problems of a build that are told one by one.
+const TOLD: usize = 50;
 /// An index that is this many seconds behind is told of.
 const LATE: u64 = 60;
 /// Builds of which it is remembered that the index has them; forgetting only costs work.
@@ -467,24 +469,36 @@ impl Looker for Local {
             Ok(found) => found,
             Err(error) => return Outcome::error(error, &rules.version),
         };
-        let mut problems: Vec<String> = found
-            .summary
-            .all_problems()
-            .map(ToString::to_string)
-            .collect();
+        let mut problems = told(&found.summary);
+        let mut verdict = found.verdict;
         match self.missing(&build.uuid) {
-            Ok(missing) => problems.extend(missing),
+            Ok(missing) => {
+                verdict = incomplete(verdict, &missing);
+                problems.extend(missing);
+            }
             // That says nothing of the build, so it is no verdict.
             Err(error) => return Outcome::pending(error.to_string(), &rules.version),
         }
         Outcome {
-            verdict: incomplete(found.verdict, &problems),
+            verdict,
             matches: found.matches,
             detail: (!problems.is_empty()).then(|| problems.join("; ")),
             rules: rules.version.clone(),
             events: found.summary.files.iter().map(|(_, s)| s.events).sum(),
         }
     }
+}
+
+/// What went wrong, in words: what lost data first, the rest only counted where it is too much to read.
+fn told(summary: &BuildSummary) -> Vec<String> {
+    let (lost, noted): (Vec<_>, Vec<_>) = summary.all_problems().partition(|p| p.loses_data());
+    let all = lost.into_iter().chain(noted);
+    let mut told: Vec<String> = all.take(TOLD).map(ToString::to_string).collect();
+    let more = summary.all_problems().count() - told.len();
+    if more > 0 {
+        told.push(format!("{more} more problems"));
+    }
+    told
 }
 
 fn behind(index: IndexStatus) -> String {
@@ -494,10 +508,11 @@ fn behind(index: IndexStatus) -> String {
     )
 }
 
-/// What is missing of a log leaves the build `partial-log`.
-fn incomplete(verdict: Verdict, problems: &[String]) -> Verdict {
+/// What could not be fetched of a log leaves the build `partial-log`; of what is there, intake knows
+/// whether a part was lost.
+fn incomplete(verdict: Verdict, missing: &[String]) -> Verdict {
     match verdict {
-        Verdict::Matched | Verdict::Unmatched if !problems.is_empty() => Verdict::PartialLog,
+        Verdict::Matched | Verdict::Unmatched if !missing.is_empty() => Verdict::PartialLog,
         other => other,
     }
 }

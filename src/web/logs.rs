@@ -61,7 +61,9 @@ pub(super) async fn page(
     let (name, place) = place(&app, &uuid, &path)?;
     let part = wanted.part();
     let input = LogInput::new(&name, place);
+    let turn = app.turns.log().await?;
     let found = blocking(&app, move |app| {
+        let _turn = turn;
         let found = window(&input, &limits(app), part, usize::from(LINES));
         Ok(found.map(|found| found.map(|found| cleaned(app, found))))
     });
@@ -153,6 +155,7 @@ pub(super) async fn raw(
 
 /// The lines of a log without secrets, read while they are sent.
 async fn clean(app: &Arc<App>, input: LogInput) -> Result<Body, ApiError> {
+    let turn = app.turns.log().await?;
     let (work, first) = (app.clone(), input.clone());
     let looked =
         tokio::task::spawn_blocking(move || each_line(&first, &limits(&work), |_, _| false));
@@ -164,7 +167,10 @@ async fn clean(app: &Arc<App>, input: LogInput) -> Result<Body, ApiError> {
     }
     let (writer, reader) = tokio::io::duplex(CHUNK);
     let (app, runtime) = (app.clone(), tokio::runtime::Handle::current());
-    tokio::task::spawn_blocking(move || send_clean(&app, &input, &runtime, writer));
+    tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        send_clean(&app, &input, &runtime, writer);
+    });
     Ok(Body::from_stream(ReaderStream::new(reader)))
 }
 

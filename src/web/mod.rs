@@ -34,6 +34,7 @@ mod service;
 mod sources;
 mod status;
 mod tell;
+mod turns;
 mod view;
 
 pub use local::{Local, LocalError};
@@ -95,6 +96,8 @@ pub(crate) struct App {
     clock: Clock,
     /// Background tasks that ended though they should not.
     ended: Mutex<Vec<&'static str>>,
+    /// How many may work at the same time for those who ask.
+    turns: turns::Turns,
     /// One of them is held while a build's logs change, so that file and record say the same.
     locks: [Mutex<()>; LOCKS],
 }
@@ -167,13 +170,19 @@ fn held<T>(lock: &Mutex<T>) -> MutexGuard<'_, T> {
     lock.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs blocking work for a handler.
+/// Runs blocking work for a handler, when it is its turn.
 async fn blocking<T: Send + 'static>(
     app: &Arc<App>,
     work: impl FnOnce(&App) -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
+    let turn = app.turns.handler().await?;
     let app = app.clone();
-    let done = tokio::task::spawn_blocking(move || work(&app)).await;
+    let done = tokio::task::spawn_blocking(move || {
+        // Held until the work is done, even when nobody waits for it any more.
+        let _turn = turn;
+        work(&app)
+    })
+    .await;
     done.unwrap_or_else(|error| Err(ApiError::internal(error)))
 }
 

@@ -48,7 +48,9 @@ pub(super) async fn api(
     Query(asked): Query<Asked>,
 ) -> Result<Json<Answer>, ApiError> {
     let limit = asked.limit.unwrap_or(100).min(MOST);
+    let turn = app.turns.search().await?;
     let found = blocking(&app, move |app| {
+        let _turn = turn;
         let searched = search(app, &asked.q, limit);
         let searched = searched.map_err(|error| match error {
             SearchError::Query { .. } => ApiError::bad(error),
@@ -92,7 +94,12 @@ pub(super) async fn page(
     State(app): State<Arc<App>>,
     Query(asked): Query<Asked>,
 ) -> Result<Response, ApiError> {
-    let view = blocking(&app, move |app| view_of(app, asked.q)).await?;
+    let turn = app.turns.search().await?;
+    let view = blocking(&app, move |app| {
+        let _turn = turn;
+        view_of(app, asked.q)
+    });
+    let view = view.await?;
     html(&view)
 }
 

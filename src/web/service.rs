@@ -2,7 +2,7 @@
 
 use super::arrivals::{Arrivals, ArrivalsError};
 use super::commands::CommandsError;
-use super::patient::Patient;
+use super::patient::{self, Patient};
 use super::sources::{SourceError, Sources};
 use super::tell::{TargetError, Targets};
 use super::{
@@ -188,6 +188,7 @@ impl Service {
             clock,
             ended: Mutex::default(),
             locks: std::array::from_fn(|_| Mutex::default()),
+            turns: super::turns::Turns::default(),
             config,
         });
         Ok(Self {
@@ -250,7 +251,7 @@ impl Service {
         let stopping = self.stop.clone().cancelled_owned();
         // Twice, so that a handler that waits for a body answers before the connection is cut.
         let patience = self.app.config.intake.patience.0 * 2;
-        let listener = Patient::new(self.listener, patience);
+        let listener = Patient::new(self.listener, patience, patient::room());
         let serve = axum::serve(listener, router(self.app.clone()).merge(self.hooks));
         let serve = serve.with_graceful_shutdown(stopping).into_future();
         // A sender that never ends its request must not hold the service up.

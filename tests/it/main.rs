@@ -23,6 +23,7 @@ mod elastic;
 mod fingerprint;
 mod folder;
 mod foreign;
+mod huge;
 mod hush;
 mod intake;
 mod irc;

@@ -97,6 +97,15 @@ impl Home {
         Self::start_by(command)
     }
 
+    /// Starts it where so few files may be open.
+    pub(crate) fn start_with_files(&self, files: u32) -> Program {
+        let program = self.command();
+        let mut command = Command::new("sh");
+        command.args(["-c", &format!("ulimit -n {files} && exec \"$@\""), "sh"]);
+        command.arg(program.get_program()).args(program.get_args());
+        Self::start_by(command)
+    }
+
     /// Starts the service by a command that becomes it.
     pub(crate) fn start_by(mut command: Command) -> Program {
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();

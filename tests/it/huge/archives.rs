@@ -1,0 +1,113 @@
+//! A hundred thousand files in one build, in a folder and in archives: `whorl classify`.
+
+use super::{BUG, Classify, member};
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+const FILES: usize = 100_000;
+/// Files of a build that are read.
+const READ: u64 = 10_000;
+
+fn limited(ran: &super::Ran) {
+    assert_eq!(ran.code, 4, "{}", ran.err);
+    assert_eq!(ran.json["verdict"], "partial-log");
+    assert_eq!(ran.json["stats"]["files"], READ);
+    let told = "more than 10000 log files; the others were not read";
+    assert_eq!(ran.err.matches(told).count(), 1, "{}", ran.err);
+    ran.small();
+}
+
+/// Files that are one on the disk: a file system takes 65,000 names of each.
+fn many_files(dir: &Path, name: impl Fn(usize) -> String) {
+    let mut first = Path::new("").to_owned();
+    for number in 0..FILES {
+        let path = dir.join(name(number));
+        if number % 100 == 0 {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+        }
+        if number % 20_000 == 0 {
+            fs::write(&path, "an ordinary line\n").unwrap();
+            first = path;
+        } else {
+            fs::hard_link(&first, path).unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_hundred_thousand_files_in_a_folder() {
+    let dir = tempfile::tempdir().unwrap();
+    many_files(dir.path(), |n| {
+        format!("logs/{:03}/host-{n:06}.log", n / 100)
+    });
+    fs::write(dir.path().join("console.txt"), BUG).unwrap();
+    let ran = Classify::of(dir.path());
+    limited(&ran);
+    assert_eq!(ran.place(), ("console.txt".into(), 1));
+}
+
+#[test]
+fn a_hundred_thousand_links_that_lead_out_take_no_more_room_than_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let logs = dir.path().join("logs");
+    fs::create_dir(&logs).unwrap();
+    fs::write(logs.join("console.txt"), BUG).unwrap();
+    for number in 0..FILES {
+        let link = logs.join(format!("link-{number:06}"));
+        std::os::unix::fs::symlink("/etc/hostname", link).unwrap();
+    }
+    let ran = Classify::of(&logs);
+    assert_eq!(ran.code, 4, "{}", ran.err);
+    assert_eq!(ran.place(), ("console.txt".into(), 1));
+    assert!(ran.err.contains("a link that leads out"), "{}", ran.err);
+    // A thousand, and how many there are besides.
+    assert!(
+        ran.err.lines().count() < 1010,
+        "{}",
+        ran.err.lines().count()
+    );
+    let told = "9000 more problems of files and archives";
+    assert!(ran.err.contains(told), "{}", ran.err);
+    ran.small();
+}
+
+/// An archive of so many members, compressed while it is made.
+fn archive(name: impl Fn(usize) -> String) -> Vec<u8> {
+    let mut out = zstd::Encoder::new(Vec::new(), 1).unwrap();
+    member(&mut out, "console.txt", BUG.as_bytes()).unwrap();
+    for number in 0..FILES {
+        // Not so much alike that it looks like a bomb.
+        let mut line = Vec::new();
+        let mut seed = u32::try_from(number).unwrap() + 1;
+        for _ in 0..4 {
+            seed = seed.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            write!(line, "{seed:x} ").unwrap();
+        }
+        line.push(b'\n');
+        member(&mut out, &name(number), &line).unwrap();
+    }
+    out.write_all(&[0; 1024]).unwrap();
+    out.finish().unwrap()
+}
+
+#[test]
+fn a_hundred_thousand_files_in_an_archive() {
+    let packed = archive(|n| format!("logs/{:03}/host-{n:06}.log", n / 100));
+    // It has stopped reading before the end.
+    let ran = Classify::piped(move |stdin| drop(stdin.write_all(&packed)));
+    limited(&ran);
+    assert_eq!(ran.place(), ("console.txt".into(), 1));
+}
+
+#[test]
+fn a_hundred_thousand_bad_names_in_an_archive_are_told_within_reason() {
+    let packed = archive(|n| format!("../../{n:06}.log"));
+    let ran = Classify::piped(move |stdin| drop(stdin.write_all(&packed)));
+    assert_eq!(ran.code, 4, "{}", ran.err);
+    assert_eq!(ran.place(), ("console.txt".into(), 1));
+    let told = "the name leads out of the log folder; rename the file";
+    assert_eq!(ran.err.matches(told).count(), 1000);
+    assert!(ran.err.contains("more problems of files"), "{}", ran.err);
+    ran.small();
+}

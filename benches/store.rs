@@ -161,7 +161,7 @@ fn fill(store: &EmbeddedStore, matcher: &Matcher, source: &[Event], events: usiz
         for build in some {
             let inputs = open_path(&folder(build), &limits).unwrap();
             let now = build.finished.unwrap();
-            matches += sweep(matcher, build, now, &inputs, &limits, 1)
+            matches += sweep(matcher, build, now, &inputs, &limits, true)
                 .matches
                 .len();
         }

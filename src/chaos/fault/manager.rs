@@ -319,7 +319,7 @@ impl Faults {
         if clean {
             session.guard.done();
             // Nothing is left to be taken back, so nobody needs the folder.
-            let _ = std::fs::remove_dir_all(&session.folder);
+            let _ = undo::remove(&session.folder);
         } else {
             let folder = session.folder.display();
             let message =

@@ -4,7 +4,7 @@
 //! It knows of the runner's death by the end of its standard input, which no signal can suppress.
 
 use super::clock;
-use super::undo::{Journal, Which, take_back};
+use super::undo::{Journal, Which, remove, take_back};
 use nix::sys::signal::SigSet;
 use std::io::{self, BufRead, Write};
 use std::path::Path;
@@ -60,7 +60,7 @@ fn orphaned(folder: &Path) -> io::Result<()> {
     for _ in 0..TRIES {
         match take_back(folder, Which::All) {
             Ok(undone) if undone.iter().all(|fault| fault.done) => {
-                return std::fs::remove_dir_all(folder);
+                return remove(folder);
             }
             // Somebody else was faster.
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),

@@ -472,6 +472,12 @@ fn what_a_dead_run_has_planned_in_is_removed() {
         fs::create_dir_all(folder).unwrap();
         fs::write(folder.join("file-0"), "a copy").unwrap();
     }
+    // It died before its journal was begun: nothing was done. The other one is not of a run.
+    let begun = place.path("state/1795329366520-99999999");
+    let other = place.path("state/1795329366520-notes");
+    fs::create_dir_all(&begun).unwrap();
+    fs::create_dir_all(&other).unwrap();
     assert_eq!(place.chaos(&["undo"]).code, 0);
     assert!(!dead.exists() && alive.exists());
+    assert!(!begun.exists() && other.exists());
 }

@@ -117,13 +117,35 @@ pub(super) fn sketch(state: &Path) -> io::Result<TempDir> {
     tempfile::Builder::new().prefix(&name).tempdir_in(state)
 }
 
-/// Whether it is a folder to plan in, of somebody who is dead.
+/// Whether it is a folder to plan in, or one on its way out, of somebody who is dead.
 fn is_left_sketch(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let rest = name
         .strip_prefix(SKETCH)
         .and_then(|rest| rest.split_once('-'));
-    rest.is_some_and(|(pid, _)| !Path::new("/proc").join(pid).exists())
+    rest.is_some_and(|(pid, _)| is_dead(pid))
+}
+
+/// Whether it is the folder of a run that died before it began its journal, and so did nothing.
+fn is_never_begun(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    let parts = name.split_once('-');
+    parts.is_some_and(|(at, pid)| number(at) && number(pid) && is_dead(pid))
+        && !path.join("undo.jsonl").exists()
+}
+
+fn is_dead(pid: &str) -> bool {
+    !Path::new("/proc").join(pid).exists()
+}
+
+/// Removes a run's folder, of which all is taken back. It first gets the name of one to plan in: a power
+/// loss in the middle must not leave a part of it without its journal.
+pub(super) fn remove(folder: &Path) -> io::Result<()> {
+    let name = folder.file_name().unwrap_or_default().to_string_lossy();
+    let gone = folder.with_file_name(format!("{SKETCH}{}-{name}", std::process::id()));
+    fs::rename(folder, &gone)?;
+    fs::remove_dir_all(gone)
 }
 
 /// Takes the place of the runner, if it is free.
@@ -146,6 +168,9 @@ pub fn finish(state: &Path, running: bool) -> io::Result<Vec<Finished>> {
     for left in folders.iter().filter(|path| is_left_sketch(path)) {
         // Nothing was done by what is in it; the next one tries again.
         let _ = fs::remove_dir_all(left);
+    }
+    for left in folders.iter().filter(|path| is_never_begun(path)) {
+        sweep(left);
     }
     folders.retain(|path| path.join("undo.jsonl").is_file());
     folders.sort();
@@ -172,7 +197,7 @@ fn finish_one(folder: &Path, running: bool) -> io::Result<Finished> {
     }
     let faults = take_back(folder, Which::All)?;
     if lock.is_some() && faults.iter().all(|fault| fault.done) {
-        fs::remove_dir_all(folder)?;
+        remove(folder)?;
     }
     Ok(Finished {
         folder: folder.to_owned(),

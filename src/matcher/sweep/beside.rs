@@ -40,7 +40,9 @@ fn read(
     scratch: &mut Scratch,
 ) {
     while let Some(chunk) = chunks.next() {
-        spare.try_iter().for_each(|done| chunks.give_back(done));
+        for done in spare.try_iter() {
+            chunks.give_back(done);
+        }
         let chunk = match give.try_send((chunk, None)) {
             Ok(()) => continue,
             Err(TrySendError::Full((chunk, _))) => chunk,

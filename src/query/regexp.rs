@@ -2,10 +2,15 @@
 //! over one whole word: besides the usual operators `~` complement, `&` intersection, `#` nothing,
 //! `@` anything, `<1-10>` numeric intervals and `"…"` literal text.
 //!
-//! A word is matched by taking Brzozowski derivatives, so that complement and intersection need no
-//! special case and the work is bounded.
+//! An expression without these operators is matched by the `regex` crate. Of others a word is matched by
+//! taking Brzozowski derivatives, so that complement and intersection need no special case and the work is
+//! bounded.
 
+mod usual;
+
+use regex::Regex;
 use std::rc::Rc;
+use usual::usual;
 
 /// Why an expression is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +28,10 @@ const MAX_COPIES: usize = 10_000;
 
 /// A parsed expression.
 #[derive(Debug, Clone)]
-pub(super) struct Program(Tree);
+pub(super) struct Program {
+    tree: Tree,
+    usual: Option<Regex>,
+}
 
 #[derive(Debug, Clone, PartialEq)]
 enum Tree {
@@ -52,19 +60,31 @@ impl Program {
             depth: 0,
         };
         if pattern.is_empty() {
-            return Ok(Self(Tree::Empty));
+            return Ok(Self::of(Tree::Empty));
         }
         let tree = reader.union()?;
         if reader.at < reader.chars.len() {
             return Err(reader.problem("end of the expression expected"));
         }
-        Ok(Self(tree))
+        Ok(Self::of(tree))
+    }
+
+    fn of(tree: Tree) -> Self {
+        let usual = usual(&tree);
+        Self { tree, usual }
     }
 
     /// True when the whole text matches.
     pub(super) fn matches(&self, text: &str) -> bool {
+        match &self.usual {
+            Some(usual) => usual.is_match(text),
+            None => self.matches_by_derivatives(text),
+        }
+    }
+
+    fn matches_by_derivatives(&self, text: &str) -> bool {
         let mut work = 0;
-        let mut state = Rc::new(lower(&self.0));
+        let mut state = Rc::new(lower(&self.tree));
         for c in text.chars() {
             state = derive(&state, c, &mut work);
             if work > MAX_WORK || matches!(*state, Node::Nothing) {
@@ -575,6 +595,35 @@ mod tests {
         ] {
             let program = Program::new(pattern).unwrap();
             assert_eq!(program.matches(text), expected, "{pattern} on {text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn both_ways_agree(
+            pattern in r"([ab.é?*+|]|\d|\[a-b\]|\[\^a\]|\(a\|b\)|\(\)|#|@|\{1,2\}){1,8}",
+            text in "[abé1\n]{0,6}",
+        ) {
+            let Ok(program) = Program::new(&pattern) else { return Ok(()) };
+            proptest::prop_assert!(program.usual.is_some(), "{pattern}");
+            let wanted = program.matches_by_derivatives(&text);
+            proptest::prop_assert_eq!(program.matches(&text), wanted, "{} on {:?}", pattern, text);
+        }
+    }
+
+    #[test]
+    fn only_what_is_usual_is_left_to_the_other_crate() {
+        for (pattern, wanted) in [
+            ("a.*b", true),
+            ("~a", false),
+            ("a&b", false),
+            ("<1-2>", false),
+        ] {
+            assert_eq!(
+                Program::new(pattern).unwrap().usual.is_some(),
+                wanted,
+                "{pattern}"
+            );
         }
     }
 

@@ -23,7 +23,7 @@ const BUG: &str = "it all went boom\n";
 /// KiB that huge input may need more than a small one.
 const MORE: u64 = 48 << 10;
 /// KiB that the service may need more: it commits up to 64 MiB of logs to the index at a time.
-const SERVICE: u64 = 104 << 10;
+const SERVICE: u64 = 128 << 10;
 /// How long anything may take here; on an idle machine it takes seconds.
 const DEADLINE: Duration = Duration::from_secs(300);
 

@@ -77,7 +77,8 @@ impl Leaf<'_> {
 
     /// A quoted text between its quotes, still with escapes.
     pub(super) fn phrase(&self, raw: &str, slop: f32) -> MaybeBuilt {
-        let value = unescape(raw, self.span.start)?;
+        // The quote comes first.
+        let value = unescape(raw, self.span.start + 1)?;
         if self.name() == "_exists_" {
             return Ok(Some(self.exists(&value)));
         }
@@ -500,6 +501,20 @@ mod tests {
     use jiff::Timestamp;
 
     /// Somebody else's index: `tags` is text and is indexed once more as `tags.keyword`.
+    #[test]
+    fn wrong_escapes_are_told_where_they_stand() {
+        use crate::query::{Query, Schema};
+        for (text, offset) in [
+            ("x:[\"\u{1f600}\\\" TO a]", 8),
+            ("\"\u{e9}\\u00\"", 3),
+            ("a\u{3000}\u{3000}\\u00 b", 7),
+            ("x:\u{e9}\\u00", 4),
+        ] {
+            let error = Query::parse(text, &Schema::default()).unwrap_err();
+            assert_eq!(error.offset, offset, "{text}: {}", error.message);
+        }
+    }
+
     #[test]
     fn a_field_that_is_indexed_twice_exists() {
         let mut schema = Schema::default();

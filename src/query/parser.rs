@@ -200,11 +200,15 @@ impl Parser<'_> {
     ) -> Result<Option<Node>, QueryError> {
         let first = self.take();
         let mut raw = self.image(&first).to_owned();
+        // What is wrong with an escape is told here: in all of them together it has another place.
+        leaf::unescape(&raw, first.span.start)?;
         let mut span = first.span;
         while self.continues_run(0) {
             let token = self.take();
+            let image = &self.text[token.span.clone()];
+            leaf::unescape(image, token.span.start)?;
             raw.push(' ');
-            raw.push_str(&self.text[token.span.clone()]);
+            raw.push_str(image);
             span.end = token.span.end;
         }
         let node = self.field_query(field, &raw, span)?;
@@ -405,16 +409,16 @@ impl Parser<'_> {
     fn bound(&mut self) -> Result<Option<String>, QueryError> {
         let (kind, span) = (self.kind(), self.tokens[self.at].span.clone());
         let image = self.text[span.clone()].to_owned();
-        let raw = match kind {
-            TokenKind::RangeQuoted => &image[1..image.len() - 1],
-            TokenKind::RangeWord | TokenKind::RangeTo => &image,
+        let (raw, offset) = match kind {
+            TokenKind::RangeQuoted => (&image[1..image.len() - 1], span.start + 1),
+            TokenKind::RangeWord | TokenKind::RangeTo => (&image[..], span.start),
             _ => return Err(self.range_shape()),
         };
         self.take();
         if kind != TokenKind::RangeQuoted && raw == "*" {
             return Ok(None);
         }
-        let value = leaf::unescape(raw, span.start)?;
+        let value = leaf::unescape(raw, offset)?;
         Ok((value != "*").then_some(value))
     }
 

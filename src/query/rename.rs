@@ -42,7 +42,8 @@ fn unquoted(raw: &str, token: &Token) -> Result<String, QueryError> {
     let inner = raw
         .strip_prefix('"')
         .and_then(|rest| rest.strip_suffix('"'));
-    unescape(inner.unwrap_or(raw), token.span.start)
+    let offset = token.span.start + usize::from(inner.is_some());
+    unescape(inner.unwrap_or(raw), offset)
 }
 
 fn escaped(name: &str) -> String {

@@ -3,9 +3,9 @@
 use super::bell::{Bell, Ear, Slot, Stop, Waited};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, BufRead, BufReader, IsTerminal, Read, Write};
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -36,6 +36,34 @@ pub(crate) struct Patience {
     pub(crate) bell: Arc<Bell>,
     pub(crate) ear: Ear,
     pub(crate) timeout: Option<Duration>,
+}
+
+/// What a process of ours beside this one says when it is up.
+pub(crate) const READY: &str = "ready";
+
+/// Starts a process of ours that acts when its input ends, and waits until it is up. `name` is for errors.
+pub(crate) fn beside(command: &mut Command, name: &str) -> io::Result<(Child, ChildStdin)> {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        // What is typed at the terminal is not for it.
+        .process_group(0)
+        .spawn()?;
+    let (to, from) = (child.stdin.take(), child.stdout.take());
+    let mut line = String::new();
+    if let Some(from) = from {
+        BufReader::new(from).read_line(&mut line)?;
+    }
+    match to {
+        Some(to) if line.trim_end() == READY => Ok((child, to)),
+        _ => {
+            // It ends when its input does, or has ended.
+            let _ = child.kill();
+            let _ = child.wait();
+            Err(io::Error::other(format!("the {name} did not start")))
+        }
+    }
 }
 
 /// Runs a child to its end; whatever is left of its group when time is up or the run is to end is killed.

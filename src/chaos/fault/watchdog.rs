@@ -5,6 +5,7 @@
 
 use super::clock;
 use super::undo::{Journal, Which, remove, take_back};
+use crate::chaos::child::READY;
 use nix::sys::signal::SigSet;
 use std::io::{self, BufRead, Write};
 use std::path::Path;
@@ -12,8 +13,6 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::Duration;
 
-/// What the watchdog says when it is ready.
-pub(super) const READY: &str = "ready";
 /// What the runner says when everything is taken back.
 pub(super) const DONE: &str = "done";
 /// What the runner says when there is something new in the journal.

@@ -7,22 +7,21 @@
 
 use super::commands;
 use crate::chaos::bell::Bell;
+use crate::chaos::child::{READY, beside};
 use crate::chaos::env::Environment;
 use nix::sys::signal::{SigSet, Signal, kill, killpg};
 use nix::unistd::{Pid, getpgid, getpgrp};
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::process::CommandExt;
+use std::io::{self, BufRead, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command};
 use std::thread;
 use std::time::{Duration, Instant};
 
 /// The variable by which processes of a run are known.
 pub(super) const MARK: &str = "WHORL_DIR";
-const READY: &str = "ready";
 /// How long what was killed may take to be gone.
 const GONE: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(10);
@@ -87,28 +86,8 @@ impl Drop for Minder {
 }
 
 fn spawn(program: &Path) -> io::Result<(Child, ChildStdin)> {
-    let mut child = Command::new(program)
-        .args(["chaos", "minder"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        // What is typed at the measurement's terminal is not for it.
-        .process_group(0)
-        .spawn()?;
-    let (to, from) = (child.stdin.take(), child.stdout.take());
-    let mut line = String::new();
-    if let Some(from) = from {
-        BufReader::new(from).read_line(&mut line)?;
-    }
-    match to {
-        Some(to) if line.trim_end() == READY => Ok((child, to)),
-        _ => {
-            // It has not come up: there may be nothing to end.
-            let _ = child.kill();
-            let _ = child.wait();
-            Err(io::Error::other("the minder did not start"))
-        }
-    }
+    let mut command = Command::new(program);
+    beside(command.args(["chaos", "minder"]), "minder")
 }
 
 /// What the minder does: listens until its input ends, and then ends the last run that it was told of.

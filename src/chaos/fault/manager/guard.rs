@@ -1,10 +1,10 @@
 //! Keeps a watchdog alive for as long as there may be faults.
 
-use crate::chaos::fault::watchdog::{DONE, LOOK, READY};
-use std::io::{self, BufRead, BufReader, Write};
-use std::os::unix::process::CommandExt;
+use crate::chaos::child::beside;
+use crate::chaos::fault::watchdog::{DONE, LOOK};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
@@ -61,30 +61,8 @@ fn say(line: &mut Line, word: &str) {
 }
 
 fn spawn(program: &Path, folder: &Path) -> io::Result<(Child, ChildStdin)> {
-    let mut child = Command::new(program)
-        .args(["chaos", "watchdog"])
-        .arg(folder)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        // What is typed at the runner's terminal is not for the watchdog.
-        .process_group(0)
-        .spawn()?;
-    let to = child.stdin.take();
-    let from = child.stdout.take();
-    let mut line = String::new();
-    if let Some(from) = from {
-        BufReader::new(from).read_line(&mut line)?;
-    }
-    match to {
-        Some(to) if line.trim_end() == READY => Ok((child, to)),
-        _ => {
-            // It ends when its input does, or has ended.
-            let _ = child.kill();
-            let _ = child.wait();
-            Err(io::Error::other("the watchdog did not start"))
-        }
-    }
+    let mut command = Command::new(program);
+    beside(command.args(["chaos", "watchdog"]).arg(folder), "watchdog")
 }
 
 /// Waits for the watchdog's end, and starts another one unless there is to be none.

@@ -5,7 +5,7 @@ use super::{Around, Line, Place, Places};
 use crate::intake::block::{is_frame, may_go_on, takes_up};
 use crate::intake::format::{Format, Prefix};
 use crate::intake::join::MAX_BLANKS;
-use crate::intake::strip::{is_blank, line_text, plain_text};
+use crate::intake::strip::{clean_line_into, is_blank, plain_text};
 
 /// Most bytes of a line that is handed out as such: who counts lines keeps some of them.
 const MAX_LINE: u64 = 8 * 1024;
@@ -117,9 +117,11 @@ impl Around<'_> {
         }
         let line = without_end(text.line(start));
         let plain = plain_text(line);
-        let shown = match plain {
-            Some(shown) => shown,
-            None => line_text(line, &mut self.text),
+        let shown = if let Some(shown) = plain {
+            shown
+        } else {
+            clean_line_into(line, &mut self.text);
+            self.text.as_str()
         };
         let prefix = self.format.prefix(shown);
         let hides = plain.is_none() && may_hide(line);

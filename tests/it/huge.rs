@@ -12,6 +12,7 @@ mod logs;
 mod soak;
 mod streams;
 
+use crate::serve::program::until_within;
 use serde_json::Value;
 use std::io::{Read, Write};
 use std::path::Path;
@@ -36,15 +37,8 @@ fn sized(full: u64, small: u64) -> u64 {
 }
 
 /// Waits until `found` gives something; machines that also do other things are slow.
-fn eventually<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(one) = found() {
-            return one;
-        }
-        assert!(begun.elapsed() < DEADLINE, "it never came: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+fn eventually<T>(what: &str, found: impl FnMut() -> Option<T>) -> T {
+    until_within(what, DEADLINE, found)
 }
 
 /// The most memory that a process ever had, in KiB; `None` when it has ended.

@@ -1,6 +1,7 @@
 //! Several processes on one `PostgreSQL`: one killed, one frozen, one stopped. What was acknowledged
 //! has one verdict, and each note is said once.
 
+pub(super) use super::program::until_within as until;
 use super::program::{Home, Program, log_of};
 use crate::state::place::Place;
 use nix::sys::signal::Signal;
@@ -12,17 +13,6 @@ use std::time::{Duration, Instant};
 
 /// Within this time the work of a process that has died goes on.
 pub(super) const TAKEOVER: Duration = Duration::from_secs(30);
-
-pub(super) fn until<T>(what: &str, limit: Duration, mut found: impl FnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(one) = found() {
-            return one;
-        }
-        assert!(begun.elapsed() < limit, "not in {limit:?}: {what}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
-}
 
 /// A receiver of notes that counts what it has taken: what it answered, and the sender lived to see.
 #[derive(Clone)]

@@ -15,13 +15,25 @@ use tempfile::TempDir;
 pub(crate) const LONG: Duration = Duration::from_secs(20);
 
 /// Waits until `found` gives something.
-pub(crate) fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
+pub(crate) fn until<T>(what: &str, found: impl FnMut() -> Option<T>) -> T {
+    until_within(what, LONG, found)
+}
+
+/// Waits until `found` gives something, for so long.
+pub(crate) fn until_within<T>(
+    what: &str,
+    limit: Duration,
+    mut found: impl FnMut() -> Option<T>,
+) -> T {
     let begun = Instant::now();
     loop {
         if let Some(one) = found() {
             return one;
         }
-        assert!(begun.elapsed() < LONG, "it never came: {what}");
+        assert!(
+            begun.elapsed() < limit,
+            "it never came in {limit:?}: {what}"
+        );
         std::thread::sleep(Duration::from_millis(10));
     }
 }

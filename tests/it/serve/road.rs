@@ -1,7 +1,7 @@
 //! The whole road on real servers: a change fails on a real Gerrit, its log is fetched, and the note is
 //! on the change, once, whatever is killed; people in a real IRC channel read it too.
 
-use super::program::{Home, Program};
+use super::program::{Home, Program, until_within};
 use crate::download::server::{Asked, Server, ok, reply};
 use crate::review::gerrit::{Change, SERVER, can_stop, script, server};
 use nix::sys::signal::Signal;
@@ -10,20 +10,13 @@ use std::net::TcpStream;
 use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Gerrit may be slow on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-pub(super) fn until<T>(what: &str, mut found: impl FnMut() -> Option<T>) -> T {
-    let begun = Instant::now();
-    loop {
-        if let Some(one) = found() {
-            return one;
-        }
-        assert!(begun.elapsed() < PATIENCE, "it never came: {what}");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+pub(super) fn until<T>(what: &str, found: impl FnMut() -> Option<T>) -> T {
+    until_within(what, PATIENCE, found)
 }
 
 /// A service that hears and tells this Gerrit, and fetches logs from there.

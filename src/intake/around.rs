@@ -5,8 +5,9 @@
 //! to the nearest line that begins an event whatever stands before it, and from there through the joiner
 //! until the event is whole.
 //!
-//! A line that is an event of its own for certain need not be made one, when all of its places are such
-//! that the caller knows what they mean ([`Place::sure`]): it is handed out as a line.
+//! An event need not be made when all of its places are such that the caller knows what they mean
+//! ([`Place::sure`]): its lines are handed out as they are. Most such events are one line that is told to be
+//! one by itself, without the joiner.
 //!
 //! Whether a line goes on with a block depends on what was read before only for tracebacks and the like,
 //! whose first lines the caller names as places too ([`Place::block`]): they are read through to their
@@ -20,7 +21,7 @@ use super::join::{self, Joiner};
 use super::limits::Limits;
 use super::lines::RawLine;
 use super::strip::{is_blank, line_text};
-use crate::event::{Event, Fields};
+use crate::event::{Event, Fields, Location};
 use alone::Shape;
 use std::ops::Range;
 use std::sync::Arc;
@@ -40,7 +41,7 @@ pub(crate) struct Place {
     pub(crate) at: usize,
     /// True when it only matters if a block of several lines begins there.
     pub(crate) block: bool,
-    /// True when the caller need not see an event of this line alone.
+    /// True when the caller need not see the event that has it.
     pub(crate) sure: bool,
 }
 
@@ -50,22 +51,24 @@ pub(crate) struct Places<'p> {
     pub(crate) count: usize,
     /// One of them, as it is by now.
     pub(crate) get: &'p dyn Fn(usize) -> Place,
+    /// Most bytes of an event that is handed out as its lines.
+    pub(crate) longest: u64,
 }
 
 /// What is found round places.
 pub(crate) enum RoundPlaces<'t> {
     Event(Event),
-    Line(Line<'t>),
+    Lines(Lines<'t>),
 }
 
-/// A line that is an event of its own, all places of which are sure.
+/// The lines of an event all places of which are sure.
 #[derive(Debug)]
-pub(crate) struct Line<'t> {
-    /// With its end.
+pub(crate) struct Lines<'t> {
+    /// With their ends.
     pub(crate) bytes: &'t [u8],
-    /// Where it begins in the log.
+    /// Where they begin in the log.
     pub(crate) offset: u64,
-    /// Its places in the stretch.
+    /// Their places in the stretch.
     pub(crate) places: Range<usize>,
 }
 
@@ -161,21 +164,23 @@ impl<'a> Around<'a> {
         }
     }
 
-    /// The event of one line with its end.
-    pub(crate) fn line(&self, bytes: &[u8], number: u64, offset: u64) -> Option<Event> {
-        let line = RawLine {
-            bytes: without_end(bytes),
-            number,
-            offset,
-            length: bytes.len() as u64,
-            piece: false,
+    /// The event of lines with their ends, the number of the first, and where it begins.
+    pub(crate) fn event(&self, bytes: &[u8], number: u64, offset: u64) -> Event {
+        let lines = || bytes.split_inclusive(|byte| *byte == b'\n');
+        let mut event = Event {
+            message: String::new(),
+            own: Fields::default(),
+            shared: Arc::clone(&self.shared),
+            at: Location {
+                file: Arc::clone(&self.file),
+                line: number,
+                lines: u32::try_from(lines().count()).unwrap_or(u32::MAX),
+                offset,
+                length: bytes.len() as u64,
+            },
         };
-        let (mut buffer, mut made) = (String::new(), None);
-        let text = line_text(line.bytes, &mut buffer);
-        let mut joiner = self.joiner();
-        joiner.push(&line, text, &mut |event| made = Some(event));
-        joiner.finish(&mut |event| made = Some(event));
-        made
+        join::make(&mut event, self.format, lines());
+        event
     }
 
     /// True while an event is not whole.
@@ -207,7 +212,7 @@ impl<'a> Around<'a> {
     }
 
     fn lines(&mut self, text: Text<'_>, places: Places<'_>, sink: Sink<'_>) {
-        self.go_on(text, sink);
+        self.go_on(text, (0, places), sink);
         let mut next = 0;
         while next < places.count {
             let place = (places.get)(next);
@@ -227,7 +232,7 @@ impl<'a> Around<'a> {
             {
                 next = found.places.end;
                 self.floor = found.offset + found.bytes.len() as u64;
-                sink(RoundPlaces::Line(found));
+                sink(RoundPlaces::Lines(found));
                 continue;
             }
             if place.block && !self.begins_block(text.line(line)) {
@@ -235,9 +240,9 @@ impl<'a> Around<'a> {
             }
             let start = self.back(text, line);
             self.begin(text, start, at);
-            self.go_on(text, sink);
+            self.go_on(text, (next - 1, places), sink);
         }
-        self.keep(text, sink);
+        self.keep(text, places, sink);
     }
 
     fn joiner(&self) -> Joiner<'a> {
@@ -260,11 +265,12 @@ impl<'a> Around<'a> {
     }
 
     /// Has the joiner take lines until the wanted event is handed out, or the stretch ends. Of events that
-    /// it begins and ends in one stretch only the wanted one is made.
-    fn go_on(&mut self, text: Text<'_>, sink: Sink<'_>) {
-        let Some(live) = &mut self.live else { return };
-        let format = self.format;
-        let make = |event: &mut Event| join::make(event, format, text.lines(&event.at));
+    /// it begins and ends in one stretch only the wanted one is made. `ahead` are the places of the stretch,
+    /// and the number of the first that is not handed out.
+    fn go_on(&mut self, text: Text<'_>, ahead: (usize, Places<'_>), sink: Sink<'_>) {
+        let Some(mut live) = self.live.take() else {
+            return;
+        };
         while live.next < text.end() {
             let line = text.line(live.next);
             let raw = RawLine {
@@ -275,33 +281,53 @@ impl<'a> Around<'a> {
                 piece: false,
             };
             let (bare, wanted) = (live.joiner.is_bare(), live.wanted);
-            let sink = &mut |mut event: Event| {
-                if bare && event.at.offset + event.at.length <= wanted {
-                    return;
-                }
-                if bare {
-                    make(&mut event);
-                }
-                sink(RoundPlaces::Event(event));
-            };
+            let mut whole = Vec::new();
             let shown = line_text(raw.bytes, &mut self.text);
-            live.joiner.push(&raw, shown, sink);
+            live.joiner.push(&raw, shown, &mut |event: Event| {
+                if !bare || event.at.offset + event.at.length > wanted {
+                    whole.push(event);
+                }
+            });
+            for event in whole {
+                sink(if bare {
+                    self.wanted(event, text, ahead)
+                } else {
+                    RoundPlaces::Event(event)
+                });
+            }
             live.next += raw.length;
             live.number += 1;
             if let Some(start) = live.joiner.begun_after(live.wanted, live.next) {
                 self.floor = start;
-                self.live = None;
                 return;
             }
         }
         // What is pending goes on behind the stretch, which is then no longer at hand.
         if live.joiner.is_bare() {
+            let format = self.format;
+            let make = |event: &mut Event| join::make(event, format, text.lines(&event.at));
             live.joiner.wake(make);
         }
+        self.live = Some(live);
+    }
+
+    /// A bare event as its lines where its places are sure, else made.
+    fn wanted<'t>(
+        &mut self,
+        mut event: Event,
+        text: Text<'t>,
+        ahead: (usize, Places<'_>),
+    ) -> RoundPlaces<'t> {
+        if let Some(lines) = self.several(text, &event.at, ahead) {
+            return RoundPlaces::Lines(lines);
+        }
+        let lines = text.lines(&event.at);
+        join::make(&mut event, self.format, lines);
+        RoundPlaces::Event(event)
     }
 
     /// Keeps what the next stretch needs of this one.
-    fn keep(&mut self, text: Text<'_>, sink: Sink<'_>) {
+    fn keep(&mut self, text: Text<'_>, places: Places<'_>, sink: Sink<'_>) {
         if self.live.is_some() || text.stretch.is_empty() {
             return;
         }
@@ -314,7 +340,7 @@ impl<'a> Around<'a> {
         };
         if text.end() - start > MAX_CARRY {
             self.begin(text, start, text.end() - 1);
-            self.go_on(text, sink);
+            self.go_on(text, (places.count, places), sink);
             return;
         }
         let (part, inside) = text.part(start);

@@ -83,16 +83,16 @@ impl<'m> Run<'m> {
     }
 
     /// Takes hits of a condition that were counted, and the event of the last one.
-    fn counted(&mut self, number: u32, hits: u64, last: Option<&Event>) {
+    fn counted(&mut self, number: u32, hits: u64, last: &Event) {
         let slot = self.matcher.candidates.slot(number);
         let fingerprint = &self.matcher.set.fingerprints[slot.fingerprint];
         let progress = &mut self.progress[slot.fingerprint];
         progress.count_more(hits);
-        let Some(event) = last.filter(|event| progress.is_before(event)) else {
+        if !progress.is_before(last) {
             return;
-        };
-        if let Some(spans) = exact(fingerprint, slot.role, &Document::new(event), self.now) {
-            progress.show_last(event, &spans);
+        }
+        if let Some(spans) = exact(fingerprint, slot.role, &Document::new(last), self.now) {
+            progress.show_last(last, &spans);
         }
     }
 

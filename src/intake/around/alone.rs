@@ -1,14 +1,15 @@
-//! Which lines are events of their own for certain, without the joiner that would make them.
+//! Which lines are events of their own for certain, without the joiner that would make them; and which
+//! events need not be made, since what their places mean is known.
 
 use super::text::{Text, without_end};
-use super::{Around, Line, Place, Places};
+use super::{Around, Lines, Places};
+use crate::event::Location;
 use crate::intake::block::{is_frame, may_go_on, takes_up};
 use crate::intake::format::{Format, Prefix};
 use crate::intake::join::MAX_BLANKS;
 use crate::intake::strip::{clean_line_into, is_blank, plain_text};
+use std::ops::Range;
 
-/// Most bytes of a line that is handed out as such: who counts lines keeps some of them.
-const MAX_LINE: u64 = 8 * 1024;
 /// Most lines before one that are looked at to know that it is no part of a block.
 const MAX_BACK: usize = 16;
 
@@ -29,10 +30,8 @@ enum Bond {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Shape {
     bond: Bond,
-    /// Bytes of the line before the event's text.
-    cut: usize,
-    /// True when the text is made of the bytes as they are.
-    simple: bool,
+    /// The byte from which on what is found in the line is in the event's text as it is found, if any.
+    text: Option<usize>,
 }
 
 impl Around<'_> {
@@ -44,36 +43,75 @@ impl Around<'_> {
         start: u64,
         first: usize,
         places: Places<'_>,
-    ) -> Option<Line<'t>> {
+    ) -> Option<Lines<'t>> {
         let bytes = text.line(start);
         let end = start + bytes.len() as u64;
-        let inside = |place: &Place| text.offset + (place.at as u64) < end;
+        let found = self.sure_places(text, end, first, places)?;
+        if found.clone().any(|number| (places.get)(number).block) {
+            return None;
+        }
+        let bond = self.shape(text, start).bond;
+        let alone = bytes.len() as u64 <= places.longest
+            && self.begins(text, start, bond)
+            && self.ends(text, end);
+        alone.then_some(Lines {
+            bytes,
+            offset: start,
+            places: found,
+        })
+    }
+
+    /// The lines of an event with its places, if they are all sure.
+    pub(super) fn several<'t>(
+        &mut self,
+        text: Text<'t>,
+        at: &Location,
+        (first, places): (usize, Places<'_>),
+    ) -> Option<Lines<'t>> {
+        if at.offset < text.offset || at.length > places.longest {
+            return None;
+        }
+        let is_before = |number: &usize| text.offset + ((places.get)(*number).at as u64) < at.offset;
+        let first = first + (first..places.count).take_while(is_before).count();
+        let end = at.offset + at.length;
+        let found = self.sure_places(text, end, first, places)?;
+        let (from, to) = (text.part(at.offset).1, text.part(end).1);
+        Some(Lines {
+            bytes: &text.stretch[from..to],
+            offset: at.offset,
+            places: found,
+        })
+    }
+
+    /// The places from `first` on before one of the log, if those with which no block begins are sure and in
+    /// the text of their event.
+    fn sure_places(
+        &mut self,
+        text: Text<'_>,
+        end: u64,
+        first: usize,
+        places: Places<'_>,
+    ) -> Option<Range<usize>> {
         let mut last = first;
-        while let Some(place) = (last < places.count).then(|| (places.get)(last)) {
-            if !inside(&place) {
+        while last < places.count {
+            let place = (places.get)(last);
+            let at = text.offset + place.at as u64;
+            if at >= end {
                 break;
             }
-            if !place.sure {
+            if !place.block && !(place.sure && self.is_text(text, at)) {
                 return None;
             }
             last += 1;
         }
-        let shape = self.shape(text, start);
-        let cut = start + shape.cut as u64;
-        let within = if shape.simple {
-            text.offset + (places.get)(first).at as u64 >= cut
-        } else {
-            shape.cut == 0
-        };
-        let alone = bytes.len() as u64 <= MAX_LINE
-            && within
-            && self.begins(text, start, shape.bond)
-            && self.ends(text, end);
-        alone.then_some(Line {
-            bytes,
-            offset: start,
-            places: first..last,
-        })
+        Some(first..last)
+    }
+
+    /// True when what is found at a place is in the text of its event.
+    fn is_text(&mut self, text: Text<'_>, at: u64) -> bool {
+        let line = text.line_start(at);
+        let from = self.shape(text, line).text;
+        from.is_some_and(|from| at >= line + from as u64)
     }
 
     /// True when the line at a place begins an event for certain.
@@ -124,15 +162,17 @@ impl Around<'_> {
             self.text.as_str()
         };
         let prefix = self.format.prefix(shown);
-        let hides = plain.is_none() && may_hide(line);
-        let shape = Shape {
-            bond: if hides {
-                Bond::Open
-            } else {
-                bond_of(self.format, shown, &prefix)
-            },
-            cut: prefix.cut,
-            simple: plain.is_some(),
+        let shape = if plain.is_none() && may_hide(line) {
+            Shape {
+                bond: Bond::Open,
+                text: None,
+            }
+        } else {
+            Shape {
+                bond: bond_of(self.format, shown, &prefix),
+                // Where colours are taken out, places in the text are not those in the line.
+                text: (plain.is_some() || prefix.cut == 0).then_some(prefix.cut),
+            }
         };
         self.shaped = Some((start, shape));
         shape

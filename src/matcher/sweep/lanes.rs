@@ -1,7 +1,7 @@
-//! Rows whose hits are counted line by line, without an event for each.
+//! Rows whose hits are counted by the bounds of events, without making them.
 //!
 //! A row comes so far in a log when all of its conditions that can hold there hold wherever the row stands
-//! for certain, and enough of their hits are shown. Of the lines that were counted the last one is kept,
+//! for certain, and enough of their hits are shown. The lines of the last event that was counted are kept,
 //! so that it can be shown in the end.
 
 use crate::event::Fields;
@@ -28,14 +28,21 @@ pub(super) enum Kind {
     Counted,
 }
 
-/// A line that was counted.
+/// Bytes of one event that is counted as long as there is room for more.
+const MAX_LARGE: u64 = 1 << 20;
+/// Bytes of one event that is counted at any time.
+const MAX_SMALL: u64 = 8 * 1024;
+/// Bytes of kept events from which on there is only room for small ones.
+const ENOUGH: usize = 16 << 20;
+
+/// An event that was counted.
 #[derive(Debug)]
 pub(super) struct Kept {
-    /// Its number.
+    /// Of its first line.
     pub(super) number: u64,
     /// Where it begins in the log.
     pub(super) offset: u64,
-    /// With its end.
+    /// Its lines with their ends.
     pub(super) bytes: Box<[u8]>,
 }
 
@@ -45,9 +52,9 @@ struct Lane {
     /// Its conditions that can hold in this log.
     conditions: Vec<u32>,
     hits: u64,
-    /// Where the line begins that was counted last.
-    line: Option<u64>,
-    /// True while that line is not kept.
+    /// Where the event that was counted last begins and ends.
+    last: Option<(u64, u64)>,
+    /// True while that event is not kept.
     new: bool,
     kept: Option<Arc<Kept>>,
 }
@@ -58,8 +65,10 @@ pub(super) struct Lanes {
     all: Vec<Lane>,
     /// Rows that are not as at the beginning of a log.
     used: Vec<u32>,
-    /// Rows whose last line is not kept.
+    /// Rows whose last event is not kept.
     new: Vec<u32>,
+    /// Bytes of all kept events.
+    bytes: usize,
 }
 
 /// What was counted of a row in a log.
@@ -75,6 +84,16 @@ impl Lanes {
             all: (0..rows).map(|_| Lane::default()).collect(),
             used: Vec::new(),
             new: Vec::new(),
+            bytes: 0,
+        }
+    }
+
+    /// Most bytes of an event that can be counted now.
+    pub(super) fn longest(&self) -> u64 {
+        if self.bytes < ENOUGH {
+            MAX_LARGE
+        } else {
+            MAX_SMALL
         }
     }
 
@@ -120,10 +139,10 @@ impl Lanes {
         }
     }
 
-    /// Counts a line that begins at a place.
-    pub(super) fn count(&mut self, row: u32, line: u64) {
+    /// Counts an event that begins and ends at places of the log.
+    pub(super) fn count(&mut self, row: u32, event: (u64, u64)) {
         let lane = &mut self.all[row as usize];
-        if lane.line.replace(line) == Some(line) {
+        if lane.last.replace(event) == Some(event) {
             return;
         }
         lane.hits += 1;
@@ -133,31 +152,34 @@ impl Lanes {
         }
     }
 
-    /// Keeps the last lines that were counted in a stretch before which there are so many line ends.
+    /// Keeps the last events that were counted in a stretch before which there are so many line ends.
     pub(super) fn keep(&mut self, chunk: &Chunk, ends: u64) {
-        let line = |lanes: &[Lane], row: u32| lanes[row as usize].line.unwrap_or_default();
-        self.new.sort_unstable_by_key(|row| line(&self.all, *row));
+        let event = |lanes: &[Lane], row: u32| lanes[row as usize].last.unwrap_or_default();
+        self.new.sort_unstable_by_key(|row| event(&self.all, *row));
+        let inside = |at: u64| usize::try_from(at - chunk.offset).unwrap_or(usize::MAX);
+        let bytes = chunk.bytes();
         let mut last: Option<Arc<Kept>> = None;
         let (mut from, mut number) = (0, ends + 1);
         for row in self.new.drain(..) {
-            let offset = line(&self.all, row);
+            let (offset, end) = event(&self.all, row);
             let same = last.take().filter(|kept| kept.offset == offset);
             let kept = same.unwrap_or_else(|| {
-                let at = usize::try_from(offset - chunk.offset).unwrap_or(usize::MAX);
-                let bytes = chunk.bytes();
+                let at = inside(offset);
                 number += memchr::memchr_iter(b'\n', &bytes[from..at]).count() as u64;
                 from = at;
-                let rest = &bytes[at..];
-                let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
+                let bytes = &bytes[at..inside(end)];
+                self.bytes += bytes.len();
                 Arc::new(Kept {
                     number,
                     offset,
-                    bytes: rest[..end].into(),
+                    bytes: bytes.into(),
                 })
             });
             let lane = &mut self.all[row as usize];
             lane.new = false;
-            lane.kept = Some(Arc::clone(&kept));
+            let before = lane.kept.replace(Arc::clone(&kept));
+            let gone = before.and_then(Arc::into_inner);
+            self.bytes -= gone.map_or(0, |kept| kept.bytes.len());
             last = Some(kept);
         }
     }
@@ -174,6 +196,7 @@ impl Lanes {
                 last,
             }));
         }
+        self.bytes = 0;
         counts
     }
 }

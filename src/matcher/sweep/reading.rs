@@ -2,7 +2,7 @@
 
 use super::lanes::{Kind, Lanes};
 use crate::event::{Event, Fields};
-use crate::intake::{Around, Chunk, Format, Limits, Line, Odd, Place, Places, RoundPlaces, Taken};
+use crate::intake::{Around, Chunk, Format, Limits, Lines, Odd, Place, Places, RoundPlaces, Taken};
 use crate::matcher::Run;
 use crate::matcher::scan::{Filter, Found, Hit, Scanned};
 use std::cell::Cell;
@@ -81,11 +81,12 @@ impl<'r, 'm, 'l> Reading<'r, 'm, 'l> {
         let places = Places {
             count: scanned.hits.len(),
             get: &place,
+            longest: looking.lanes.longest(),
         };
         self.around
             .take(chunk, scanned.lines, places, &mut |found| match found {
                 RoundPlaces::Event(event) => looking.event(kinds, event),
-                RoundPlaces::Line(line) => looking.line(&line, &scanned.hits),
+                RoundPlaces::Lines(lines) => looking.lines(&lines, &scanned.hits),
             });
         if !self.around.is_busy() {
             looking.found.clear();
@@ -138,11 +139,12 @@ impl Looking<'_, '_, '_> {
         self.last = Some(event);
     }
 
-    /// Counts a line that is an event of its own.
-    fn line(&mut self, line: &Line<'_>, hits: &[Hit]) {
-        for hit in &hits[line.places.clone()] {
+    /// Counts an event that need not be made.
+    fn lines(&mut self, lines: &Lines<'_>, hits: &[Hit]) {
+        let event = (lines.offset, lines.offset + lines.bytes.len() as u64);
+        for hit in &hits[lines.places.clone()] {
             if let Found::Row(row) = hit.found {
-                self.lanes.count(row, line.offset);
+                self.lanes.count(row, event);
             }
         }
     }
@@ -179,9 +181,9 @@ impl Looking<'_, '_, '_> {
             self.run.show_last(&self.sure, event);
         }
         for count in self.lanes.finish(kinds) {
-            let event = around.line(&count.last.bytes, count.last.number, count.last.offset);
+            let event = around.event(&count.last.bytes, count.last.number, count.last.offset);
             for number in count.conditions {
-                self.run.counted(number, count.hits, event.as_ref());
+                self.run.counted(number, count.hits, &event);
             }
         }
     }

@@ -338,6 +338,30 @@ fn no_event_is_made_of_a_line_that_is_only_counted() {
     assert!(events < 20, "{events}");
 }
 
+/// A part of a block that is too large for one event comes behind the one that was looked for.
+#[test]
+fn events_are_counted_with_their_own_places_only() {
+    let limits = Limits {
+        max_event_lines: 3,
+        ..Limits::default()
+    };
+    let line = "alpha beta Traceback (most recent call last):\n";
+    let log = format!("{}\n\n\t/x.go:1 beta\n{line}", line.repeat(5));
+    let (swept, all) = both(&matcher(&COUNTED), log.as_bytes(), &limits, false);
+    assert_same(&swept, &all, log.as_bytes());
+}
+
+#[test]
+fn an_event_of_many_lines_is_counted_without_being_made() {
+    let event = "Traceback (most recent call last):\n  File \"x.py\", line 1, in alpha\nValueError: alpha beta\n";
+    let log = format!("well\n{event}").repeat(1000);
+    let (swept, all) = both(&matcher(&COUNTED), log.as_bytes(), &Limits::default(), false);
+    assert_same(&swept, &all, log.as_bytes());
+    assert!(swept.matches.iter().any(|found| found.hits == 1000));
+    let events = swept.summary.files[0].1.events;
+    assert!(events < 20, "{events}");
+}
+
 #[test]
 fn a_second_thread_changes_nothing() {
     let mut log = Vec::new();

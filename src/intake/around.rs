@@ -6,11 +6,11 @@
 //! until the event is whole.
 //!
 //! An event need not be made when all of its places are such that the caller knows what they mean
-//! ([`Place::sure`]): its lines are handed out as they are. Most such events are one line that is told to be
+//! ([`Wants`]): its lines are handed out as they are. Most such events are one line that is told to be
 //! one by itself, without the joiner.
 //!
 //! Whether a line goes on with a block depends on what was read before only for tracebacks and the like,
-//! whose first lines the caller names as places too ([`Place::block`]): they are read through to their
+//! whose first lines the caller names as places too ([`Wants::Block`]): they are read through to their
 //! end when they come, so that at any other line there is no such block. What is left can be told from
 //! the line and the one before it.
 
@@ -39,10 +39,20 @@ const MAX_CARRY: u64 = 64 * 1024;
 pub(crate) struct Place {
     /// Byte of the stretch.
     pub(crate) at: usize,
-    /// True when it only matters if a block of several lines begins there.
-    pub(crate) block: bool,
-    /// True when the caller need not see the event that has it.
-    pub(crate) sure: bool,
+    pub(crate) wants: Wants,
+}
+
+/// What has to be handed out for a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wants {
+    /// The event.
+    Event,
+    /// The lines of the event.
+    Lines,
+    /// The event if it has several lines, else nothing.
+    Several,
+    /// Nothing; but a block of several lines may begin there.
+    Block,
 }
 
 /// The places of a stretch, in order.
@@ -53,6 +63,25 @@ pub(crate) struct Places<'p> {
     pub(crate) get: &'p dyn Fn(usize) -> Place,
     /// Most bytes of an event that is handed out as its lines.
     pub(crate) longest: u64,
+    /// What is wanted of each event at least, where all are asked for.
+    pub(crate) each: Each,
+}
+
+/// What is wanted of events, with places or without.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Each {
+    Event,
+    Lines,
+}
+
+impl Places<'_> {
+    /// The first place from one on that is not before a byte of the stretch.
+    fn next_from(&self, mut number: usize, at: usize) -> usize {
+        while number < self.count && (self.get)(number).at < at {
+            number += 1;
+        }
+        number
+    }
 }
 
 /// What is found round places.
@@ -61,7 +90,7 @@ pub(crate) enum RoundPlaces<'t> {
     Lines(Lines<'t>),
 }
 
-/// The lines of an event all places of which are sure.
+/// The lines of an event no place of which wants it to be made.
 #[derive(Debug)]
 pub(crate) struct Lines<'t> {
     /// With their ends.
@@ -89,7 +118,7 @@ pub(crate) struct Around<'a> {
     next_line: u64,
     /// A line's beginning and its number.
     counted: (u64, u64),
-    /// True when all events are made.
+    /// True when all events are handed out.
     all: bool,
     live: Option<Live<'a>>,
     /// The line whose shape was asked for last.
@@ -125,7 +154,7 @@ impl<'a> Around<'a> {
         }
     }
 
-    /// Makes all events, with places or without.
+    /// Hands out all events, with places or without.
     pub(crate) fn everything(mut self) -> Self {
         self.all = true;
         self
@@ -135,7 +164,11 @@ impl<'a> Around<'a> {
     pub(crate) fn take(&mut self, chunk: &Chunk, lines: u64, places: Places<'_>, sink: Sink<'_>) {
         if self.all && self.live.is_none() {
             self.live = Some(Live {
-                joiner: self.joiner(),
+                joiner: if chunk.piece {
+                    self.joiner()
+                } else {
+                    self.joiner().bare()
+                },
                 next: chunk.offset,
                 number: self.next_line,
                 wanted: u64::MAX,
@@ -227,7 +260,7 @@ impl<'a> Around<'a> {
                 continue;
             }
             let line = text.line_start(at);
-            if place.sure
+            if matches!(place.wants, Wants::Lines | Wants::Several)
                 && let Some(found) = self.alone(text, line, next - 1, places)
             {
                 next = found.places.end;
@@ -235,7 +268,7 @@ impl<'a> Around<'a> {
                 sink(RoundPlaces::Lines(found));
                 continue;
             }
-            if place.block && !self.begins_block(text.line(line)) {
+            if place.wants == Wants::Block && !self.begins_block(text.line(line)) {
                 continue;
             }
             let start = self.back(text, line);
@@ -267,7 +300,7 @@ impl<'a> Around<'a> {
     /// Has the joiner take lines until the wanted event is handed out, or the stretch ends. Of events that
     /// it begins and ends in one stretch only the wanted one is made. `ahead` are the places of the stretch,
     /// and the number of the first that is not handed out.
-    fn go_on(&mut self, text: Text<'_>, ahead: (usize, Places<'_>), sink: Sink<'_>) {
+    fn go_on(&mut self, text: Text<'_>, mut ahead: (usize, Places<'_>), sink: Sink<'_>) {
         let Some(mut live) = self.live.take() else {
             return;
         };
@@ -280,7 +313,8 @@ impl<'a> Around<'a> {
                 length: line.len() as u64,
                 piece: false,
             };
-            let (bare, wanted) = (live.joiner.is_bare(), live.wanted);
+            let bare = live.joiner.is_bare();
+            let wanted = if self.all { 0 } else { live.wanted };
             let mut whole = Vec::new();
             let shown = line_text(raw.bytes, &mut self.text);
             live.joiner.push(&raw, shown, &mut |event: Event| {
@@ -288,12 +322,17 @@ impl<'a> Around<'a> {
                     whole.push(event);
                 }
             });
+            if self.all && !bare && !whole.is_empty() {
+                live.joiner.sleep();
+            }
             for event in whole {
+                let end = event.at.offset + event.at.length;
                 sink(if bare {
-                    self.wanted(event, text, ahead)
+                    self.wanted(event, text, &mut ahead)
                 } else {
                     RoundPlaces::Event(event)
                 });
+                ahead.0 = ahead.1.next_from(ahead.0, text.inside(end));
             }
             live.next += raw.length;
             live.number += 1;
@@ -311,14 +350,15 @@ impl<'a> Around<'a> {
         self.live = Some(live);
     }
 
-    /// A bare event as its lines where its places are sure, else made.
+    /// A bare event as its lines where that is enough, else made.
     fn wanted<'t>(
         &mut self,
         mut event: Event,
         text: Text<'t>,
-        ahead: (usize, Places<'_>),
+        ahead: &mut (usize, Places<'_>),
     ) -> RoundPlaces<'t> {
-        if let Some(lines) = self.several(text, &event.at, ahead) {
+        ahead.0 = ahead.1.next_from(ahead.0, text.inside(event.at.offset));
+        if let Some(lines) = self.several(text, &event.at, *ahead) {
             return RoundPlaces::Lines(lines);
         }
         let lines = text.lines(&event.at);

@@ -89,6 +89,15 @@ impl<'a> Joiner<'a> {
         (pending.message, pending.own) = (event.message, event.own);
     }
 
+    /// Makes bare events again, from the pending one on, whose lines are at hand.
+    pub(crate) fn sleep(&mut self) {
+        self.bare = true;
+        if let Some(pending) = &mut self.pending {
+            pending.message = String::new();
+            pending.own = Fields::default();
+        }
+    }
+
     /// Takes one line; `text` is its cleaned text. Hands out what is whole by now.
     pub(crate) fn push(&mut self, line: &RawLine<'_>, text: &str, sink: Sink<'_>) {
         let prefix = self.format.prefix(text);

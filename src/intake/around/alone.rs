@@ -2,7 +2,7 @@
 //! events need not be made, since what their places mean is known.
 
 use super::text::{Text, without_end};
-use super::{Around, Lines, Places};
+use super::{Around, Each, Lines, Places, Wants};
 use crate::event::Location;
 use crate::intake::block::{is_frame, may_go_on, takes_up};
 use crate::intake::format::{Format, Prefix};
@@ -35,7 +35,7 @@ pub(super) struct Shape {
 }
 
 impl Around<'_> {
-    /// The line that begins at a place with its places from `first` on, if they are all sure and it is an
+    /// The line that begins at a place with its places from `first` on, if none wants more and it is an
     /// event of its own for certain.
     pub(super) fn alone<'t>(
         &mut self,
@@ -46,10 +46,8 @@ impl Around<'_> {
     ) -> Option<Lines<'t>> {
         let bytes = text.line(start);
         let end = start + bytes.len() as u64;
-        let found = self.sure_places(text, end, first, places)?;
-        if found.clone().any(|number| (places.get)(number).block) {
-            return None;
-        }
+        let enough = |wants| matches!(wants, Wants::Lines | Wants::Several);
+        let found = self.places(text, (first, end), places, enough)?;
         let bond = self.shape(text, start).bond;
         let alone = bytes.len() as u64 <= places.longest
             && self.begins(text, start, bond)
@@ -61,20 +59,24 @@ impl Around<'_> {
         })
     }
 
-    /// The lines of an event with its places, if they are all sure.
+    /// The lines of an event with its places, if none wants more.
     pub(super) fn several<'t>(
         &mut self,
         text: Text<'t>,
         at: &Location,
         (first, places): (usize, Places<'_>),
     ) -> Option<Lines<'t>> {
-        if at.offset < text.offset || at.length > places.longest {
+        let too_large = at.length > places.longest;
+        if at.offset < text.offset || too_large || (self.all && places.each == Each::Event) {
             return None;
         }
-        let is_before = |number: &usize| text.offset + ((places.get)(*number).at as u64) < at.offset;
-        let first = first + (first..places.count).take_while(is_before).count();
         let end = at.offset + at.length;
-        let found = self.sure_places(text, end, first, places)?;
+        let enough = |wants| match wants {
+            Wants::Lines | Wants::Block => true,
+            Wants::Several => at.lines == 1,
+            Wants::Event => false,
+        };
+        let found = self.places(text, (first, end), places, enough)?;
         let (from, to) = (text.part(at.offset).1, text.part(end).1);
         Some(Lines {
             bytes: &text.stretch[from..to],
@@ -83,35 +85,47 @@ impl Around<'_> {
         })
     }
 
-    /// The places from `first` on before one of the log, if those with which no block begins are sure and in
-    /// the text of their event.
-    fn sure_places(
+    /// The places from the `first` on that are before the `end`, if lines are `enough` for each and those for
+    /// which they are handed out are in the text of their event.
+    fn places(
         &mut self,
         text: Text<'_>,
-        end: u64,
-        first: usize,
+        (first, end): (usize, u64),
         places: Places<'_>,
+        enough: impl Fn(Wants) -> bool,
     ) -> Option<Range<usize>> {
         let mut last = first;
+        // From where on what is found in a line is in the text of its event, and where the line ends.
+        let mut shown = (None, 0);
         while last < places.count {
             let place = (places.get)(last);
             let at = text.offset + place.at as u64;
             if at >= end {
                 break;
             }
-            if !place.block && !(place.sure && self.is_text(text, at)) {
+            if !enough(place.wants) {
                 return None;
+            }
+            if place.wants == Wants::Lines {
+                if at >= shown.1 {
+                    shown = self.shown(text, at);
+                }
+                if shown.0.is_none_or(|start| at < start) {
+                    return None;
+                }
             }
             last += 1;
         }
         Some(first..last)
     }
 
-    /// True when what is found at a place is in the text of its event.
-    fn is_text(&mut self, text: Text<'_>, at: u64) -> bool {
+    /// From where on what is found in the line with a byte is in the text of its event, if it is at all; and
+    /// where the line ends.
+    fn shown(&mut self, text: Text<'_>, at: u64) -> (Option<u64>, u64) {
         let line = text.line_start(at);
         let from = self.shape(text, line).text;
-        from.is_some_and(|from| at >= line + from as u64)
+        let end = line + text.line(line).len() as u64;
+        (from.map(|from| line + from as u64), end)
     }
 
     /// True when the line at a place begins an event for certain.

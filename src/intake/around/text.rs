@@ -34,6 +34,12 @@ impl<'t> Text<'t> {
         }
     }
 
+    /// A byte of the stretch; 0 for one before it.
+    pub(super) fn inside(&self, at: u64) -> usize {
+        let inside = at.saturating_sub(self.offset);
+        usize::try_from(inside).unwrap_or(usize::MAX)
+    }
+
     /// Where the line with a byte begins.
     pub(super) fn line_start(&self, at: u64) -> u64 {
         let (part, inside) = self.part(at);

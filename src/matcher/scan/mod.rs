@@ -7,11 +7,12 @@
 //!
 //! Invariant: no event that meets a condition is missed; what is found need not meet it. Where the
 //! bytes say less than the text does, the line is given out as worth everything: letters whose lower
-//! case is ASCII and they are not, words so long that the analyser cuts them. Colours are taken out
+//! case is ASCII and they are not, words so long that the analyser cuts them (see `long`). Colours are taken out
 //! first, as intake does it.
 
 mod frequency;
 mod kernel;
+mod long;
 mod rows;
 mod whole;
 
@@ -19,10 +20,11 @@ use super::progress::Wanted;
 use crate::intake::Uncoloured;
 use frequency::Frequency;
 use kernel::{Keys, Level, fold, key_of};
+use long::hides_word;
 use memchr::memmem;
 use rows::{Row, rows_of, tokens};
-use std::collections::HashMap;
-use whole::{Glue, Stand, glue_of, parts, stand};
+use std::collections::{HashMap, HashSet};
+use whole::{Glue, Stand, glue_of, stand};
 
 /// Rows with which blocks of several lines begin, besides those that a line shows by itself.
 const BLOCKS: [&str; 6] = [
@@ -33,9 +35,6 @@ const BLOCKS: [&str; 6] = [
     "warning data race",
     "panicked at",
 ];
-
-/// Words of more letters are cut by the analyser.
-const MAX_WORD: usize = 255;
 
 /// Letters that are not ASCII and whose lower case, or a pattern's other case, is.
 const HIDDEN: [&str; 3] = ["\u{212a}", "\u{130}", "\u{17f}"];
@@ -71,8 +70,18 @@ pub(super) fn is_block(row: u32) -> bool {
 pub(super) struct Hit {
     pub(super) at: usize,
     pub(super) found: Found,
-    /// True when the row begins here for certain, whole words side by side in one line.
-    pub(super) sure: bool,
+    pub(super) sure: Sure,
+}
+
+/// What is certain of a row at a place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Sure {
+    /// That it begins here, whole words side by side in one line.
+    Whole,
+    /// That it goes over a line's end, if it stands here at all.
+    Beyond,
+    /// Nothing.
+    Nothing,
 }
 
 /// What was seen of a stretch.
@@ -111,6 +120,8 @@ pub(super) struct Filter {
     /// For each row how its sub-tokens hang together, where that tells whether its conditions hold.
     glues: Vec<Option<Glue>>,
     conditions: Vec<Vec<u32>>,
+    /// All sub-tokens of all rows.
+    tokens: HashSet<Box<[u8]>>,
     /// Conditions that may hold for any event.
     always: Vec<u32>,
 }
@@ -176,9 +187,9 @@ impl Filter {
             None => Stand::Perhaps,
         };
         let (at, sure) = match known {
-            Stand::Whole(start) => (start, true),
-            Stand::Perhaps if stands(text, at, row, token) => (at, false),
-            Stand::Perhaps | Stand::Not => return None,
+            Stand::Whole(start) => (start, Sure::Whole),
+            Stand::Perhaps => (at, stands(text, at, row, token)?),
+            Stand::Not => return None,
         };
         Some(Hit { at, found, sure })
     }
@@ -205,10 +216,11 @@ impl Filter {
         let anything = |at| Hit {
             at,
             found: Found::Anything,
-            sure: false,
+            sure: Sure::Nothing,
         };
         let long = seen.long.iter().map(|at| *at as usize);
-        hits.extend(long.filter(|at| has_long_word(text, *at)).map(anything));
+        let hides = |at: &usize| hides_word(text, *at, &self.tokens);
+        hits.extend(long.filter(hides).map(anything));
         if seen.beyond_ascii {
             for letter in HIDDEN {
                 hits.extend(memmem::find_iter(text, letter.as_bytes()).map(anything));
@@ -290,6 +302,7 @@ impl Rows {
             keys: Keys::new(&keys, shortest, &frequency.common, level),
             of_key,
             entries: anchors.into_iter().map(|(_, entry)| entry).collect(),
+            tokens: self.all.iter().flatten().cloned().collect(),
             rows: self.all,
             glues: self.glues,
             conditions: self.conditions,
@@ -298,47 +311,41 @@ impl Rows {
     }
 }
 
-/// True when the run of bytes without blanks round a place has a word that the analyser may cut.
-fn has_long_word(text: &[u8], at: usize) -> bool {
-    let blank = |byte: &u8| *byte <= b' ';
-    let at = at.min(text.len());
-    let mut from = text[..at].iter().rposition(blank).map_or(0, |end| end + 1);
-    let end = text[at..].iter().position(blank);
-    let run = &text[..end.map_or(text.len(), |end| at + end)];
-    // Most runs are addresses, paths and lists: where words part is looked for from behind, so that few
-    // bytes of them are looked at.
-    while run.len() - from > MAX_WORD {
-        let parts = |at: &usize| parts(run, *at);
-        match (from..=from + MAX_WORD).rev().find(parts) {
-            Some(end) => from = end + 1,
-            None => return true,
-        }
-    }
-    false
-}
-
-/// True when the row stands round the place `at`, where its sub-token `token` may begin. Over a line's
-/// end nothing is compared: what stands there may go on in another line of the event.
-fn stands(text: &[u8], at: usize, row: &Row, token: usize) -> bool {
-    forwards(text, at, &row[token..]) && backwards(text, at, &row[..token])
+/// What is certain of the row round the place `at`, where its sub-token `token` may begin, if it can stand
+/// there. Over a line's end nothing is compared: what stands there may go on in another line of the event.
+fn stands(text: &[u8], at: usize, row: &Row, token: usize) -> Option<Sure> {
+    let ahead = forwards(text, at, &row[token..])?;
+    let behind = backwards(text, at, &row[..token])?;
+    Some(if ahead == Sure::Beyond { ahead } else { behind })
 }
 
 fn is_end(byte: u8) -> bool {
     matches!(byte, b'\n' | b'\r')
 }
 
-fn forwards(text: &[u8], from: usize, row: &[Box<[u8]>]) -> bool {
+/// What ends a line here: its end, or a carriage return that begins the screen line anew, which is a line
+/// end inside of one line's text.
+fn end_of(rest: &[u8]) -> Sure {
+    let next = rest.iter().find(|byte| **byte != b'\r');
+    if next.is_none_or(|byte| *byte == b'\n') {
+        Sure::Beyond
+    } else {
+        Sure::Nothing
+    }
+}
+
+fn forwards(text: &[u8], from: usize, row: &[Box<[u8]>]) -> Option<Sure> {
     let mut at = from;
     for token in row {
         loop {
             while at < text.len() && fold(text[at]) == 0 {
                 if is_end(text[at]) {
-                    return true;
+                    return Some(end_of(&text[at..]));
                 }
                 at += 1;
             }
             if at >= text.len() {
-                return true;
+                return Some(Sure::Beyond);
             }
             let length = text[at..].iter().take_while(|b| fold(**b) != 0).count();
             let found = &text[at..at + length];
@@ -348,25 +355,26 @@ fn forwards(text: &[u8], from: usize, row: &[Box<[u8]>]) -> bool {
             }
             // A run of `_` is no word.
             if found.iter().any(|b| *b != b'_') {
-                return false;
+                return None;
             }
         }
     }
-    true
+    Some(Sure::Nothing)
 }
 
-fn backwards(text: &[u8], to: usize, row: &[Box<[u8]>]) -> bool {
+fn backwards(text: &[u8], to: usize, row: &[Box<[u8]>]) -> Option<Sure> {
     let mut end = to;
     for token in row.iter().rev() {
         loop {
             while end > 0 && fold(text[end - 1]) == 0 {
-                if is_end(text[end - 1]) {
-                    return true;
+                match text[end - 1] {
+                    b'\n' => return Some(Sure::Beyond),
+                    b'\r' => return Some(Sure::Nothing),
+                    _ => end -= 1,
                 }
-                end -= 1;
             }
             if end == 0 {
-                return true;
+                return Some(Sure::Beyond);
             }
             let before = text[..end].iter().rev();
             let length = before.take_while(|b| fold(**b) != 0).count();
@@ -376,9 +384,9 @@ fn backwards(text: &[u8], to: usize, row: &[Box<[u8]>]) -> bool {
                 break;
             }
             if found.iter().any(|b| *b != b'_') {
-                return false;
+                return None;
             }
         }
     }
-    true
+    Some(Sure::Nothing)
 }

@@ -1,7 +1,8 @@
 //! Rows whose hits are counted by the bounds of events, without making them.
 //!
 //! A row comes so far in a log when all of its conditions that can hold there hold wherever the row stands
-//! for certain, and enough of their hits are shown. The lines of the last event that was counted are kept,
+//! for certain, and enough of their hits are shown. Conditions that hold for all events of the log are a
+//! row of their own. The lines of the last event that was counted are kept,
 //! so that it can be shown in the end.
 
 use crate::event::Fields;
@@ -79,9 +80,10 @@ pub(super) struct Count {
 }
 
 impl Lanes {
+    /// So many rows, and one for what holds for all events.
     pub(super) fn new(rows: u32) -> Self {
         Self {
-            all: (0..rows).map(|_| Lane::default()).collect(),
+            all: (0..=rows).map(|_| Lane::default()).collect(),
             used: Vec::new(),
             new: Vec::new(),
             bytes: 0,
@@ -95,6 +97,18 @@ impl Lanes {
         } else {
             MAX_SMALL
         }
+    }
+
+    /// Begins a log for all events of which these conditions hold.
+    pub(super) fn hold(&mut self, conditions: &[u32]) {
+        let everything = self.everything();
+        self.used.push(everything);
+        self.all[everything as usize].conditions = conditions.to_vec();
+    }
+
+    /// The row of conditions that hold for all events.
+    pub(super) fn everything(&self) -> u32 {
+        u32::try_from(self.all.len() - 1).unwrap_or(u32::MAX)
     }
 
     /// What a row is worth in a log with these fields.
@@ -188,7 +202,9 @@ impl Lanes {
     pub(super) fn finish(&mut self, kinds: &[Cell<Kind>]) -> Vec<Count> {
         let mut counts = Vec::new();
         for row in self.used.drain(..) {
-            kinds[row as usize].set(Kind::Unknown);
+            if let Some(kind) = kinds.get(row as usize) {
+                kind.set(Kind::Unknown);
+            }
             let lane = std::mem::take(&mut self.all[row as usize]);
             counts.extend(lane.kept.map(|last| Count {
                 conditions: lane.conditions,
@@ -203,7 +219,7 @@ impl Lanes {
 
 impl Run<'_> {
     /// True when as many hits of a condition are shown as are at all.
-    fn has_shown(&self, number: u32) -> bool {
+    pub(super) fn has_shown(&self, number: u32) -> bool {
         let slot = self.matcher.candidates.slot(number);
         self.progress[slot.fingerprint].has_shown()
     }

@@ -2,9 +2,11 @@
 
 use super::lanes::{Kind, Lanes};
 use crate::event::{Event, Fields};
-use crate::intake::{Around, Chunk, Format, Limits, Lines, Odd, Place, Places, RoundPlaces, Taken};
+use crate::intake::{
+    Around, Chunk, Each, Format, Limits, Lines, Odd, Place, Places, RoundPlaces, Taken, Wants,
+};
 use crate::matcher::Run;
-use crate::matcher::scan::{Filter, Found, Hit, Scanned};
+use crate::matcher::scan::{Filter, Found, Hit, Scanned, Sure};
 use std::cell::Cell;
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -48,6 +50,7 @@ impl<'r, 'm, 'l> Reading<'r, 'm, 'l> {
         (fields, file): (&'l Arc<Fields>, &'l str),
         sure: Vec<u32>,
     ) -> Self {
+        lanes.hold(&sure);
         Self {
             around,
             looking: Looking {
@@ -82,6 +85,7 @@ impl<'r, 'm, 'l> Reading<'r, 'm, 'l> {
             count: scanned.hits.len(),
             get: &place,
             longest: looking.lanes.longest(),
+            each: looking.each(),
         };
         self.around
             .take(chunk, scanned.lines, places, &mut |found| match found {
@@ -122,6 +126,15 @@ impl<'r, 'm, 'l> Reading<'r, 'm, 'l> {
 }
 
 impl Looking<'_, '_, '_> {
+    /// What is wanted of each event, where conditions hold for all.
+    fn each(&self) -> Each {
+        if self.sure.iter().all(|number| self.run.has_shown(*number)) {
+            Each::Lines
+        } else {
+            Each::Event
+        }
+    }
+
     /// Leaves out what cannot matter in this log.
     fn learn(&mut self, kinds: &[Cell<Kind>], hits: &mut Vec<Hit>) {
         let (run, log) = ((&*self.run, self.filter), (self.fields, self.file));
@@ -143,9 +156,12 @@ impl Looking<'_, '_, '_> {
     fn lines(&mut self, lines: &Lines<'_>, hits: &[Hit]) {
         let event = (lines.offset, lines.offset + lines.bytes.len() as u64);
         for hit in &hits[lines.places.clone()] {
-            if let Found::Row(row) = hit.found {
+            if let (Found::Row(row), Sure::Whole) = (hit.found, hit.sure) {
                 self.lanes.count(row, event);
             }
+        }
+        if !self.sure.is_empty() {
+            self.lanes.count(self.lanes.everything(), event);
         }
     }
 
@@ -192,9 +208,11 @@ impl Looking<'_, '_, '_> {
 /// A hit as a place of its stretch.
 fn place_of(hit: &Hit, kinds: &[Cell<Kind>]) -> Place {
     let counted = |row: u32| kinds[row as usize].get() == Kind::Counted;
-    Place {
-        at: hit.at,
-        block: hit.found == Found::Block,
-        sure: hit.sure && matches!(hit.found, Found::Row(row) if counted(row)),
-    }
+    let wants = match (hit.found, hit.sure) {
+        (Found::Block, _) => Wants::Block,
+        (Found::Row(_), Sure::Beyond) => Wants::Several,
+        (Found::Row(row), Sure::Whole) if counted(row) => Wants::Lines,
+        (Found::Row(_) | Found::Anything, _) => Wants::Event,
+    };
+    Place { at: hit.at, wants }
 }

@@ -193,6 +193,7 @@ fn log_of(
         1 => Just(b"\xff\xfe beta".to_vec()),
         1 => Just(b"a\0beta".to_vec()),
         1 => (250_usize..300).prop_map(|n| [vec![b'y'; n], b"alpha beta".to_vec()].concat()),
+        1 => (240_usize..270).prop_map(|n| [vec![b'y'; n], b"y.alpha:beta.node.alpha gamma".to_vec()].concat()),
     ];
     (0_usize..9, lines, extra, any::<bool>()).prop_map(|(format, lines, extra, ended)| {
         let mut all = Vec::new();
@@ -353,9 +354,14 @@ fn events_are_counted_with_their_own_places_only() {
 
 #[test]
 fn an_event_of_many_lines_is_counted_without_being_made() {
-    let event = "Traceback (most recent call last):\n  File \"x.py\", line 1, in alpha\nValueError: alpha beta\n";
+    let event = "Traceback (most recent call last):\n  File \"x.py\", line 1, in gamma\nValueError: alpha beta\n";
     let log = format!("well\n{event}").repeat(1000);
-    let (swept, all) = both(&matcher(&COUNTED), log.as_bytes(), &Limits::default(), false);
+    let (swept, all) = both(
+        &matcher(&COUNTED),
+        log.as_bytes(),
+        &Limits::default(),
+        false,
+    );
     assert_same(&swept, &all, log.as_bytes());
     assert!(swept.matches.iter().any(|found| found.hits == 1000));
     let events = swept.summary.files[0].1.events;

@@ -9,8 +9,8 @@ use std::collections::HashSet;
 /// Words of more letters are cut by the analyser.
 const MAX_WORD: usize = 255;
 
-/// True when the run of bytes without blanks round a place has a word that the analyser may cut so that one
-/// of these sub-tokens is at the cut.
+/// True when the run of bytes without blanks round a place has a word that the analyser may cut so that a
+/// piece of it may be a word of a row with these sub-tokens.
 pub(super) fn hides_word(text: &[u8], at: usize, tokens: &HashSet<Box<[u8]>>) -> bool {
     let blank = |byte: &u8| *byte <= b' ';
     let at = at.min(text.len());
@@ -35,34 +35,24 @@ pub(super) fn hides_word(text: &[u8], at: usize, tokens: &HashSet<Box<[u8]>>) ->
     false
 }
 
-/// True when one of the sub-tokens may be where the analyser cuts this text, which has no certain end of a
-/// word inside.
+/// True when the analyser cuts this text, which has no certain end of a word inside, so that a row may have
+/// one of the pieces as a word.
 fn is_cut_at(text: &[u8], tokens: &HashSet<Box<[u8]>>) -> bool {
     let Ok(text) = std::str::from_utf8(text) else {
         return true;
     };
     analyse(text).any(|word| {
-        let shown = &text[word.start..word.end];
-        (word.start > 0 && is_known(first_of(shown), tokens))
-            || (word.end < text.len() && is_known(last_of(shown), tokens))
+        let is_piece = word.start > 0 || word.end < text.len();
+        is_piece && is_of(&text.as_bytes()[word.start..word.end], tokens)
     })
 }
 
-/// True for one of the sub-tokens, and for what is none: a run of `_`, or nothing beside another letter.
-fn is_known(token: &[u8], tokens: &HashSet<Box<[u8]>>) -> bool {
-    token.iter().all(|byte| *byte == b'_') || tokens.contains(&token.to_ascii_lowercase()[..])
-}
-
-fn first_of(word: &str) -> &[u8] {
-    let bytes = word.as_bytes();
-    let end = bytes.iter().position(|byte| fold(*byte) == 0);
-    &bytes[..end.unwrap_or(bytes.len())]
-}
-
-fn last_of(word: &str) -> &[u8] {
-    let bytes = word.as_bytes();
-    let before = bytes.iter().rposition(|byte| fold(*byte) == 0);
-    &bytes[before.map_or(0, |before| before + 1)..]
+/// True for a word all of whose sub-tokens are among these. A run of `_` is none.
+fn is_of(word: &[u8], tokens: &HashSet<Box<[u8]>>) -> bool {
+    word.split(|byte| fold(*byte) == 0).all(|token| {
+        let is_none = token.iter().all(|byte| *byte == b'_');
+        is_none || tokens.contains(&token.to_ascii_lowercase()[..])
+    })
 }
 
 #[cfg(test)]
@@ -75,19 +65,16 @@ mod tests {
     }
 
     #[test]
-    fn words_at_cuts_are_hidden() {
+    fn pieces_are_hidden_words() {
         let long = "x".repeat(255);
         assert!(hides(&format!("a {long}beta b"), &["beta"]));
-        assert!(!hides(
-            &format!("a {}beta{} b", &long[2..], &long[2..]),
-            &["beta"]
-        ));
-        assert!(hides(&format!("{long}Beta.x.y"), &["beta"]));
-        assert!(!hides(&format!("{long}beta.x.y"), &["x", "y", "bet"]));
-        assert!(
-            hides(&format!("{long}\u{e9}beta"), &["gamma"]),
-            "a letter beyond ASCII"
-        );
+        assert!(!hides(&format!("a {long}beta b"), &["bet"]));
+        let middle = format!("a {}beta{} b", &long[2..], &long[2..]);
+        assert!(!hides(&middle, &["beta"]));
+        assert!(hides(&format!("{long}Beta.x"), &["beta", "x"]));
+        assert!(!hides(&format!("{long}Beta.x"), &["beta"]));
+        let beyond = format!("{long}\u{e9}beta");
+        assert!(hides(&beyond, &["beta"]), "a letter beyond ASCII");
     }
 
     #[test]

@@ -2,8 +2,8 @@
 //!
 //! In: a set's conditions; a stretch of a log, whole lines of it. Out: places with the conditions that
 //! may hold there. The way: `rows` says which rows of sub-tokens a condition needs, `frequency` which
-//! sub-token of a row is the rarest in real logs, `kernel` finds where those begin, and here the whole
-//! row is compared.
+//! sub-token of a row is the rarest in real logs, `kernel` finds where those begin, `near` leaves out rows
+//! whose next sub-token is another one, and here the whole row is compared.
 //!
 //! Invariant: no event that meets a condition is missed; what is found need not meet it. Where the
 //! bytes say less than the text does, the line is given out as worth everything: letters whose lower
@@ -13,6 +13,7 @@
 mod frequency;
 mod kernel;
 mod long;
+mod near;
 mod rows;
 mod whole;
 
@@ -22,6 +23,7 @@ use frequency::Frequency;
 use kernel::{Keys, Level, fold, key_of};
 use long::hides_word;
 use memchr::memmem;
+use near::{Near, Neighbour};
 use rows::{Row, rows_of, tokens};
 use std::collections::{HashMap, HashSet};
 use whole::{Glue, Stand, glue_of, stand};
@@ -100,6 +102,7 @@ pub(super) struct Scanned {
 struct Entry {
     row: u32,
     token: u32,
+    neighbour: Neighbour,
 }
 
 /// Room that is used again for every stretch of a thread.
@@ -207,8 +210,9 @@ impl Filter {
         let mut hits = Vec::new();
         let seen = self.keys.scan(text, kernel, |at, key| {
             let range = self.of_key[key as usize].clone();
+            let near = Near::new(text, at);
             for entry in &self.entries[range.start as usize..range.end as usize] {
-                if wanted(entry.row) {
+                if near.may_have(entry.neighbour) && wanted(entry.row) {
                     hits.extend(self.hit(text, at, *entry));
                 }
             }
@@ -285,7 +289,12 @@ impl Rows {
             let at = frequency.rarest(row);
             shortest = shortest.min(row[at].len());
             let token = u32::try_from(at).unwrap_or(0);
-            anchors.push((key_of(&row[at]), Entry { row: number, token }));
+            let entry = Entry {
+                row: number,
+                token,
+                neighbour: Neighbour::of(row, at),
+            };
+            anchors.push((key_of(&row[at]), entry));
         }
         anchors.sort_by_key(|(key, entry)| (*key, entry.row));
         let (mut keys, mut of_key): (Vec<u64>, Vec<std::ops::Range<u32>>) =

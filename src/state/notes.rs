@@ -200,7 +200,7 @@ mod tests {
     #[test]
     fn what_is_due_is_found_without_sorting_all_that_waits() {
         let folder = tempfile::tempdir().unwrap();
-        let state = State::open(&folder.path().join("state.db")).unwrap();
+        let state = State::open(folder.path().join("state.db")).unwrap();
         let asked = format!("EXPLAIN QUERY PLAN {}", select_of(DUE));
         let plan: Result<Vec<String>, StateError> =
             state.read(|tx| tx.rows(&asked, values!["chat", 0, 1], |row| row.get(3)));

@@ -339,8 +339,8 @@ impl Serving {
             }
             () = dismissed(&self.state), if busy => {
                 // Another process says them from now on: what is not said yet is not said here.
-                tracing::warn!(target = self.lane.name, "another process says the notes now");
                 self.under_way.shutdown().await;
+                tracing::warn!(target = self.lane.name, "another process says the notes now");
                 self.ids.clear();
                 self.ids.extend(self.unrecorded.iter().map(|(note, _)| note.id));
             }

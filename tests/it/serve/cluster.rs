@@ -27,6 +27,8 @@ struct Counted {
     closed: bool,
     /// Requests that wait for it to open.
     held: usize,
+    /// Their connections.
+    waiting: Vec<TcpStream>,
     /// How often each note was taken, by its number.
     taken: BTreeMap<String, usize>,
 }
@@ -54,6 +56,9 @@ impl Hook {
         let mut counted = lock.lock().unwrap();
         counted.held += 1;
         let held = counted.closed;
+        if held {
+            counted.waiting.push(stream.try_clone().unwrap());
+        }
         while counted.closed {
             counted = opened.wait(counted).unwrap();
         }
@@ -79,6 +84,12 @@ impl Hook {
 
     fn held(&self) -> usize {
         self.shared.0.lock().unwrap().held
+    }
+
+    /// Requests that were held, and nobody waits for their answer any more.
+    fn abandoned(&self) -> usize {
+        let counted = self.shared.0.lock().unwrap();
+        counted.waiting.iter().filter(|stream| gone(stream)).count()
     }
 
     fn taken(&self) -> BTreeMap<String, usize> {
@@ -341,10 +352,10 @@ fn a_process_that_was_frozen_says_nothing_that_another_one_has_said() {
         cluster.chief().filter(|now| *now != chief)
     });
     first.signal(Signal::SIGCONT);
-    until("it notices", Duration::from_secs(10), || {
-        first
-            .said("another process says the notes now")
-            .then_some(())
+    // It notices, and lets go of what it had begun to say.
+    until("requests let go of", Duration::from_secs(10), || {
+        let noticed = first.said("another process says the notes now");
+        (noticed && cluster.hook.abandoned() >= held).then_some(())
     });
     cluster.hook.open();
     cluster.settles(&accepted, TAKEOVER);

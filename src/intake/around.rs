@@ -63,15 +63,8 @@ pub(crate) struct Places<'p> {
     pub(crate) get: &'p dyn Fn(usize) -> Place,
     /// Most bytes of an event that is handed out as its lines.
     pub(crate) longest: u64,
-    /// What is wanted of each event at least, where all are asked for.
-    pub(crate) each: Each,
-}
-
-/// What is wanted of events, with places or without.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Each {
-    Event,
-    Lines,
+    /// What each event wants as it is by now, with places or without, where all are handed out.
+    pub(crate) each: &'p dyn Fn() -> Wants,
 }
 
 impl Places<'_> {

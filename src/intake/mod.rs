@@ -26,7 +26,7 @@ mod time;
 mod window;
 mod zipped;
 
-pub(crate) use around::{Around, Each, Lines, Place, Places, RoundPlaces, Wants};
+pub(crate) use around::{Around, Lines, Place, Places, RoundPlaces, Wants};
 pub(crate) use chunks::{Chunk, Chunks};
 pub use format::Format;
 pub use format::job_output::{Failure, Failures, failures};

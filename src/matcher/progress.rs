@@ -67,8 +67,6 @@ pub(super) struct Progress {
     /// Number of the event that was counted last.
     counted: Option<u64>,
     spoiled: bool,
-    /// True when the last hit is counted and not yet shown.
-    behind: bool,
     shape: Shape,
 }
 
@@ -96,7 +94,6 @@ impl Progress {
             evidence: Vec::new(),
             counted: None,
             spoiled: false,
-            behind: false,
             shape,
         }
     }
@@ -127,13 +124,6 @@ impl Progress {
         }
     }
 
-    /// Counts a hit without looking at it, when enough are shown; false when this one is to be shown.
-    pub(super) fn count_unseen(&mut self) -> bool {
-        self.behind = self.has_shown();
-        self.hits += u64::from(self.behind);
-        self.behind
-    }
-
     /// Counts hits without looking at them.
     pub(super) fn count_more(&mut self, hits: u64) {
         self.hits += hits;
@@ -150,14 +140,8 @@ impl Progress {
         last.is_some_and(|shown| *shown.file != *event.at.file || shown.offset < event.at.offset)
     }
 
-    /// True when the last hit was counted without being looked at.
-    pub(super) fn is_behind(&self) -> bool {
-        self.behind
-    }
-
     /// Shows the last hit, which is counted.
     pub(super) fn show_last(&mut self, event: &Event, spans: &[(usize, usize)]) {
-        self.behind = false;
         self.evidence.pop();
         self.evidence.push(evidence(event, spans));
     }

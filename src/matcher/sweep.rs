@@ -31,7 +31,7 @@ impl<'m> Run<'m> {
             run: self,
             beside,
             lanes: Lanes::new(filter.rows()),
-            kinds: (0..filter.rows()).map(|_| Cell::default()).collect(),
+            kinds: (0..=filter.rows()).map(|_| Cell::default()).collect(),
             scratch: Scratch::default(),
         }
     }
@@ -72,16 +72,6 @@ impl<'m> Run<'m> {
         }
     }
 
-    /// Counts an event for conditions that hold for it.
-    fn count(&mut self, numbers: &[u32], event: &Event) {
-        for number in numbers {
-            let slot = self.matcher.candidates.slot(*number);
-            if !self.progress[slot.fingerprint].count_unseen() {
-                self.look(&Document::new(event), vec![slot]);
-            }
-        }
-    }
-
     /// Takes hits of a condition that were counted, and the event of the last one.
     fn counted(&mut self, number: u32, hits: u64, last: &Event) {
         let slot = self.matcher.candidates.slot(number);
@@ -93,21 +83,6 @@ impl<'m> Run<'m> {
         }
         if let Some(spans) = exact(fingerprint, slot.role, &Document::new(last), self.now) {
             progress.show_last(last, &spans);
-        }
-    }
-
-    /// Shows the last event that was counted.
-    fn show_last(&mut self, numbers: &[u32], event: &Event) {
-        for number in numbers {
-            let slot = self.matcher.candidates.slot(*number);
-            let fingerprint = &self.matcher.set.fingerprints[slot.fingerprint];
-            let progress = &mut self.progress[slot.fingerprint];
-            if !progress.is_behind() {
-                continue;
-            }
-            if let Some(spans) = exact(fingerprint, slot.role, &Document::new(event), self.now) {
-                progress.show_last(event, &spans);
-            }
         }
     }
 }

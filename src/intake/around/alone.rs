@@ -2,7 +2,7 @@
 //! events need not be made, since what their places mean is known.
 
 use super::text::{Text, without_end};
-use super::{Around, Each, Lines, Places, Wants};
+use super::{Around, Lines, Places, Wants};
 use crate::event::Location;
 use crate::intake::block::{is_frame, may_go_on, takes_up};
 use crate::intake::format::{Format, Prefix};
@@ -67,7 +67,7 @@ impl Around<'_> {
         (first, places): (usize, Places<'_>),
     ) -> Option<Lines<'t>> {
         let too_large = at.length > places.longest;
-        if at.offset < text.offset || too_large || (self.all && places.each == Each::Event) {
+        if at.offset < text.offset || too_large || (self.all && (places.each)() == Wants::Event) {
             return None;
         }
         let end = at.offset + at.length;
@@ -77,7 +77,7 @@ impl Around<'_> {
             Wants::Event => false,
         };
         let found = self.places(text, (first, end), places, enough)?;
-        let (from, to) = (text.part(at.offset).1, text.part(end).1);
+        let (from, to) = (text.inside(at.offset), text.inside(end));
         Some(Lines {
             bytes: &text.stretch[from..to],
             offset: at.offset,

@@ -2,8 +2,7 @@
 //!
 //! A row comes so far in a log when all of its conditions that can hold there hold wherever the row stands
 //! for certain, and enough of their hits are shown. Conditions that hold for all events of the log are a
-//! row of their own. The lines of the last event that was counted are kept,
-//! so that it can be shown in the end.
+//! row of their own. The lines of the last event that was counted are kept, so that it can be shown in the end.
 
 use crate::event::Fields;
 use crate::intake::Chunk;
@@ -100,10 +99,22 @@ impl Lanes {
     }
 
     /// Begins a log for all events of which these conditions hold.
-    pub(super) fn hold(&mut self, conditions: &[u32]) {
-        let everything = self.everything();
-        self.used.push(everything);
-        self.all[everything as usize].conditions = conditions.to_vec();
+    pub(super) fn hold(&mut self, kinds: &[Cell<Kind>], conditions: Vec<u32>, run: &Run<'_>) {
+        let row = self.everything();
+        let kind = &kinds[row as usize];
+        self.used.push(row);
+        kind.set(if conditions.is_empty() {
+            Kind::Nothing
+        } else {
+            Kind::Shown
+        });
+        self.all[row as usize].conditions = conditions;
+        self.shown(kind, row, run);
+    }
+
+    /// The conditions of a row that can hold in this log.
+    pub(super) fn conditions(&self, row: u32) -> &[u32] {
+        &self.all[row as usize].conditions
     }
 
     /// The row of conditions that hold for all events.
@@ -202,9 +213,7 @@ impl Lanes {
     pub(super) fn finish(&mut self, kinds: &[Cell<Kind>]) -> Vec<Count> {
         let mut counts = Vec::new();
         for row in self.used.drain(..) {
-            if let Some(kind) = kinds.get(row as usize) {
-                kind.set(Kind::Unknown);
-            }
+            kinds[row as usize].set(Kind::Unknown);
             let lane = std::mem::take(&mut self.all[row as usize]);
             counts.extend(lane.kept.map(|last| Count {
                 conditions: lane.conditions,
@@ -219,7 +228,7 @@ impl Lanes {
 
 impl Run<'_> {
     /// True when as many hits of a condition are shown as are at all.
-    pub(super) fn has_shown(&self, number: u32) -> bool {
+    fn has_shown(&self, number: u32) -> bool {
         let slot = self.matcher.candidates.slot(number);
         self.progress[slot.fingerprint].has_shown()
     }

@@ -3,7 +3,7 @@
 use super::lanes::{Kind, Lanes};
 use crate::event::{Event, Fields};
 use crate::intake::{
-    Around, Chunk, Each, Format, Limits, Lines, Odd, Place, Places, RoundPlaces, Taken, Wants,
+    Around, Chunk, Format, Limits, Lines, Odd, Place, Places, RoundPlaces, Taken, Wants,
 };
 use crate::matcher::Run;
 use crate::matcher::scan::{Filter, Found, Hit, Scanned, Sure};
@@ -32,12 +32,8 @@ struct Looking<'r, 'm, 'l> {
     /// What the log gives all of its events, and its name.
     fields: &'l Arc<Fields>,
     file: &'l str,
-    /// Conditions that hold for all events.
-    sure: Vec<u32>,
     /// What was found where, in the order of the log, as long as it may belong to an event to come.
     found: VecDeque<(u64, Found)>,
-    /// The last event, where all are counted.
-    last: Option<Event>,
     events: u64,
 }
 
@@ -50,7 +46,7 @@ impl<'r, 'm, 'l> Reading<'r, 'm, 'l> {
         (fields, file): (&'l Arc<Fields>, &'l str),
         sure: Vec<u32>,
     ) -> Self {
-        lanes.hold(&sure);
+        lanes.hold(kinds, sure, run);
         Self {
             around,
             looking: Looking {
@@ -59,9 +55,7 @@ impl<'r, 'm, 'l> Reading<'r, 'm, 'l> {
                 lanes,
                 fields,
                 file,
-                sure,
                 found: VecDeque::new(),
-                last: None,
                 events: 0,
             },
             kinds,
@@ -81,15 +75,17 @@ impl<'r, 'm, 'l> Reading<'r, 'm, 'l> {
             .found
             .extend(hits.map(|hit| (chunk.offset + hit.at as u64, hit.found)));
         let place = |number: usize| place_of(&scanned.hits[number], kinds);
+        let everything = looking.lanes.everything();
+        let each = || wants_of(everything, kinds);
         let places = Places {
             count: scanned.hits.len(),
             get: &place,
             longest: looking.lanes.longest(),
-            each: looking.each(),
+            each: &each,
         };
         self.around
             .take(chunk, scanned.lines, places, &mut |found| match found {
-                RoundPlaces::Event(event) => looking.event(kinds, event),
+                RoundPlaces::Event(event) => looking.event(kinds, &event),
                 RoundPlaces::Lines(lines) => looking.lines(&lines, &scanned.hits),
             });
         if !self.around.is_busy() {
@@ -110,7 +106,7 @@ impl<'r, 'm, 'l> Reading<'r, 'm, 'l> {
         let (looking, kinds) = (&mut self.looking, &*self.kinds);
         self.around.finish(&mut |found| {
             if let RoundPlaces::Event(event) = found {
-                looking.event(kinds, event);
+                looking.event(kinds, &event);
             }
         });
         looking.finish(kinds, &self.around);
@@ -126,15 +122,6 @@ impl<'r, 'm, 'l> Reading<'r, 'm, 'l> {
 }
 
 impl Looking<'_, '_, '_> {
-    /// What is wanted of each event, where conditions hold for all.
-    fn each(&self) -> Each {
-        if self.sure.iter().all(|number| self.run.has_shown(*number)) {
-            Each::Lines
-        } else {
-            Each::Event
-        }
-    }
-
     /// Leaves out what cannot matter in this log.
     fn learn(&mut self, kinds: &[Cell<Kind>], hits: &mut Vec<Hit>) {
         let (run, log) = ((&*self.run, self.filter), (self.fields, self.file));
@@ -142,14 +129,6 @@ impl Looking<'_, '_, '_> {
             Found::Row(row) => self.lanes.learn(kinds, row, run, log) != Kind::Nothing,
             Found::Block | Found::Anything => true,
         });
-    }
-
-    fn event(&mut self, kinds: &[Cell<Kind>], event: Event) {
-        self.events += 1;
-        if !self.look(kinds, &event) {
-            self.run.count(&self.sure, &event);
-        }
-        self.last = Some(event);
     }
 
     /// Counts an event that need not be made.
@@ -160,13 +139,15 @@ impl Looking<'_, '_, '_> {
                 self.lanes.count(row, event);
             }
         }
-        if !self.sure.is_empty() {
-            self.lanes.count(self.lanes.everything(), event);
+        let everything = self.lanes.everything();
+        if !self.lanes.conditions(everything).is_empty() {
+            self.lanes.count(everything, event);
         }
     }
 
-    /// Has the run look at an event, with what was found in its bytes. True when all conditions were asked.
-    fn look(&mut self, kinds: &[Cell<Kind>], event: &Event) -> bool {
+    /// Has the run look at an event, with what was found in its bytes.
+    fn event(&mut self, kinds: &[Cell<Kind>], event: &Event) {
+        self.events += 1;
         let end = event.at.offset + event.at.length;
         let (mut rows, mut anything) = (Vec::new(), false);
         while let Some((at, what)) = self.found.front().copied().filter(|(at, _)| *at < end) {
@@ -178,24 +159,21 @@ impl Looking<'_, '_, '_> {
                 Found::Row(row) => rows.push(row),
             }
         }
+        let everything = self.lanes.everything();
+        let mut numbers = self.lanes.conditions(everything).to_vec();
+        numbers.extend(rows.iter().flat_map(|row| self.filter.conditions(*row)));
         if anything {
             self.run.event(event);
-        } else if !rows.is_empty() {
-            let numbers = rows.iter().map(|row| self.filter.conditions(*row));
-            self.run
-                .candidate(event, numbers.flatten().copied().collect());
+        } else if !numbers.is_empty() {
+            self.run.candidate(event, numbers);
         }
-        for row in rows {
+        for row in rows.into_iter().chain([everything]) {
             self.lanes.shown(&kinds[row as usize], row, self.run);
         }
-        anything
     }
 
     /// Gives the run what was counted.
     fn finish(&mut self, kinds: &[Cell<Kind>], around: &Around<'_>) {
-        if let Some(event) = &self.last {
-            self.run.show_last(&self.sure, event);
-        }
         for count in self.lanes.finish(kinds) {
             let event = around.event(&count.last.bytes, count.last.number, count.last.offset);
             for number in count.conditions {
@@ -207,12 +185,20 @@ impl Looking<'_, '_, '_> {
 
 /// A hit as a place of its stretch.
 fn place_of(hit: &Hit, kinds: &[Cell<Kind>]) -> Place {
-    let counted = |row: u32| kinds[row as usize].get() == Kind::Counted;
     let wants = match (hit.found, hit.sure) {
         (Found::Block, _) => Wants::Block,
         (Found::Row(_), Sure::Beyond) => Wants::Several,
-        (Found::Row(row), Sure::Whole) if counted(row) => Wants::Lines,
-        (Found::Row(_) | Found::Anything, _) => Wants::Event,
+        (Found::Row(row), Sure::Whole) => wants_of(row, kinds),
+        (Found::Row(_), Sure::Nothing) | (Found::Anything, _) => Wants::Event,
     };
     Place { at: hit.at, wants }
+}
+
+/// What a row wants of an event where it holds for certain.
+fn wants_of(row: u32, kinds: &[Cell<Kind>]) -> Wants {
+    if kinds[row as usize].get() == Kind::Counted {
+        Wants::Lines
+    } else {
+        Wants::Event
+    }
 }

@@ -322,21 +322,31 @@ proptest! {
     }
 }
 
+/// The matches of a log of which a sweep makes few events.
+fn counted(rules: &[&str], log: &str) -> Vec<Match> {
+    let (swept, all) = both(&matcher(rules), log.as_bytes(), &Limits::default(), false);
+    assert_same(&swept, &all, log.as_bytes());
+    let events = swept.summary.files[0].1.events;
+    assert!(events < 20, "{events}");
+    swept.matches
+}
+
 #[test]
 fn no_event_is_made_of_a_line_that_is_only_counted() {
     let lines = (0..1000).map(|n| format!("{n} alpha beta, gamma\n  under it\n\n"));
-    let log: String = lines.collect();
-    let (swept, all) = both(
-        &matcher(&COUNTED),
-        log.as_bytes(),
-        &Limits::default(),
-        false,
-    );
-    assert_same(&swept, &all, log.as_bytes());
-    let found = &swept.matches[0];
+    let matches = counted(&COUNTED, &lines.collect::<String>());
+    let found = &matches[0];
     assert_eq!((found.hits, found.evidence[4].line), (1000, 2998));
-    let events = swept.summary.files[0].1.events;
-    assert!(events < 20, "{events}");
+}
+
+#[test]
+fn no_event_is_made_for_what_holds_for_all_when_enough_are_shown() {
+    let lines = (0..1000).map(|n| format!("{n} all is well\n"));
+    let matches = counted(&SURE, &lines.collect::<String>());
+    assert_eq!(matches.len(), SURE.len());
+    for found in matches {
+        assert_eq!((found.hits, found.evidence[4].line), (1000, 1000));
+    }
 }
 
 /// A part of a block that is too large for one event comes behind the one that was looked for.
@@ -355,17 +365,8 @@ fn events_are_counted_with_their_own_places_only() {
 #[test]
 fn an_event_of_many_lines_is_counted_without_being_made() {
     let event = "Traceback (most recent call last):\n  File \"x.py\", line 1, in gamma\nValueError: alpha beta\n";
-    let log = format!("well\n{event}").repeat(1000);
-    let (swept, all) = both(
-        &matcher(&COUNTED),
-        log.as_bytes(),
-        &Limits::default(),
-        false,
-    );
-    assert_same(&swept, &all, log.as_bytes());
-    assert!(swept.matches.iter().any(|found| found.hits == 1000));
-    let events = swept.summary.files[0].1.events;
-    assert!(events < 20, "{events}");
+    let matches = counted(&COUNTED, &format!("well\n{event}").repeat(1000));
+    assert!(matches.iter().any(|found| found.hits == 1000));
 }
 
 #[test]

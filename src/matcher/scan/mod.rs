@@ -3,7 +3,7 @@
 //! In: a set's conditions; a stretch of a log, whole lines of it. Out: places with the conditions that
 //! may hold there. The way: `rows` says which rows of sub-tokens a condition needs, `frequency` which
 //! sub-token of a row is the rarest in real logs, `kernel` finds where those begin, `near` leaves out rows
-//! whose next sub-token is another one, and here the whole row is compared.
+//! whose next sub-token is another one, and `whole` and `walk` compare the whole row.
 //!
 //! Invariant: no event that meets a condition is missed; what is found need not meet it. Where the
 //! bytes say less than the text does, the line is given out as worth everything: letters whose lower
@@ -15,17 +15,19 @@ mod kernel;
 mod long;
 mod near;
 mod rows;
+mod walk;
 mod whole;
 
 use super::progress::Wanted;
 use crate::intake::Uncoloured;
 use frequency::Frequency;
-use kernel::{Keys, Level, fold, key_of};
+use kernel::{Keys, Level, key_of};
 use long::hides_word;
 use memchr::memmem;
 use near::{Near, Neighbour};
 use rows::{Row, rows_of, tokens};
 use std::collections::{HashMap, HashSet};
+use walk::stands;
 use whole::{Glue, Stand, glue_of, stand};
 
 /// Rows with which blocks of several lines begin, besides those that a line shows by itself.
@@ -318,84 +320,4 @@ impl Rows {
             always,
         }
     }
-}
-
-/// What is certain of the row round the place `at`, where its sub-token `token` may begin, if it can stand
-/// there. Over a line's end nothing is compared: what stands there may go on in another line of the event.
-fn stands(text: &[u8], at: usize, row: &Row, token: usize) -> Option<Sure> {
-    let ahead = forwards(text, at, &row[token..])?;
-    let behind = backwards(text, at, &row[..token])?;
-    Some(if ahead == Sure::Beyond { ahead } else { behind })
-}
-
-fn is_end(byte: u8) -> bool {
-    matches!(byte, b'\n' | b'\r')
-}
-
-/// What ends a line here: its end, or a carriage return that begins the screen line anew, which is a line
-/// end inside of one line's text.
-fn end_of(rest: &[u8]) -> Sure {
-    let next = rest.iter().find(|byte| **byte != b'\r');
-    if next.is_none_or(|byte| *byte == b'\n') {
-        Sure::Beyond
-    } else {
-        Sure::Nothing
-    }
-}
-
-fn forwards(text: &[u8], from: usize, row: &[Box<[u8]>]) -> Option<Sure> {
-    let mut at = from;
-    for token in row {
-        loop {
-            while at < text.len() && fold(text[at]) == 0 {
-                if is_end(text[at]) {
-                    return Some(end_of(&text[at..]));
-                }
-                at += 1;
-            }
-            if at >= text.len() {
-                return Some(Sure::Beyond);
-            }
-            let length = text[at..].iter().take_while(|b| fold(**b) != 0).count();
-            let found = &text[at..at + length];
-            at += length;
-            if found.eq_ignore_ascii_case(token) {
-                break;
-            }
-            // A run of `_` is no word.
-            if found.iter().any(|b| *b != b'_') {
-                return None;
-            }
-        }
-    }
-    Some(Sure::Nothing)
-}
-
-fn backwards(text: &[u8], to: usize, row: &[Box<[u8]>]) -> Option<Sure> {
-    let mut end = to;
-    for token in row.iter().rev() {
-        loop {
-            while end > 0 && fold(text[end - 1]) == 0 {
-                match text[end - 1] {
-                    b'\n' => return Some(Sure::Beyond),
-                    b'\r' => return Some(Sure::Nothing),
-                    _ => end -= 1,
-                }
-            }
-            if end == 0 {
-                return Some(Sure::Beyond);
-            }
-            let before = text[..end].iter().rev();
-            let length = before.take_while(|b| fold(**b) != 0).count();
-            let found = &text[end - length..end];
-            end -= length;
-            if found.eq_ignore_ascii_case(token) {
-                break;
-            }
-            if found.iter().any(|b| *b != b'_') {
-                return None;
-            }
-        }
-    }
-    Some(Sure::Nothing)
 }

@@ -1,9 +1,9 @@
 //! What stands next to a place, so that most rows with a common sub-token are known not to stand there by
 //! one comparison each.
 
-use super::is_end;
 use super::kernel::{fold, key_of};
 use super::rows::Row;
+use super::walk::{backwards, forwards};
 use std::cell::OnceCell;
 
 /// A neighbour that a row asks for.
@@ -61,56 +61,30 @@ impl<'t> Near<'t> {
 }
 
 /// The key of the sub-token behind the one that begins at a place.
-fn behind(text: &[u8], at: usize) -> Option<u64> {
-    let length = |from: usize| text[from..].iter().take_while(|b| fold(**b) != 0).count();
-    let mut end = at + length(at);
-    loop {
-        let gap = text[end..]
-            .iter()
-            .position(|b| fold(*b) != 0 || is_end(*b))?;
-        let start = end + gap;
-        if is_end(text[start]) {
-            return None;
-        }
-        end = start + length(start);
-        if let Some(key) = key_in(&text[start..end]) {
-            return Some(key);
-        }
-    }
+fn behind(text: &[u8], mut at: usize) -> Option<u64> {
+    forwards(text, &mut at).ok()?;
+    Some(key_in(forwards(text, &mut at).ok()?))
 }
 
 /// The key of the sub-token before the one that begins at a place.
-fn before(text: &[u8], at: usize) -> Option<u64> {
-    let mut start = at;
-    loop {
-        let ahead = &text[..start];
-        let end = ahead.iter().rposition(|b| fold(*b) != 0 || is_end(*b))? + 1;
-        if is_end(text[end - 1]) {
-            return None;
-        }
-        let length = text[..end].iter().rev().take_while(|b| fold(**b) != 0);
-        start = end - length.count();
-        if let Some(key) = key_in(&text[start..end]) {
-            return Some(key);
-        }
-    }
+fn before(text: &[u8], mut at: usize) -> Option<u64> {
+    Some(key_in(backwards(text, &mut at).ok()?))
 }
 
-/// The key of a sub-token as it stands in a text; none of a run of `_`, which is no word.
-fn key_in(token: &[u8]) -> Option<u64> {
-    token.iter().find(|byte| **byte != b'_')?;
+/// The key of a sub-token as it stands in a text.
+fn key_in(token: &[u8]) -> u64 {
     let mut folded = [0; 8];
     for (to, byte) in folded.iter_mut().zip(token) {
         *to = fold(*byte);
     }
-    Some(key_of(&folded))
+    key_of(&folded)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::matcher::scan::rows::tokens;
-    use crate::matcher::scan::stands;
+    use crate::matcher::scan::walk::stands;
     use proptest::prelude::*;
 
     #[test]
@@ -141,7 +115,7 @@ mod tests {
                 // Only there a row's sub-token is looked for.
                 let end = (at..bytes.len()).find(|at| fold(bytes[*at]) == 0);
                 let found = key_in(&bytes[at..end.unwrap_or(bytes.len())]);
-                let same = |token: &usize| found == Some(key_of(&row[*token]));
+                let same = |token: &usize| found == key_of(&row[*token]);
                 for token in (0..row.len()).filter(same) {
                     let may = Near::new(bytes, at).may_have(Neighbour::of(&row, token));
                     prop_assert!(may || stands(bytes, at, &row, token).is_none(), "{text:?} {phrase:?}");

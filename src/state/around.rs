@@ -217,6 +217,15 @@ pub(super) fn newest(
     )
 }
 
+/// Failed builds of a patchset, the latest first. The `+` keeps SQLite, which has no statistics, from going
+/// through all failed builds in the order of time.
+const OF_PATCHSET: &str = "SELECT id FROM builds WHERE change = ?1 AND patchset = ?2
+    AND coalesce(project, '') = ?3 AND +failed = 1 ORDER BY at DESC, id DESC LIMIT ?4";
+
+/// Notes about a patchset that somebody has heard.
+const HEARD: &str = "SELECT target, topic FROM notes WHERE topic = ?1 AND follows = 1
+    AND kind <> 'outdated' AND kind <> 'withdrawn'";
+
 /// The latest failed build of each pipeline and job.
 pub(super) fn failed_builds(
     tx: Tx<'_>,
@@ -225,8 +234,7 @@ pub(super) fn failed_builds(
     patchset: &str,
 ) -> Result<Vec<PatchsetBuild>, StateError> {
     let ids: Vec<i64> = tx.rows(
-        "SELECT id FROM builds WHERE change = ?1 AND patchset = ?2
-         AND coalesce(project, '') = ?3 AND failed = 1 ORDER BY at DESC, id DESC LIMIT ?4",
+        OF_PATCHSET,
         values![change, patchset, project, signed(MOST)],
         |row| row.get(0),
     )?;
@@ -275,12 +283,28 @@ fn heard_of_others(
     let mut heard = Vec::new();
     for other in others {
         let topic = patchset_topic(Some(project), change, &other);
-        heard.extend(tx.rows(
-            "SELECT target, topic FROM notes WHERE topic = ?1 AND follows = 1
-             AND kind <> 'outdated' AND kind <> 'withdrawn'",
-            values![topic],
-            |row| Ok((row.get(0)?, row.get(1)?)),
-        )?);
+        heard.extend(tx.rows(HEARD, values![topic], |row| Ok((row.get(0)?, row.get(1)?)))?);
     }
     Ok(heard)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Both are asked with each verdict: neither may grow with what is kept.
+    #[test]
+    fn what_is_around_a_build_is_found_by_its_patchset() {
+        let folder = tempfile::tempdir().unwrap();
+        let state = State::open(folder.path().join("state.db")).unwrap();
+        let builds = state
+            .query_plan(OF_PATCHSET, values!["1", "2", "p", 3])
+            .unwrap();
+        assert!(
+            builds.contains("builds_patchset (change=? AND patchset=?)"),
+            "{builds}"
+        );
+        let notes = state.query_plan(HEARD, values!["patchset/1,2/p"]).unwrap();
+        assert!(notes.contains("notes_topic (topic=?)"), "{notes}");
+    }
 }

@@ -341,3 +341,13 @@ fn signed(number: u64) -> i64 {
 fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
+
+#[cfg(test)]
+impl State {
+    /// How `SQLite` goes about a question.
+    fn query_plan(&self, sql: &str, values: &[sql::Value<'_>]) -> Result<String, StateError> {
+        let asked = format!("EXPLAIN QUERY PLAN {sql}");
+        let steps: Vec<String> = self.read(|tx| tx.rows(&asked, values, |row| row.get(3)))?;
+        Ok(steps.join("; "))
+    }
+}

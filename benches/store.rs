@@ -259,6 +259,7 @@ fn ask(store: &EmbeddedStore, phrase: &str) {
         },
         from: Some(start() + SignedDuration::from_hours(48)),
         to: Some(start() + SignedDuration::from_hours(120)),
+        ..Selection::default()
     };
     let request = SearchRequest {
         selection: narrow.clone(),
@@ -293,8 +294,8 @@ fn ask(store: &EmbeddedStore, phrase: &str) {
     };
     let mut builds = 0;
     let time = median(|| {
-        total = store.search(&tried, now).unwrap().total;
-        builds = store.distinct_builds(&tried.selection, now).unwrap().len();
+        let (found, all) = store.search_with_builds(&tried, now).unwrap();
+        (total, builds) = (found.total, all.len());
     });
     println!(
         "  a new fingerprint, {total} events in {builds} builds: {}",

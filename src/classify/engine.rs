@@ -141,6 +141,9 @@ pub enum SearchError {
     /// The index cannot answer.
     #[error("{0}")]
     Store(String),
+    /// The index was given too little time for so much.
+    #[error("{0}")]
+    TooLong(String),
 }
 
 /// The knowing half of the service; calls block.

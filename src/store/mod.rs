@@ -18,6 +18,7 @@ use crate::query::Query;
 use jiff::Timestamp;
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::time::Instant;
 
 /// Why a store could not do what it was asked.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +61,11 @@ pub enum StoreError {
         /// What the cluster said.
         message: String,
     },
+    /// The deadline of a selection came before its answer.
+    #[error(
+        "the search took too long and was ended; ask for less: a span of time, one job, rarer words"
+    )]
+    TooLong,
     /// The index refused an operation.
     #[error("log store: {0}")]
     Index(String),
@@ -110,6 +116,8 @@ pub struct Selection<'a> {
     pub from: Option<Timestamp>,
     /// Only events before this moment.
     pub to: Option<Timestamp>,
+    /// When nobody waits for the answer any more; a cluster has time-outs of its own.
+    pub deadline: Option<Instant>,
 }
 
 /// A search for events, one page of it.
@@ -192,6 +200,16 @@ pub trait LogStore: Send + Sync {
         request: &SearchRequest<'_>,
         now: Timestamp,
     ) -> Result<SearchResult, StoreError>;
+
+    /// [`LogStore::search`] and [`LogStore::distinct_builds`] at once: what a draft finds.
+    fn search_with_builds(
+        &self,
+        request: &SearchRequest<'_>,
+        now: Timestamp,
+    ) -> Result<(SearchResult, Vec<String>), StoreError> {
+        let found = self.search(request, now)?;
+        Ok((found, self.distinct_builds(&request.selection, now)?))
+    }
 
     /// How many of the events have which value of `field`: the most frequent first, at most
     /// `limit`, equal counts in the order of the values. Events with several values count for each.

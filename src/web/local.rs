@@ -38,6 +38,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Events between the reader and the index.
 const BETWEEN: usize = 1024;
+/// How long anybody waits for a search.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// How long a report may ask the cluster; what is left is asked by the next one.
 const SURVEY: Duration = Duration::from_secs(120);
 /// How long what could not be indexed is indexed in one go: a stop waits for it.
@@ -383,6 +385,7 @@ fn search(
     let request = SearchRequest {
         selection: Selection {
             query: Some(&query),
+            deadline: Instant::now().checked_add(PATIENCE),
             ..Selection::default()
         },
         newest_first: true,
@@ -390,9 +393,11 @@ fn search(
         highlight: true,
         ..SearchRequest::default()
     };
-    let failed = |error: StoreError| SearchError::Store(error.to_string());
-    let found = store.search(&request, now).map_err(failed)?;
-    let builds = store.distinct_builds(&request.selection, now);
+    let failed = |error: StoreError| match error {
+        StoreError::TooLong => SearchError::TooLong(error.to_string()),
+        _ => SearchError::Store(error.to_string()),
+    };
+    let (found, builds) = store.search_with_builds(&request, now).map_err(failed)?;
     let shown = found.hits.into_iter().map(|hit| SearchedEvent {
         evidence: evidence(&hit.event, &hit.spans),
         build: hit.build_uuid,
@@ -401,7 +406,7 @@ fn search(
     Ok(Searched {
         events: found.total,
         newest: shown.collect(),
-        builds: builds.map_err(failed)?,
+        builds,
     })
 }
 

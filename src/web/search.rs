@@ -55,6 +55,7 @@ pub(super) async fn api(
         let searched = searched.map_err(|error| match error {
             SearchError::Query { .. } => ApiError::bad(error),
             SearchError::Store(_) => ApiError::internal(error),
+            SearchError::TooLong(_) => ApiError::too_long(error),
         })?;
         let failed_builds = failed(app, &searched)?;
         Ok(Answer {

@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, mpsc};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 use whorl::event::{Build, Event, FieldValue, Fields};
 use whorl::query::analyser::analyse;
@@ -225,6 +225,38 @@ fn no_block_hides_an_event() {
         }
     }
     assert!(asked > 300 && hits > asked, "{asked} queries, {hits} hits");
+}
+
+#[test]
+fn nobody_waits_for_a_search_behind_its_deadline() {
+    let root = tempfile::tempdir().unwrap();
+    let store = open(root.path());
+    let boom = Event::from_message("it went boom");
+    store
+        .append(&build("b", 1), &mut std::iter::once(boom))
+        .unwrap();
+    let query = Query::parse("boom", &Schema::default()).unwrap();
+    let (now, past) = (Timestamp::UNIX_EPOCH, Instant::now());
+    for (deadline, in_time) in [(past, false), (past + Duration::from_secs(600), true)] {
+        let selection = Selection {
+            query: Some(&query),
+            deadline: Some(deadline),
+            ..Selection::default()
+        };
+        let request = SearchRequest {
+            selection: selection.clone(),
+            limit: 1,
+            ..SearchRequest::default()
+        };
+        let found = store.search(&request, now);
+        let builds = store.distinct_builds(&selection, now);
+        if in_time {
+            assert_eq!((found.unwrap().total, builds.unwrap().len()), (1, 1));
+        } else {
+            let late = |error: StoreError| matches!(error, StoreError::TooLong);
+            assert!(late(found.unwrap_err()) && late(builds.unwrap_err()));
+        }
+    }
 }
 
 #[test]

@@ -61,7 +61,7 @@ fn found(store: &ElasticStore, query: &Query, format: Format) -> Result<Found, S
         limit: if format == Format::Text { NEWEST } else { 0 },
         ..SearchRequest::default()
     };
-    let result = store.search(&request, now)?;
+    let (result, builds) = store.search_with_builds(&request, now)?;
     let newest = result.hits.into_iter().map(|hit| {
         let at = &hit.event.at;
         let place = format!("{} {}:{}", hit.build_uuid, at.file, at.line);
@@ -70,7 +70,7 @@ fn found(store: &ElasticStore, query: &Query, format: Format) -> Result<Found, S
     Ok(Found {
         events: result.total,
         newest: newest.collect(),
-        builds: store.distinct_builds(&request.selection, now)?,
+        builds,
     })
 }
 

@@ -272,6 +272,7 @@ mod tests {
             },
             from: Some("2026-01-01T00:00:00Z".parse().unwrap()),
             to: None,
+            ..Selection::default()
         };
         let hidden = [Hidden::Append("x".into())];
         let text = json!({"query_string": {

@@ -20,6 +20,9 @@ const WORTH_A_THREAD: usize = 8;
 /// More threads would only wait for memory.
 const MOST_THREADS: usize = 8;
 
+/// How much threads that search give way; the one that fills the index gives way by less.
+const NICER: i32 = 10;
+
 /// What was found in one slice.
 pub(super) struct Part {
     pub(super) searcher: Searcher,
@@ -167,24 +170,57 @@ fn each<T: Sync, R: Send>(
             let Some(one) = all.get(at) else {
                 return Ok(done);
             };
+            if question.is_late() {
+                return Err(StoreError::TooLong);
+            }
             done.push((at, work(&mut scanner, one)?));
         }
     };
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    let threads = threads.min(MOST_THREADS).min(all.len() / WORTH_A_THREAD);
-    let mut done = std::thread::scope(|scope| {
-        let others: Vec<_> = (1..threads).map(|_| scope.spawn(some)).collect();
-        let mut done = some()?;
-        for other in others {
-            // A panic goes on here: the caller knows what it means.
-            done.extend(
-                other
-                    .join()
-                    .unwrap_or_else(|p| std::panic::resume_unwind(p))?,
-            );
-        }
-        Ok::<_, StoreError>(done)
-    })?;
+    let mut done = if all.len() < 2 * WORTH_A_THREAD {
+        some()?
+    } else {
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        let threads = threads.min(MOST_THREADS).min(all.len() / WORTH_A_THREAD);
+        let done = giving_way(threads, some)?;
+        done.into_iter().flatten().collect()
+    };
     done.sort_unstable_by_key(|(at, _)| *at);
     Ok(done.into_iter().map(|(_, result)| result).collect())
+}
+
+/// Runs work on so many threads that give way: builds get their verdicts, and the index what is new, while
+/// somebody searches years of logs.
+fn giving_way<R: Send, E: Send>(
+    threads: usize,
+    work: impl Fn() -> Result<R, E> + Sync,
+) -> Result<Vec<R>, E> {
+    let nicely = || {
+        // Should the system refuse, searches only are as important as the rest.
+        let _ = rustix::process::nice(NICER);
+        work()
+    };
+    std::thread::scope(|scope| {
+        let all: Vec<_> = (0..threads).map(|_| scope.spawn(nicely)).collect();
+        // A panic goes on here: the caller knows what it means.
+        let ended = all
+            .into_iter()
+            .map(|one| one.join().unwrap_or_else(|p| std::panic::resume_unwind(p)));
+        ended.collect()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::process::getpriority_process;
+
+    #[test]
+    fn threads_that_search_give_way_and_the_one_that_asks_stays_as_it_is() {
+        let before = getpriority_process(None).unwrap();
+        let seen = giving_way(3, || getpriority_process(None)).unwrap();
+        assert_eq!(seen, [(before + NICER).min(19); 3]);
+        assert_eq!(getpriority_process(None).unwrap(), before);
+        let failed = giving_way(2, || Err::<(), _>("no"));
+        assert_eq!(failed, Err("no"));
+    }
 }

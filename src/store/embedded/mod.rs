@@ -210,6 +210,18 @@ impl EmbeddedStore {
         })
     }
 
+    fn result(
+        &self,
+        parts: &[Part],
+        request: &SearchRequest<'_>,
+    ) -> Result<SearchResult, StoreError> {
+        let blocks = parts.iter().flat_map(|part| &part.blocks);
+        Ok(SearchResult {
+            total: blocks.map(|(block, found)| found.count(block)).sum(),
+            hits: page::page(parts, request, &self.columns)?,
+        })
+    }
+
     /// The events of a build as its blocks have them.
     fn events_in(&self, part: &Part) -> Result<Vec<Event>, StoreError> {
         let mut blocks: Vec<_> = part.blocks.iter().map(|(block, _)| block).collect();
@@ -249,11 +261,19 @@ impl LogStore for EmbeddedStore {
         now: Timestamp,
     ) -> Result<SearchResult, StoreError> {
         let parts = self.find(&request.selection, now)?;
+        self.result(&parts, request)
+    }
+
+    fn search_with_builds(
+        &self,
+        request: &SearchRequest<'_>,
+        now: Timestamp,
+    ) -> Result<(SearchResult, Vec<String>), StoreError> {
+        let parts = self.find(&request.selection, now)?;
         let blocks = parts.iter().flat_map(|part| &part.blocks);
-        Ok(SearchResult {
-            total: blocks.map(|(block, found)| found.count(block)).sum(),
-            hits: page::page(&parts, request, &self.columns)?,
-        })
+        let builds: BTreeSet<&str> = blocks.map(|(block, _)| &*block.build).collect();
+        let builds = builds.into_iter().map(str::to_owned).collect();
+        Ok((self.result(&parts, request)?, builds))
     }
 
     fn count_by_field(

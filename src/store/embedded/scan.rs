@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use memchr::memmem::Finder;
 use std::collections::{BTreeSet, HashMap};
 use std::ops::Range;
+use std::time::Instant;
 
 /// What is asked of every block that may have an answer.
 pub(super) struct Question<'a> {
@@ -53,6 +54,12 @@ impl<'a> Question<'a> {
             need,
             fields,
         }
+    }
+
+    /// True when nobody waits for the answer any more.
+    pub(super) fn is_late(&self) -> bool {
+        let deadline = self.selection.deadline;
+        deadline.is_some_and(|deadline| Instant::now() >= deadline)
     }
 
     /// True when every event of a found block is meant that is in time.

@@ -269,10 +269,16 @@ fn fields_and_time_are_counted(store: &dyn LogStore) {
         (at("2025-12-02T00:00:00Z"), 1),
     ];
     assert_eq!(hours, expected);
-    assert_eq!(
-        store.distinct_builds(&selection, now()).unwrap(),
-        ["a", "b"]
-    );
+    let builds = store.distinct_builds(&selection, now()).unwrap();
+    assert_eq!(builds, ["a", "b"]);
+    let page = SearchRequest {
+        selection,
+        limit: 1,
+        ..SearchRequest::default()
+    };
+    let both = store.search_with_builds(&page, now()).unwrap();
+    assert_eq!(both, (store.search(&page, now()).unwrap(), builds));
+    assert_eq!((both.0.total, both.0.hits.len()), (4, 1));
 }
 
 fn highlights(store: &dyn LogStore) {

@@ -112,6 +112,25 @@ const LOG: &[&str] = &[
     "long ",
 ];
 
+/// Words that the rules of a sweep ask for, and what stands between them.
+const RULED: &[&str] = &[
+    "alpha",
+    "beta",
+    "gamma",
+    "delta",
+    "ValueError",
+    "x:beta",
+    "a_b.c",
+    " ",
+    " ",
+    " ",
+    ": ",
+    "\n",
+    "\n",
+    "_",
+    ", ",
+];
+
 const YAML: &[&str] = &[
     "\n",
     "\n  ",
@@ -211,24 +230,6 @@ const JSON: &[&str] = &[
 
 /// Below a build's address: what takes bodies.
 const PLACES: [&str; 5] = ["", "/complete", "/fetch", "/logs/a.txt", "/logs/x.tar.gz"];
-
-/// Names that have a format or a packing of their own.
-const NAMES: [&str; 14] = [
-    "console.txt",
-    "console.html",
-    "consoleText",
-    "job-output.txt",
-    "job-output.json",
-    "x.json",
-    "x.log.gz",
-    "x.tar",
-    "x.tar.gz",
-    "x.zip",
-    "x.xz",
-    "x.zst",
-    "x.bz2",
-    "syslog.txt",
-];
 
 /// The same cases each time, so that what is found is found where it was made; others, and more of them,
 /// with `PROPTEST_CASES`.
@@ -418,7 +419,7 @@ proptest! {
     }
 
     #[test]
-    fn logs_of_words(bytes in soup(LOG, 60), name in select(&NAMES[..])) {
+    fn logs_of_words(bytes in soup(LOG, 60), name in select(&targets::NAMES[..])) {
         targets::log(name, &bytes);
         targets::colours(&bytes);
         targets::words(&bytes);
@@ -447,6 +448,11 @@ proptest! {
 
 proptest! {
     #![proptest_config(cases(150))]
+
+    #[test]
+    fn swept_logs_of_words(bytes in soup(LOG, 60), words in soup(RULED, 40), name in select(&targets::NAMES[..])) {
+        targets::swept(name, &[words.clone(), bytes, words].concat());
+    }
 
     #[test]
     fn archives_that_were_damaged(log in soup(LOG, 60), way in 0..8_usize, harms in harms()) {

@@ -1,13 +1,34 @@
 //! What strangers write, read by whatever reads it: each target takes any bytes, must not panic, and holds what it
-//! promises about them. Plain functions, so that any fuzzer can call them.
+//! promises about them. Plain functions, so that any fuzzer can call them; `fuzz/run` does.
 
 use std::path::Path;
+use std::sync::{Arc, LazyLock};
+use whorl::classify::one::{classify, sweep};
 use whorl::config::Config;
 use whorl::event::{Build, Event, Fields};
-use whorl::fingerprint::parse_file;
-use whorl::intake::{Limits, byte_map, open_path, read_all, read_stream};
+use whorl::fingerprint::{FingerprintSet, parse_file};
+use whorl::intake::{Limits, LogInput, byte_map, open_path, read_all, read_stream};
+use whorl::matcher::Matcher;
 use whorl::query::analyser::analyse;
 use whorl::query::{Document, Query, Schema};
+
+/// Names that have a format or a packing of their own.
+pub(super) const NAMES: [&str; 14] = [
+    "console.txt",
+    "console.html",
+    "consoleText",
+    "job-output.txt",
+    "job-output.json",
+    "x.json",
+    "x.log.gz",
+    "x.tar",
+    "x.tar.gz",
+    "x.zip",
+    "x.xz",
+    "x.zst",
+    "x.bz2",
+    "syslog.txt",
+];
 
 /// Events that a query is asked about.
 fn events() -> Vec<Event> {
@@ -106,6 +127,42 @@ pub(super) fn archive(name: &str, bytes: &[u8]) {
         total += event.message.len();
     });
     assert!(total as u64 <= 64 * limits.max_bytes);
+}
+
+/// Conditions of all kinds over few words, none of which any event may meet.
+static RULES: LazyLock<Matcher> = LazyLock::new(|| {
+    let folder = tempfile::tempdir().unwrap();
+    let rules = [
+        "query: 'message:\"alpha beta\"'",
+        "query: 'ValueError OR gamma'",
+        "query: '\"delta alpha\" AND NOT beta'",
+        "query: '\"alpha gamma\"~2 AND loglevel:ERROR'",
+        "query: '\"x:beta\" OR \"a_b.c\"'",
+        "pattern: 'alpha: \\w+'",
+        "sequence: [alpha, beta]\nwithin: 3",
+    ];
+    for (number, rule) in rules.iter().enumerate() {
+        std::fs::write(folder.path().join(format!("{number}.yaml")), rule).unwrap();
+    }
+    let set = FingerprintSet::load(&[folder.path().to_owned()]);
+    assert_eq!(set.diagnostics, []);
+    Matcher::new(Arc::new(set))
+});
+
+/// A log that is swept: what is found in it is what all of its events give.
+pub(super) fn swept(name: &str, bytes: &[u8]) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    std::fs::write(&path, bytes).unwrap();
+    let logs = [LogInput::new(name, &path)];
+    let (build, limits) = (Build::new("b"), limits());
+    let now = jiff::Timestamp::UNIX_EPOCH;
+    let all = classify(&RULES, &build, now, |sink| {
+        read_all(&logs, &build.fields(), &limits, sink)
+    });
+    let some = sweep(&RULES, &build, now, &logs, &limits, false);
+    assert_eq!(some.matches, all.matches);
+    assert_eq!(some.verdict, all.verdict);
 }
 
 /// Colours and control characters: every byte of the text has its place in the log.

@@ -22,11 +22,12 @@ import os
 import random
 import re
 import socket
-import subprocess
 import sys
 import tempfile
 import threading
 import time
+
+from service import Service
 
 FILES, ANSWER = 5, 0.02
 
@@ -78,11 +79,6 @@ def hang():
             kept.append(listener.accept()[0])
     threading.Thread(target=take, daemon=True).start()
     return listener.getsockname()[1]
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        return taken.getsockname()[1]
 
 
 def fingerprints(source, folder, count):
@@ -152,9 +148,9 @@ def quantile(values, share):
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]
 
 
-def configuration(args, folder, port, review):
-    config = [f"listen: 127.0.0.1:{port}", f"data-dir: {folder}/data", f"fingerprints: [{folder}/queries]",
-              "intake: {queue: 1024, workers: 2}", "notes:", "  review:",
+def configuration(args, review):
+    """What else than its place is configured."""
+    config = ["intake: {queue: 1024, workers: 2}", "notes:", "  review:",
               f"    gerrit: {{url: 'http://127.0.0.1:{review}', user: whorl, password: x, projects: ['shop/*']}}"]
     if args.stall == "review":
         config.append(f"    gitlab: {{url: 'http://127.0.0.1:{hang()}', token: x}}")
@@ -162,27 +158,7 @@ def configuration(args, folder, port, review):
         config += ["  webhooks:", f"    - {{url: 'http://127.0.0.1:{hang()}/x', secret: {'s' * 32}}}"]
     if args.stall == "logs":
         config.append("download: {private-hosts: ['127.0.0.1:*']}")
-    path = os.path.join(folder, "whorl.yaml")
-    with open(path, "w", encoding="utf-8") as file:
-        file.write("\n".join(config) + "\n")
-    return path
-
-
-def start(args, folder, port, review):
-    log = open(os.path.join(folder, "whorl.log"), "w", encoding="utf-8")
-    command = [args.whorl, "serve", "--config", configuration(args, folder, port, review)]
-    whorl = subprocess.Popen(command, stdout=log, stderr=log)
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and whorl.poll() is None:
-        try:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
-            connection.request("GET", "/readyz")
-            if connection.getresponse().status == 200:
-                return whorl
-        except OSError:
-            pass
-        time.sleep(0.1)
-    sys.exit(open(log.name, encoding="utf-8").read()[-3000:])
+    return "\n".join(config)
 
 
 def wait_for_notes(count):
@@ -218,14 +194,13 @@ def main():
     review = Server(("127.0.0.1", 0), Review)
     threading.Thread(target=review.serve_forever, daemon=True).start()
     with tempfile.TemporaryDirectory(prefix="whorl-notes-") as folder:
-        fingerprints(args.fingerprints, os.path.join(folder, "queries"), 1000)
-        port = free_port()
-        whorl = start(args, folder, port, review.server_address[1])
+        queries = os.path.join(folder, "queries")
+        fingerprints(args.fingerprints, queries, 1000)
+        service = Service(args.whorl, folder, queries, configuration(args, review.server_address[1]))
         try:
-            sys.exit(measure(args, port))
+            sys.exit(measure(args, service.port))
         finally:
-            whorl.terminate()
-            whorl.wait(60)
+            service.stop()
 
 
 def stall_logs(port):

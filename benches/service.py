@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 
 class Client:
@@ -35,15 +36,21 @@ def free_port():
         return taken.getsockname()[1]
 
 
-class Service:
-    """The service, ready; its data and its log are in the folder."""
+def side_by_side(work, shares):
+    """Works on each share in a thread of its own; what fails in one fails here."""
+    with ThreadPoolExecutor(len(shares)) as threads:
+        list(threads.map(work, shares))
 
-    def __init__(self, program, folder, fingerprints):
+
+class Service:
+    """The service, ready; its data and its log are in the folder. `more` is what else is configured."""
+
+    def __init__(self, program, folder, fingerprints, more="log: {level: warn}"):
         self.port, self.data = free_port(), os.path.join(folder, "data")
         config = os.path.join(folder, "whorl.yaml")
         with open(config, "w", encoding="utf-8") as file:
             file.write(f"listen: 127.0.0.1:{self.port}\ndata-dir: {self.data}\nfingerprints: [{fingerprints}]\n"
-                       "log: {level: warn}\n")
+                       f"{more}\n")
         self.log = os.path.join(folder, "whorl.log")
         with open(self.log, "w", encoding="utf-8") as log:
             self.process = subprocess.Popen([program, "serve", "--config", config], stdout=log, stderr=log)

@@ -3,11 +3,10 @@ import http.client
 import json
 import os
 import subprocess
-import threading
 import time
 
 from cluster import call, make
-from service import free_port
+from service import free_port, side_by_side
 
 REAL = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "tests", "real")
 HEAP = "2g"
@@ -45,26 +44,23 @@ class OpenSearch:
     def percolate(self, path, size):
         """Million bytes a second of the first lines of a file against what is registered."""
         with open(path, "rb") as file:
-            lines = file.read(size).decode("utf-8", "replace").split("\n")[:-1]
+            text = file.read(size).rpartition(b"\n")[0] + b"\n"
+        lines = text.decode("utf-8", "replace").split("\n")[:-1]
         begun = time.monotonic()
         for at in range(0, len(lines), TOGETHER):
             documents = [{"message": line} for line in lines[at:at + TOGETHER]]
             call(self.url, "POST", f"/{INDEX}-queries/_search", {
                 "size": 1000, "_source": False, "query": {"percolate": {"field": "query", "documents": documents}}})
-        return sum(len(line) + 1 for line in lines) / (time.monotonic() - begun) / 1e6
+        return len(text) / (time.monotonic() - begun) / 1e6
 
     def bulk(self, builds):
-        """Documents a second that two clients send and that can be searched; bytes on disk for a byte of log."""
+        """Documents a second that two clients send and that can be searched; bytes on disk."""
         make(self.url, INDEX, 1)
         turns = [[bulk_body(events[at:at + BULK]) for events in builds[client::2] for at in range(0, len(events), BULK)]
                  for client in (0, 1)]
         documents = sum(map(len, builds))
         begun = time.monotonic()
-        sending = [threading.Thread(target=self.send, args=(bodies,)) for bodies in turns]
-        for one in sending:
-            one.start()
-        for one in sending:
-            one.join()
+        side_by_side(self.send, turns)
         call(self.url, "POST", f"/{INDEX}/_refresh")
         took = time.monotonic() - begun
         counted = call(self.url, "GET", f"/{INDEX}/_count")["count"]
@@ -72,7 +68,7 @@ class OpenSearch:
         call(self.url, "POST", f"/{INDEX}/_flush")
         stored = call(self.url, "GET", f"/{INDEX}/_stats/store")["_all"]["primaries"]["store"]["size_in_bytes"]
         call(self.url, "DELETE", f"/{INDEX}")
-        return documents / took, stored / sum(len(e["message"].encode()) + 1 for events in builds for e in events)
+        return documents / took, stored
 
     def send(self, bodies):
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=300)

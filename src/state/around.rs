@@ -291,20 +291,17 @@ fn heard_of_others(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::query_plan;
 
     /// Both are asked with each verdict: neither may grow with what is kept.
     #[test]
     fn what_is_around_a_build_is_found_by_its_patchset() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = State::open(folder.path().join("state.db")).unwrap();
-        let builds = state
-            .query_plan(OF_PATCHSET, values!["1", "2", "p", 3])
-            .unwrap();
+        let builds = query_plan(OF_PATCHSET, values!["1", "2", "p", 3]);
         assert!(
             builds.contains("builds_patchset (change=? AND patchset=?)"),
             "{builds}"
         );
-        let notes = state.query_plan(HEARD, values!["patchset/1,2/p"]).unwrap();
+        let notes = query_plan(HEARD, values!["patchset/1,2/p"]);
         assert!(notes.contains("notes_topic (topic=?)"), "{notes}");
     }
 }

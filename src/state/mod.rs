@@ -342,12 +342,12 @@ fn unsigned(number: i64) -> u64 {
     u64::try_from(number).unwrap_or(0)
 }
 
+/// How `SQLite` goes about a question.
 #[cfg(test)]
-impl State {
-    /// How `SQLite` goes about a question.
-    fn query_plan(&self, sql: &str, values: &[sql::Value<'_>]) -> Result<String, StateError> {
-        let asked = format!("EXPLAIN QUERY PLAN {sql}");
-        let steps: Vec<String> = self.read(|tx| tx.rows(&asked, values, |row| row.get(3)))?;
-        Ok(steps.join("; "))
-    }
+fn query_plan(sql: &str, values: &[sql::Value<'_>]) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    let state = State::open(folder.path().join("state.db")).unwrap();
+    let asked = format!("EXPLAIN QUERY PLAN {sql}");
+    let steps = state.read(|tx| tx.rows(&asked, values, |row| row.get::<String>(3)));
+    steps.unwrap().join("; ")
 }

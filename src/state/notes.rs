@@ -196,14 +196,11 @@ fn note_of(row: &Row<'_>) -> Result<Note, StateError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::state::query_plan;
 
     #[test]
     fn what_is_due_is_found_without_sorting_all_that_waits() {
-        let folder = tempfile::tempdir().unwrap();
-        let state = State::open(folder.path().join("state.db")).unwrap();
-        let plan = state
-            .query_plan(&select_of(DUE), values!["chat", 0, 1])
-            .unwrap();
+        let plan = query_plan(&select_of(DUE), values!["chat", 0, 1]);
         assert!(plan.contains("notes_order"), "{plan}");
         assert!(!plan.contains("TEMP B-TREE"), "{plan}");
     }

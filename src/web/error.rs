@@ -127,8 +127,8 @@ impl ApiError {
     }
 
     /// 503: it takes longer than anybody should wait; asking again would not help.
-    pub(super) fn too_long(error: impl std::fmt::Display) -> Self {
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+    pub(super) fn too_long(error: impl ToString) -> Self {
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, error)
     }
 
     /// 503: the service is stopping.

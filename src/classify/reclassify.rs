@@ -3,9 +3,11 @@
 
 use super::meter::Meter;
 use super::pipeline::Pipeline;
+use crate::store::Background;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
+use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 /// How often it is asked whether new builds are done.
@@ -46,15 +48,34 @@ pub async fn again(
         if stop.is_cancelled() {
             break;
         }
-        let pipeline = pipeline.clone();
-        let looked = tokio::task::spawn_blocking(move || pipeline.look_again(&uuid)).await;
-        if matches!(looked, Ok(true)) {
+        if look_again(pipeline.clone(), uuid).await {
             meter.reclassified.increment(1);
         }
         progress.done.store(done + 1, Ordering::Relaxed);
     }
     progress.total.store(0, Ordering::Relaxed);
     meter.reclassify_left.set(0.0);
+}
+
+/// Looks at one build on a thread of its own: one of the runtime's would give way for good. False when the queue
+/// has the build.
+async fn look_again(pipeline: Arc<Pipeline>, uuid: String) -> bool {
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let runtime = Handle::current();
+    let look = move || {
+        let _inside = runtime.enter();
+        Background::SecondLook.give_way();
+        // Nobody waits for it when the service stops.
+        let _ = tell.send(pipeline.look_again(&uuid));
+    };
+    let begun = std::thread::Builder::new()
+        .name("second look".into())
+        .spawn(look);
+    if let Err(error) = begun {
+        tracing::error!(%error, "no thread for a second look");
+        return false;
+    }
+    told.await.unwrap_or(false)
 }
 
 /// Lets new builds go first, for a while.

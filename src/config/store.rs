@@ -1,7 +1,11 @@
 //! The log index.
 
-use super::{Cluster, Wrong};
+use super::{Cluster, Period, Wrong};
 use serde::Deserialize;
+use std::time::Duration;
+
+/// Nobody waits longer for a page.
+const LONGEST_SEARCH: Duration = Duration::from_secs(600);
 
 /// Where log events are kept for searching.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -11,6 +15,8 @@ pub struct Store {
     pub kind: StoreKind,
     /// Events older than this are dropped.
     pub retention_days: u32,
+    /// How long anybody waits for a search of the embedded index, which is then ended.
+    pub search_timeout: Period,
     /// The cluster, for `kind: elasticsearch`.
     pub elasticsearch: Option<Cluster>,
 }
@@ -30,6 +36,7 @@ impl Default for Store {
         Self {
             kind: StoreKind::Embedded,
             retention_days: 10,
+            search_timeout: Period::seconds(20),
             elasticsearch: None,
         }
     }
@@ -45,6 +52,13 @@ impl Store {
     pub(super) fn check(&self) -> Result<(), Wrong> {
         if !(1..=3650).contains(&self.retention_days) {
             return Err(Wrong::new("store.retention-days", "give 1 to 3650 days"));
+        }
+        let search = self.search_timeout.0;
+        if search.is_zero() || search > LONGEST_SEARCH {
+            return Err(Wrong::new(
+                "store.search-timeout",
+                "more than 0, at most 10m",
+            ));
         }
         match (self.kind, &self.elasticsearch) {
             (StoreKind::Elasticsearch, None) => Err(Wrong::new(

@@ -5,11 +5,13 @@
 //! stored event (never an estimate); a build is visible whole or not at all; all calls block, so
 //! asynchronous callers use a blocking thread. Every store passes the one contract suite.
 
+mod background;
 pub mod elastic;
 pub mod embedded;
 pub mod faults;
 mod fields;
 
+pub(crate) use background::Background;
 pub use embedded::{EmbeddedStore, Options};
 pub use fields::keyword_of;
 

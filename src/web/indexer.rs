@@ -12,7 +12,7 @@ use crate::classify::spool::Spool;
 use crate::event::{Build, Event, Verdict};
 use crate::intake::{Limits, open_path, read_all};
 use crate::state::State;
-use crate::store::{MarkedStore, StoreError};
+use crate::store::{Background, MarkedStore, StoreError};
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -32,8 +32,6 @@ const MOST: usize = 1000;
 /// How soon a stop is noticed, and how long is waited after the index has failed.
 const PATIENCE: Duration = Duration::from_millis(100);
 const AFTER_FAILURE: Duration = Duration::from_secs(5);
-/// How much the indexing threads give way to others.
-const NICER: i32 = 5;
 
 /// When an indexer should end.
 #[derive(Clone, Copy)]
@@ -151,8 +149,7 @@ impl Indexer {
 
     /// Indexes until it is told to end.
     pub(super) fn run(&self, stop: IndexStop<'_>) {
-        // Should the system refuse, indexing only gives way less.
-        let _ = rustix::process::nice(NICER);
+        Background::Index.give_way();
         let mut indexed = HashMap::new();
         loop {
             match self.next(stop) {

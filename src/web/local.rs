@@ -38,8 +38,6 @@ use tokio_util::sync::CancellationToken;
 
 /// Events between the reader and the index.
 const BETWEEN: usize = 1024;
-/// How long anybody waits for a search.
-const PATIENCE: Duration = Duration::from_secs(20);
 /// How long a report may ask the cluster; what is left is asked by the next one.
 const SURVEY: Duration = Duration::from_secs(120);
 /// How long what could not be indexed is indexed in one go: a stop waits for it.
@@ -80,6 +78,8 @@ pub struct Local {
     roots: Vec<PathBuf>,
     loaded: Mutex<Option<Loaded>>,
     store: Arc<dyn LogStore>,
+    /// How long anybody waits for a search.
+    patience: Duration,
     /// What fills the embedded store.
     indexer: Option<Indexer>,
     /// The cluster, when it keeps the logs.
@@ -138,6 +138,7 @@ impl Local {
             roots: config.fingerprints.clone(),
             loaded: Mutex::new(None),
             store,
+            patience: config.store.search_timeout.0,
             indexer,
             remote,
             compared: AtomicBool::new(false),
@@ -368,7 +369,7 @@ fn read(
 
 /// Looks for a query in a store.
 fn search(
-    store: &dyn LogStore,
+    (store, patience): (&dyn LogStore, Duration),
     schema: &Schema,
     query: &str,
     limit: usize,
@@ -385,7 +386,7 @@ fn search(
     let request = SearchRequest {
         selection: Selection {
             query: Some(&query),
-            deadline: Instant::now().checked_add(PATIENCE),
+            deadline: Instant::now().checked_add(patience),
             ..Selection::default()
         },
         newest_first: true,
@@ -672,7 +673,7 @@ impl Engine for Local {
             return Err(SearchError::Store(why));
         }
         let schema = self.remote.as_ref().map(Remote::schema).unwrap_or_default();
-        search(&*self.store, &schema, query, limit, now)
+        search((&*self.store, self.patience), &schema, query, limit, now)
     }
 
     fn forget(&self, limit: Timestamp) -> Result<(), String> {

@@ -6,7 +6,7 @@ use super::scan::{Hit, Question, Scanner};
 use super::slice::{Block, find, with_payload};
 use super::unpack::{Facts, Payload, Unpacker};
 use crate::query::Schema;
-use crate::store::{Selection, StoreError};
+use crate::store::{Background, Selection, StoreError};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,9 +19,6 @@ const WORTH_A_THREAD: usize = 8;
 
 /// More threads would only wait for memory.
 const MOST_THREADS: usize = 8;
-
-/// How much threads that search give way; the one that fills the index gives way by less.
-const NICER: i32 = 10;
 
 /// What was found in one slice.
 pub(super) struct Part {
@@ -195,8 +192,7 @@ fn giving_way<R: Send, E: Send>(
     work: impl Fn() -> Result<R, E> + Sync,
 ) -> Result<Vec<R>, E> {
     let nicely = || {
-        // Should the system refuse, searches only are as important as the rest.
-        let _ = rustix::process::nice(NICER);
+        Background::Search.give_way();
         work()
     };
     std::thread::scope(|scope| {
@@ -218,7 +214,7 @@ mod tests {
     fn threads_that_search_give_way_and_the_one_that_asks_stays_as_it_is() {
         let before = getpriority_process(None).unwrap();
         let seen = giving_way(3, || getpriority_process(None)).unwrap();
-        assert_eq!(seen, [(before + NICER).min(19); 3]);
+        assert_eq!(seen, [(before + Background::Search.steps()).min(19); 3]);
         assert_eq!(getpriority_process(None).unwrap(), before);
         let failed = giving_way(2, || Err::<(), _>("no"));
         assert_eq!(failed, Err("no"));

@@ -47,8 +47,7 @@ struct Segment {
     count: Column<u64>,
     from: Column<i64>,
     to: Column<i64>,
-    build: Option<StrColumn>,
-    names: HashMap<u64, Arc<str>>,
+    build: StrColumn,
 }
 
 impl Slice {
@@ -147,11 +146,14 @@ impl Slice {
                 let ord = build.term_ords(doc).next();
                 marks.extend(ord.zip(mark.first(doc)));
             }
-            for (ord, mark) in marks {
-                let mut name = String::new();
-                build.ord_to_str(ord, &mut name)?;
-                all.insert(name, mark);
-            }
+            let mut marks: Vec<(u64, u64)> = marks.into_iter().collect();
+            marks.sort_unstable();
+            let ords: Vec<u64> = marks.iter().map(|(ord, _)| *ord).collect();
+            let mut values = marks.iter().map(|(_, mark)| *mark);
+            build.dictionary().sorted_ords_to_term_cb(&ords, |name| {
+                let name = String::from_utf8_lossy(name).into_owned();
+                all.extend(values.next().map(|mark| (name, mark)));
+            })?;
         }
         Ok(())
     }
@@ -182,19 +184,10 @@ pub(super) fn find(
     let found = searcher.search(query, &DocSetCollector);
     let mut addresses: Vec<DocAddress> = found.map_err(|e| failure(&e))?.into_iter().collect();
     addresses.sort_unstable();
-    let mut segments: HashMap<u32, Segment> = HashMap::new();
     let mut all = Vec::new();
-    for address in addresses {
-        let segment = match segments.entry(address.segment_ord) {
-            std::collections::hash_map::Entry::Occupied(entry) => entry.into_mut(),
-            std::collections::hash_map::Entry::Vacant(entry) => {
-                entry.insert(Segment::open(searcher, address.segment_ord)?)
-            }
-        };
-        let (from, to) = segment.time(address.doc_id);
-        if from < time.end && to >= time.start {
-            all.push(segment.block(address)?);
-        }
+    for some in addresses.chunk_by(|one, next| one.segment_ord == next.segment_ord) {
+        let segment = Segment::open(searcher, some[0].segment_ord)?;
+        segment.blocks(some, time, &mut all)?;
     }
     Ok(all)
 }
@@ -204,54 +197,69 @@ impl Segment {
         let fast = searcher.segment_reader(ord).fast_fields();
         let number = |name| fast.u64(name).map_err(|e| failure(&e));
         let moment = |name| fast.i64(name).map_err(|e| failure(&e));
+        let build = fast.str("build").map_err(|e| failure(&e))?;
         Ok(Self {
             first: number("first")?,
             count: number("count")?,
             from: moment("from")?,
             to: moment("to")?,
-            build: fast.str("build").map_err(|e| failure(&e))?,
-            names: HashMap::new(),
+            build: build.ok_or_else(no_builds)?,
         })
+    }
+
+    /// The blocks that have events in a span of time.
+    fn blocks(
+        &self,
+        addresses: &[DocAddress],
+        time: &std::ops::Range<i64>,
+        all: &mut Vec<Block>,
+    ) -> Result<(), StoreError> {
+        let mut found = Vec::new();
+        for address in addresses {
+            let span = self.time(address.doc_id);
+            if span.0 < time.end && span.1 >= time.start {
+                let build = self.build.term_ords(address.doc_id).next();
+                found.push((*address, span, build.ok_or_else(no_builds)?));
+            }
+        }
+        let mut ords: Vec<u64> = found.iter().map(|(_, _, build)| *build).collect();
+        ords.sort_unstable();
+        ords.dedup();
+        let names = names(&self.build, &ords)?;
+        for (address, time, build) in found {
+            let name = ords.binary_search(&build).ok().and_then(|at| names.get(at));
+            all.push(Block {
+                address,
+                build: name.map(Arc::clone).ok_or_else(no_builds)?,
+                first: self.first.first(address.doc_id).unwrap_or_default(),
+                count: self.count.first(address.doc_id).unwrap_or_default(),
+                time,
+            });
+        }
+        Ok(())
     }
 
     fn time(&self, doc: u32) -> (i64, i64) {
         let from = self.from.first(doc).unwrap_or_default();
         (from, self.to.first(doc).unwrap_or_default())
     }
+}
 
-    fn block(&mut self, address: DocAddress) -> Result<Block, StoreError> {
-        let doc = address.doc_id;
-        let ord = self
-            .build
-            .as_ref()
-            .and_then(|column| column.term_ords(doc).next())
-            .ok_or_else(|| StoreError::Damaged("the column of builds".to_owned()))?;
-        let build = match self.names.get(&ord) {
-            Some(name) => Arc::clone(name),
-            None => self.name(ord)?,
-        };
-        Ok(Block {
-            address,
-            build,
-            first: self.first.first(doc).unwrap_or_default(),
-            count: self.count.first(doc).unwrap_or_default(),
-            time: self.time(doc),
-        })
+/// The names of builds by their numbers in a column, which are sorted. They are read in one go: each by itself
+/// would unpack the names before it too, which makes seconds of what takes milliseconds.
+fn names(column: &StrColumn, ords: &[u64]) -> Result<Vec<Arc<str>>, StoreError> {
+    let mut names = Vec::with_capacity(ords.len());
+    let known = column.dictionary().sorted_ords_to_term_cb(ords, |name| {
+        names.push(Arc::from(String::from_utf8_lossy(name)));
+    });
+    match known {
+        Ok(true) => Ok(names),
+        Ok(false) | Err(_) => Err(no_builds()),
     }
+}
 
-    fn name(&mut self, ord: u64) -> Result<Arc<str>, StoreError> {
-        let mut text = String::new();
-        let known = match &self.build {
-            Some(column) => column.ord_to_str(ord, &mut text),
-            None => Ok(false),
-        };
-        if !known.is_ok_and(|known| known) {
-            return Err(StoreError::Damaged("the column of builds".to_owned()));
-        }
-        let name: Arc<str> = text.into();
-        self.names.insert(ord, Arc::clone(&name));
-        Ok(name)
-    }
+fn no_builds() -> StoreError {
+    StoreError::Damaged("the column of builds".to_owned())
 }
 
 /// Works on the payload of a block.

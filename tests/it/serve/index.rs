@@ -59,6 +59,23 @@ fn new_fingerprints_do_not_write_the_index_again() {
 }
 
 #[test]
+fn a_search_that_takes_too_long_is_ended_with_a_word_why() {
+    let home = Home::new("store: {search-timeout: 1ns}\n");
+    let program = home.start();
+    assert_eq!(program.feed("u1", b"pump\n"), 202);
+    program.verdict("u1", "unmatched");
+    let said = until("it is indexed, and searched for", || {
+        let (status, said) = program.send("GET", "/api/v1/search?q=pump", "");
+        (status == 503).then_some(said)
+    });
+    assert!(said.contains("took too long"), "{said}");
+    let page = program.get("/search?q=pump");
+    assert!(page.contains("took too long"), "{page}");
+    // Nothing else is shorter for it.
+    assert!(program.get("/builds/u1").contains("unmatched"));
+}
+
+#[test]
 fn what_a_kill_keeps_from_the_index_is_found_again() {
     let home = Home::new("");
     let mut program = home.start();

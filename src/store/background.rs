@@ -1,6 +1,6 @@
 //! Who gives way to whom on the processors, so that a verdict takes less than a second whatever else is done.
 //!
-//! The kernel weighs a thread with new builds 1,024, a second look 335, the index 110 and a search 15: people
+//! The kernel weighs a thread with new builds 1,024, the index 335, a second look 110 and a search 15: people
 //! who search all that is kept wait longer on a busy machine, and builds do not.
 
 /// Work that may wait while new builds get their verdicts.
@@ -18,8 +18,8 @@ impl Background {
     /// Steps of priority, of which there are 19 below the usual one.
     pub(crate) const fn steps(self) -> i32 {
         match self {
-            Self::SecondLook => 5,
-            Self::Index => 10,
+            Self::SecondLook => 10,
+            Self::Index => 5,
             Self::Search => 19,
         }
     }

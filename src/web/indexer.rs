@@ -21,8 +21,9 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
-/// Names that can wait.
-const WAITING: usize = 10_000;
+/// Names that can wait: some 20 MB of them. Beyond, all builds that are kept are compared with the index, which
+/// takes the longer the more there are.
+const WAITING: usize = 100_000;
 /// How long is waited for other builds to be committed with.
 const GATHER: Duration = Duration::from_secs(1);
 /// Bytes of logs, as they are kept, that are committed together.

@@ -20,6 +20,8 @@ use tantivy::{
 /// The file that says which form of slice a folder has, and what it says of this one.
 const FORM_FILE: &str = "form";
 const FORM: &str = "blocks 1\n";
+/// What is damaged when a block has no build.
+const BUILDS: &str = "the column of builds";
 
 /// An open slice.
 pub(super) struct Slice {
@@ -149,11 +151,10 @@ impl Slice {
             let mut marks: Vec<(u64, u64)> = marks.into_iter().collect();
             marks.sort_unstable();
             let ords: Vec<u64> = marks.iter().map(|(ord, _)| *ord).collect();
-            let mut values = marks.iter().map(|(_, mark)| *mark);
-            build.dictionary().sorted_ords_to_term_cb(&ords, |name| {
-                let name = String::from_utf8_lossy(name).into_owned();
-                all.extend(values.next().map(|mark| (name, mark)));
-            })?;
+            let names = names(&build, &ords)
+                .ok_or_else(|| TantivyError::InternalError(BUILDS.to_owned()))?;
+            let marked = names.iter().zip(marks);
+            all.extend(marked.map(|(name, (_, mark))| (name.to_string(), mark)));
         }
         Ok(())
     }
@@ -225,7 +226,7 @@ impl Segment {
         let mut ords: Vec<u64> = found.iter().map(|(_, _, build)| *build).collect();
         ords.sort_unstable();
         ords.dedup();
-        let names = names(&self.build, &ords)?;
+        let names = names(&self.build, &ords).ok_or_else(no_builds)?;
         for (address, time, build) in found {
             let name = ords.binary_search(&build).ok().and_then(|at| names.get(at));
             all.push(Block {
@@ -245,21 +246,19 @@ impl Segment {
     }
 }
 
-/// The names of builds by their numbers in a column, which are sorted. They are read in one go: each by itself
-/// would unpack the names before it too, which makes seconds of what takes milliseconds.
-fn names(column: &StrColumn, ords: &[u64]) -> Result<Vec<Arc<str>>, StoreError> {
+/// The names of builds by their numbers in a column, which are sorted; `None` when the column does not have them.
+/// They are read in one go: each by itself would unpack the names before it too, which makes seconds of what takes
+/// milliseconds.
+fn names(column: &StrColumn, ords: &[u64]) -> Option<Vec<Arc<str>>> {
     let mut names = Vec::with_capacity(ords.len());
     let known = column.dictionary().sorted_ords_to_term_cb(ords, |name| {
         names.push(Arc::from(String::from_utf8_lossy(name)));
     });
-    match known {
-        Ok(true) => Ok(names),
-        Ok(false) | Err(_) => Err(no_builds()),
-    }
+    known.is_ok_and(|known| known).then_some(names)
 }
 
 fn no_builds() -> StoreError {
-    StoreError::Damaged("the column of builds".to_owned())
+    StoreError::Damaged(BUILDS.to_owned())
 }
 
 /// Works on the payload of a block.

@@ -10,6 +10,7 @@ mod classify;
 mod config;
 mod demo;
 mod lint;
+mod memory;
 mod query;
 mod say;
 mod serve;
@@ -52,6 +53,7 @@ enum Command {
 /// Runs the program and gives its exit code: 2 for a usage error, 1 for any failure that a
 /// subcommand gives no code of its own.
 pub fn main() -> ExitCode {
+    memory::share_pools();
     let outcome = match Cli::parse().command {
         Command::Classify(args) => classify::run(&args),
         Command::Query(args) => query::run(&args),

@@ -13,6 +13,11 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const SMALLEST_PAGE: u64 = 512;
 /// Reading connections that are kept open between calls.
 const KEPT_READERS: usize = 4;
+/// Pages that a connection keeps while it works, in KiB: the counts of a report's window fit.
+const CACHE_KIB: i64 = 32_768;
+/// Pages that a reading connection keeps between two calls, in KiB. The system keeps the file in memory where it
+/// can; what a connection keeps is there for each of them again.
+const IDLE_CACHE_KIB: i64 = 4_096;
 /// Each step brings a file from one version to the next; `PRAGMA user_version` counts the steps that
 /// a file has seen. Steps are never changed, only added.
 const STEPS: &[&str] = &[
@@ -81,7 +86,12 @@ impl Sqlite {
         let kept = held(&self.readers).pop();
         let opened = kept.map_or_else(|| connect(&self.path), Ok);
         let (found, reader) = opened
-            .and_then(|mut reader| Ok((seen(&mut reader, work)?, reader)))
+            .and_then(|mut reader| {
+                keep_pages(&reader, CACHE_KIB)?;
+                let found = seen(&mut reader, work)?;
+                keep_pages(&reader, IDLE_CACHE_KIB)?;
+                Ok((found, reader))
+            })
             .map_err(|error| named(&self.path, error))?;
         let mut readers = held(&self.readers);
         if readers.len() < KEPT_READERS {
@@ -152,10 +162,15 @@ fn connect(path: &Path) -> Result<Connection, StateError> {
     connection.pragma_update(None, "foreign_keys", true)?;
     // What was acknowledged survives a power cut: a sender does not send it again.
     connection.pragma_update(None, "synchronous", "FULL")?;
-    // 32 MB: the counts of a report's window fit.
-    connection.pragma_update(None, "cache_size", -32_768)?;
+    keep_pages(&connection, CACHE_KIB)?;
     connection.set_prepared_statement_cache_capacity(64);
     Ok(connection)
+}
+
+/// Says how many KiB of pages a connection keeps; what is more is given back at once.
+fn keep_pages(connection: &Connection, kib: i64) -> Result<(), StateError> {
+    // Below 0 the number means KiB, above pages.
+    Ok(connection.pragma_update(None, "cache_size", -kib)?)
 }
 
 /// Brings the file to the newest version; refuses one that is newer.
@@ -179,4 +194,21 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StateError> {
     }
     tx.pragma_update(None, "user_version", known)?;
     Ok(tx.commit()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_that_waits_keeps_few_pages() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = Sqlite::open(&folder.path().join("state.db")).unwrap();
+        let size = "PRAGMA cache_size";
+        let busy = file.read(|tx| tx.value::<i64>(size, &[])).unwrap();
+        assert_eq!(busy, -CACHE_KIB);
+        let waiting = held(&file.readers);
+        let idle: i64 = waiting[0].query_row(size, [], |row| row.get(0)).unwrap();
+        assert_eq!((waiting.len(), idle), (1, -IDLE_CACHE_KIB));
+    }
 }

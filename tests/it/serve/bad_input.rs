@@ -223,6 +223,38 @@ fn a_big_log_goes_to_disk_and_not_to_memory() {
     assert_eq!(program.build("u")["logs"][0]["bytes"], 96 << 20);
 }
 
+#[cfg(all(target_env = "gnu", target_pointer_width = "64"))]
+#[test]
+fn many_clients_at_once_share_few_pools_of_memory() {
+    let home = Home::new("");
+    let program = home.start();
+    std::thread::scope(|scope| {
+        for number in 0..64 {
+            let program = &program;
+            scope.spawn(move || {
+                program.feed(&format!("u{number}"), b"boom\n");
+                program.get("/");
+            });
+        }
+    });
+    let processors = std::thread::available_parallelism().unwrap().get();
+    let pools = pools(&program);
+    assert!(pools <= processors + 1, "{pools} pools");
+}
+
+/// Pools of the C library beside the first one: each begins where a number of 64 MiB ends.
+fn pools(program: &Program) -> usize {
+    let maps = std::fs::read_to_string(format!("/proc/{}/maps", program.pid())).unwrap();
+    let begins_one = |line: &&str| {
+        let mut words = line.split_whitespace();
+        let start = words.next().and_then(|range| range.split_once('-'));
+        let start = u64::from_str_radix(start.unwrap().0, 16).unwrap();
+        let nameless = words.next() == Some("rw-p") && words.count() == 3;
+        nameless && start.is_multiple_of(64 << 20)
+    };
+    maps.lines().filter(begins_one).count()
+}
+
 /// The most memory that the process ever had, in KiB.
 fn peak(program: &Program) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{}/status", program.pid())).unwrap();

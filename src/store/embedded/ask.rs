@@ -29,14 +29,19 @@ pub(super) struct Part {
 /// The events of a block that are meant.
 pub(super) enum Found {
     All,
-    Some(Vec<Hit>),
+    Some {
+        /// How many there are.
+        count: u64,
+        /// All of them, or those that may be on the page that is asked for.
+        hits: Vec<Hit>,
+    },
 }
 
 impl Found {
     pub(super) fn count(&self, block: &Block) -> u64 {
         match self {
             Self::All => block.count,
-            Self::Some(hits) => hits.len() as u64,
+            Self::Some { count, .. } => *count,
         }
     }
 
@@ -47,7 +52,7 @@ impl Found {
         block: &Block,
         columns: &Columns,
     ) -> Result<Cow<'_, [Hit]>, StoreError> {
-        if let Self::Some(hits) = self {
+        if let Self::Some { hits, .. } = self {
             return Ok(Cow::Borrowed(hits));
         }
         with_payload(searcher, block.address, columns, |payload| {
@@ -62,7 +67,7 @@ impl Found {
     pub(super) fn numbers(&self, count: usize) -> Vec<usize> {
         match self {
             Self::All => (0..count).collect(),
-            Self::Some(hits) => hits.iter().map(|(number, _)| *number as usize).collect(),
+            Self::Some { hits, .. } => hits.iter().map(|(number, _)| *number as usize).collect(),
         }
     }
 }
@@ -149,11 +154,17 @@ fn look(
     if question.asks_nothing() && question.time.contains(&from) && question.time.contains(&to) {
         return Ok(Found::All);
     }
-    let scan = |payload: &[u8]| scanner.scan(payload);
-    with_payload(searcher, block.address, columns, scan).map(Found::Some)
+    let hits = with_payload(searcher, block.address, columns, |payload| {
+        scanner.scan(payload)
+    })?;
+    Ok(Found::Some {
+        count: hits.len() as u64,
+        hits: scanner.of_page(hits),
+    })
 }
 
-/// Works on all, in the order of the list, on as many threads as are worth it.
+/// Works on all on as many threads as are worth it; results are in the order of the list. It begins with the last
+/// ones, which mostly have the newest events.
 fn each<T: Sync, R: Send>(
     all: &[T],
     question: &Question<'_>,
@@ -163,10 +174,11 @@ fn each<T: Sync, R: Send>(
     let some = || -> Result<Vec<(usize, R)>, StoreError> {
         let (mut scanner, mut done) = (Scanner::new(question)?, Vec::new());
         loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(one) = all.get(at) else {
+            let done_before = next.fetch_add(1, Ordering::Relaxed);
+            let Some(at) = all.len().checked_sub(done_before + 1) else {
                 return Ok(done);
             };
+            let one = &all[at];
             if question.is_late() {
                 return Err(StoreError::TooLong);
             }

@@ -185,26 +185,49 @@ impl EmbeddedStore {
     fn ask<T>(
         &self,
         selection: &Selection<'_>,
-        now: Timestamp,
+        question: &Question<'_>,
         look: impl Fn(Searcher, Vec<Block>, &Question<'_>) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
-        let schema = &self.options.schema;
-        let question = Question::new(selection, schema, now);
-        let lowered = ask::lower(selection, &self.columns, schema);
+        let lowered = ask::lower(selection, &self.columns, &self.options.schema);
         let mut answers = Vec::new();
         for slice in self.slices() {
             let work = || {
                 let searcher = slice.searcher();
-                let blocks = ask::blocks(&searcher, &lowered, &question)?;
-                look(searcher, blocks, &question)
+                let blocks = ask::blocks(&searcher, &lowered, question)?;
+                look(searcher, blocks, question)
             };
             answers.extend(self.on_slice(&slice, work)?);
         }
         Ok(answers)
     }
 
+    fn question<'a>(&self, selection: &'a Selection<'a>, now: Timestamp) -> Question<'a> {
+        Question::new(selection, &self.options.schema, now)
+    }
+
+    /// All events that are meant.
     fn find(&self, selection: &Selection<'_>, now: Timestamp) -> Result<Vec<Part>, StoreError> {
-        self.ask(selection, now, |searcher, blocks, question| {
+        self.events(selection, &self.question(selection, now))
+    }
+
+    /// The events that may be on a page, and how many there are in all.
+    fn find_page(
+        &self,
+        request: &SearchRequest<'_>,
+        now: Timestamp,
+    ) -> Result<Vec<Part>, StoreError> {
+        let wanted = request.offset.saturating_add(request.limit);
+        let question = self.question(&request.selection, now);
+        let question = question.for_page(wanted, request.newest_first);
+        self.events(&request.selection, &question)
+    }
+
+    fn events(
+        &self,
+        selection: &Selection<'_>,
+        question: &Question<'_>,
+    ) -> Result<Vec<Part>, StoreError> {
+        self.ask(selection, question, |searcher, blocks, question| {
             let blocks = ask::events(&searcher, blocks, question, &self.columns)?;
             Ok(Part { searcher, blocks })
         })
@@ -260,7 +283,7 @@ impl LogStore for EmbeddedStore {
         request: &SearchRequest<'_>,
         now: Timestamp,
     ) -> Result<SearchResult, StoreError> {
-        let parts = self.find(&request.selection, now)?;
+        let parts = self.find_page(request, now)?;
         self.result(&parts, request)
     }
 
@@ -269,7 +292,7 @@ impl LogStore for EmbeddedStore {
         request: &SearchRequest<'_>,
         now: Timestamp,
     ) -> Result<(SearchResult, Vec<String>), StoreError> {
-        let parts = self.find(&request.selection, now)?;
+        let parts = self.find_page(request, now)?;
         let blocks = parts.iter().flat_map(|part| &part.blocks);
         let builds: BTreeSet<&str> = blocks.map(|(block, _)| &*block.build).collect();
         let builds = builds.into_iter().map(str::to_owned).collect();
@@ -315,7 +338,8 @@ impl LogStore for EmbeddedStore {
         selection: &Selection<'_>,
         now: Timestamp,
     ) -> Result<Vec<String>, StoreError> {
-        let found = self.ask(selection, now, |searcher, blocks, question| {
+        let question = self.question(selection, now);
+        let found = self.ask(selection, &question, |searcher, blocks, question| {
             ask::builds(&searcher, blocks, question, &self.columns)
         })?;
         let builds: BTreeSet<&str> = found.iter().flatten().map(|build| &**build).collect();

@@ -1,6 +1,7 @@
 //! One page of the events found: only the blocks that can be on it are read.
 
 use super::document::Columns;
+use super::scan::turned;
 use super::slice::{Block, with_payload};
 use super::unpack::{Facts, Payload, Unpacker};
 use super::{Found, Part, timestamp};
@@ -24,7 +25,7 @@ pub(super) fn page(
     if request.limit == 0 {
         return Ok(Vec::new());
     }
-    let turn = |time: i64| if request.newest_first { !time } else { time };
+    let turn = |time: i64| turned(time, request.newest_first);
     let mut blocks: Vec<(i64, &Searcher, &Block, &Found)> = Vec::new();
     for part in parts {
         for (block, found) in &part.blocks {

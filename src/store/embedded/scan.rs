@@ -8,9 +8,12 @@ use crate::store::fields::{keyword_of, votes};
 use crate::store::{Filters, Selection, StoreError};
 use jiff::Timestamp;
 use memchr::memmem::Finder;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, BinaryHeap, HashMap};
 use std::ops::Range;
 use std::time::Instant;
+
+/// Who wants to see more events than this gets them from all that were found.
+const LARGE: usize = 10_000;
 
 /// What is asked of every block that may have an answer.
 pub(super) struct Question<'a> {
@@ -21,6 +24,16 @@ pub(super) struct Question<'a> {
     need: Need,
     /// The fields that it depends on.
     fields: BTreeSet<&'a str>,
+    /// The page for which events are wanted, where they are only counted otherwise.
+    page: Option<Page>,
+}
+
+/// The events that somebody wants to see.
+#[derive(Debug, Clone, Copy)]
+struct Page {
+    /// So many of the first ones, with those of the pages before.
+    wanted: usize,
+    newest_first: bool,
 }
 
 /// An event of a block: its number there and its moment.
@@ -33,6 +46,8 @@ pub(super) struct Scanner<'q> {
     facts: Vec<u8>,
     text: Vec<u8>,
     folded: Vec<u8>,
+    /// The moments of the first events of the page so far, turned round for newest first, the last one on top.
+    first: BinaryHeap<i64>,
 }
 
 impl<'a> Question<'a> {
@@ -53,7 +68,18 @@ impl<'a> Question<'a> {
                 ..selection.to.map_or(i64::MAX, Timestamp::as_microsecond),
             need,
             fields,
+            page: None,
         }
+    }
+
+    /// Of events only those are kept that may be among so many first ones; all are counted.
+    pub(super) fn for_page(mut self, wanted: usize, newest_first: bool) -> Self {
+        let page = Page {
+            wanted,
+            newest_first,
+        };
+        self.page = Some(page).filter(|page| page.wanted <= LARGE);
+        self
     }
 
     /// True when nobody waits for the answer any more.
@@ -104,6 +130,18 @@ fn fields_of<'a>(node: &'a Node, fields: &mut BTreeSet<&'a str>) {
     }
 }
 
+impl Page {
+    /// A moment as a number that is the smaller the earlier it comes on the page.
+    fn turned(self, time: i64) -> i64 {
+        turned(time, self.newest_first)
+    }
+}
+
+/// A moment as a number that is the smaller the earlier it comes.
+pub(super) fn turned(time: i64, newest_first: bool) -> i64 {
+    if newest_first { !time } else { time }
+}
+
 impl<'q> Scanner<'q> {
     pub(super) fn new(question: &'q Question<'q>) -> Result<Self, StoreError> {
         Ok(Self {
@@ -112,7 +150,27 @@ impl<'q> Scanner<'q> {
             facts: Vec::new(),
             text: Vec::new(),
             folded: Vec::new(),
+            first: BinaryHeap::new(),
         })
+    }
+
+    /// Those of a block's events that may be on the page, which are all where none is asked for: a search of all
+    /// that there is finds millions.
+    pub(super) fn of_page(&mut self, mut hits: Vec<Hit>) -> Vec<Hit> {
+        let Some(page) = self.question.page else {
+            return hits;
+        };
+        for (_, time) in &hits {
+            self.first.push(page.turned(*time));
+            if self.first.len() > page.wanted {
+                self.first.pop();
+            }
+        }
+        // Of events of the same moment another one may come first: all of the last moment stay.
+        let last = self.first.peek().copied();
+        hits.retain(|(_, time)| last.is_some_and(|last| page.turned(*time) <= last));
+        hits.shrink_to_fit();
+        hits
     }
 
     /// The events of a block that are meant, in their order.

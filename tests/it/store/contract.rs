@@ -26,7 +26,7 @@ pub(crate) fn same(_query: &str) -> Option<&'static str> {
 
 pub(crate) fn run_all(make: Make<'_>, differs: Differs<'_>) {
     type Behaviour = (&'static str, fn(&dyn LogStore));
-    let behaviours: [Behaviour; 9] = [
+    let behaviours: [Behaviour; 10] = [
         ("an empty store answers", an_empty_store_answers),
         ("events come back as they were", events_come_back),
         ("an append replaces", an_append_replaces),
@@ -35,6 +35,10 @@ pub(crate) fn run_all(make: Make<'_>, differs: Differs<'_>) {
             a_failed_append_changes_nothing,
         ),
         ("pages follow each other", pages_follow_each_other),
+        (
+            "pages of many builds are in order",
+            pages_of_many_builds_are_in_order,
+        ),
         ("filters and time narrow", filters_and_time_narrow),
         ("fields and time are counted", fields_and_time_are_counted),
         ("highlights are the query's", highlights),
@@ -186,6 +190,40 @@ fn pages_follow_each_other(store: &dyn LogStore) {
     let mut newest = all(Some(&same));
     (newest.newest_first, newest.limit) = (true, 3);
     assert_eq!(lines(store, &newest), [48, 49, 46]);
+}
+
+fn pages_of_many_builds_are_in_order(store: &dyn LogStore) {
+    // Few moments: most events share theirs with others, in the same build and in others.
+    let (mut expected, mut line) = (Vec::new(), 0);
+    for number in 0..40_u64 {
+        let uuid = format!("b{number:02}");
+        let mut events = Vec::new();
+        for n in 0..12 {
+            let (second, found) = ((n * 7 + number * 3) % 11, n % 3 > 0);
+            let time = format!("2025-12-01T00:00:{second:02}Z");
+            let text = if found { "same" } else { "other" };
+            events.push(event(line, text, &[("@timestamp", &time)]));
+            if found {
+                expected.push((second, line));
+            }
+            line += 1;
+        }
+        add(store, &build(&uuid, "2025-12-01T00:00:00Z"), &events);
+    }
+    let same = query("same");
+    for newest_first in [false, true] {
+        let turned = |second: u64| if newest_first { 60 - second } else { second };
+        // Events of one moment are in the order of builds, and of lines there.
+        expected.sort_by_key(|(second, line)| (turned(*second), *line));
+        for (offset, limit) in [(0, 1), (0, 20), (15, 5), (100, 60), (300, 50)] {
+            let mut page = all(Some(&same));
+            (page.offset, page.limit, page.newest_first) = (offset, limit, newest_first);
+            assert_eq!(store.search(&page, now()).unwrap().total, 320);
+            let found = expected.iter().skip(offset).take(limit);
+            let found: Vec<u64> = found.map(|(_, line)| *line).collect();
+            assert_eq!(lines(store, &page), found, "{offset} and {limit}");
+        }
+    }
 }
 
 fn filters_and_time_narrow(store: &dyn LogStore) {

@@ -16,6 +16,9 @@ use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
 
 /// Smaller segments are merged as if they were of this many blocks.
 const SMALL: u32 = 64;
+/// Segments of more blocks stay as they are: eight or more that are not make some hundred megabytes. To write more at
+/// once keeps a disk busy for seconds, in which no verdict can be kept on it.
+const LARGE: usize = 1024;
 
 /// What goes to one slice: places of builds, and whether the slice has events of them already.
 struct OfDay {
@@ -195,6 +198,7 @@ impl EmbeddedStore {
             .map_err(|e| failure(&e))?;
         let mut merges = LogMergePolicy::default();
         merges.set_min_layer_size(SMALL);
+        merges.set_max_docs_before_merge(LARGE);
         writer.set_merge_policy(Box::new(merges));
         slice.gate.clear();
         // Files of a commit that a kill cut off would be in the way of the next one.

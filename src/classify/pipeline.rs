@@ -3,6 +3,7 @@
 use super::meter::Meter;
 use crate::event::{Build, Match, Verdict};
 use crate::state::Job;
+use crate::store::Background;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -449,8 +450,11 @@ fn once(shared: &Shared, uuid: &str, forced: bool) -> Result<bool, LedgerError> 
     if !job.waiting && !forced {
         return Ok(true);
     }
-    let look = std::panic::AssertUnwindSafe(|| shared.looker.look(&job.build));
-    let looked = std::panic::catch_unwind(look);
+    let looked = if forced {
+        look_giving_way(&*shared.looker, &job.build)
+    } else {
+        look_now(&*shared.looker, &job.build)
+    };
     let outcome = looked.unwrap_or_else(|_| Outcome::error("classification broke down", ""));
     if outcome.verdict == Verdict::Pending {
         // Nothing is recorded: it goes on waiting, and is looked at again when there is news or at
@@ -471,6 +475,33 @@ fn once(shared: &Shared, uuid: &str, forced: bool) -> Result<bool, LedgerError> 
     let bugs = outcome.matches.len();
     tracing::info!(uuid, verdict = %outcome.verdict, bugs, events = outcome.events, "classified");
     Ok(true)
+}
+
+/// Looks at a build; fails when that panics.
+fn look_now(looker: &dyn Looker, build: &Build) -> std::thread::Result<Outcome> {
+    let look = std::panic::AssertUnwindSafe(|| looker.look(build));
+    std::panic::catch_unwind(look)
+}
+
+/// Looks at a build on a thread of its own, which gives way to others. What is read and kept of the build before
+/// and behind does not: a thread that gives way while it holds the database keeps all new builds waiting.
+fn look_giving_way(looker: &dyn Looker, build: &Build) -> std::thread::Result<Outcome> {
+    let runtime = tokio::runtime::Handle::try_current();
+    let look = || {
+        let _inside = runtime.as_ref().ok().map(tokio::runtime::Handle::enter);
+        Background::SecondLook.give_way();
+        looker.look(build)
+    };
+    std::thread::scope(|scope| {
+        let thread = std::thread::Builder::new().name("second look".into());
+        match thread.spawn_scoped(scope, look) {
+            Ok(looking) => looking.join(),
+            Err(error) => {
+                tracing::warn!(%error, "no thread for a second look, which does not give way");
+                look_now(looker, build)
+            }
+        }
+    })
 }
 
 #[cfg(test)]

@@ -3,11 +3,9 @@
 
 use super::meter::Meter;
 use super::pipeline::Pipeline;
-use crate::store::Background;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
-use tokio::runtime::Handle;
 use tokio_util::sync::CancellationToken;
 
 /// How often it is asked whether new builds are done.
@@ -48,34 +46,15 @@ pub async fn again(
         if stop.is_cancelled() {
             break;
         }
-        if look_again(pipeline.clone(), uuid).await {
+        let queue = Arc::clone(&pipeline);
+        let looked = tokio::task::spawn_blocking(move || queue.look_again(&uuid));
+        if looked.await.unwrap_or(false) {
             meter.reclassified.increment(1);
         }
         progress.done.store(done + 1, Ordering::Relaxed);
     }
     progress.total.store(0, Ordering::Relaxed);
     meter.reclassify_left.set(0.0);
-}
-
-/// Looks at one build on a thread of its own: one of the runtime's would give way for good. False when the queue
-/// has the build.
-async fn look_again(pipeline: Arc<Pipeline>, uuid: String) -> bool {
-    let (tell, told) = tokio::sync::oneshot::channel();
-    let runtime = Handle::current();
-    let look = move || {
-        let _inside = runtime.enter();
-        Background::SecondLook.give_way();
-        // Nobody waits for it when the service stops.
-        let _ = tell.send(pipeline.look_again(&uuid));
-    };
-    let begun = std::thread::Builder::new()
-        .name("second look".into())
-        .spawn(look);
-    if let Err(error) = begun {
-        tracing::error!(%error, "no thread for a second look");
-        return false;
-    }
-    told.await.unwrap_or(false)
 }
 
 /// Lets new builds go first, for a while.

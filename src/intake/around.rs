@@ -23,6 +23,7 @@ use super::lines::RawLine;
 use super::strip::{is_blank, line_text};
 use crate::event::{Event, Fields, Location};
 use alone::Shape;
+use memchr::memmem::Finder;
 use std::ops::Range;
 use std::sync::Arc;
 use text::{Text, without_end};
@@ -117,6 +118,8 @@ pub(crate) struct Around<'a> {
     /// The line whose shape was asked for last.
     shaped: Option<(u64, Shape)>,
     text: String,
+    /// Finds what takes up whatever stands under it.
+    cause: Finder<'static>,
 }
 
 /// A joiner on its way.
@@ -144,6 +147,7 @@ impl<'a> Around<'a> {
             live: None,
             shaped: None,
             text: String::new(),
+            cause: Finder::new("Caused by:"),
         }
     }
 
@@ -408,7 +412,7 @@ impl<'a> Around<'a> {
             || (self.format == Format::Oslo && !prefix.known)
             || prefix.level == Some("TRACE")
             || may_go_on(&text[prefix.body..])
-            || memchr::memmem::find(before, b"Caused by:").is_some()
+            || self.cause.find(before).is_some()
     }
 
     fn begins_block(&mut self, line: &[u8]) -> bool {

@@ -38,6 +38,13 @@ impl Stripped {
 
     /// Appends bytes as text, with U+FFFD for what is not UTF-8. `base` is where `bytes` stand.
     fn push_bytes(&mut self, bytes: &[u8], base: usize) {
+        // Nearly all bytes are text, which is known sooner than cut into pieces.
+        if let Ok(text) = std::str::from_utf8(bytes) {
+            if !text.is_empty() {
+                self.push_piece(text, base, text.len());
+            }
+            return;
+        }
         let mut raw = base;
         for chunk in bytes.utf8_chunks() {
             let valid = chunk.valid();

@@ -134,7 +134,7 @@ impl Around<'_> {
         let (mut at, mut bond) = (line, bond);
         for _ in 0..MAX_BACK {
             match bond {
-                Bond::Free => return at == self.floor || !under_cause(text, at),
+                Bond::Free => return at == self.floor || !self.under_cause(text, at),
                 Bond::Open => return false,
                 Bond::Blank | Bond::Block if at <= floor => return at == self.floor,
                 Bond::Blank | Bond::Block => {}
@@ -159,6 +159,15 @@ impl Around<'_> {
             }
         }
         true
+    }
+
+    /// True when the line before may be the one of a stack trace that takes whatever stands under it.
+    fn under_cause(&self, text: Text<'_>, at: u64) -> bool {
+        if at <= text.start() {
+            return true;
+        }
+        let before = text.line(text.line_start(at - 1));
+        self.cause.find(before).is_some()
     }
 
     fn shape(&mut self, text: Text<'_>, start: u64) -> Shape {
@@ -191,15 +200,6 @@ impl Around<'_> {
         self.shaped = Some((start, shape));
         shape
     }
-}
-
-/// True when the line before may be the one of a stack trace that takes whatever stands under it.
-fn under_cause(text: Text<'_>, at: u64) -> bool {
-    if at <= text.start() {
-        return true;
-    }
-    let before = text.line(text.line_start(at - 1));
-    memchr::memmem::find(before, b"Caused by:").is_some()
 }
 
 /// What a text of one line is to the event before it.

@@ -12,10 +12,10 @@ const MAX_WORD: usize = 255;
 /// True when the run of bytes without blanks round a place has a word that the analyser may cut so that a
 /// piece of it may be a word of a row with these sub-tokens.
 pub(super) fn hides_word(text: &[u8], at: usize, tokens: &HashSet<Box<[u8]>>) -> bool {
-    let blank = |byte: &u8| *byte <= b' ';
     let at = at.min(text.len());
-    let mut from = text[..at].iter().rposition(blank).map_or(0, |end| end + 1);
-    let end = text[at..].iter().position(blank);
+    // Rarer blanks may be inside: words part there as well.
+    let mut from = memchr::memrchr3(b' ', b'\n', b'\t', &text[..at]).map_or(0, |end| end + 1);
+    let end = memchr::memchr3(b' ', b'\n', b'\t', &text[at..]);
     let run = &text[..end.map_or(text.len(), |end| at + end)];
     let parts = |at: &usize| parts(run, *at);
     // Most runs are addresses, paths and lists: where words part is looked for from behind, so that few

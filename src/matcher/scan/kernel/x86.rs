@@ -9,7 +9,7 @@
     reason = "places in a window, bytes and masks as the instructions want them"
 )]
 
-use super::{BLOCKS, Carry, Keys, Level, Scratch, fold, fold_into, look};
+use super::{Carry, Keys, Level, Scratch, fold};
 // Not `expect`: the lint does not look at test builds.
 #[allow(
     clippy::wildcard_imports,
@@ -134,6 +134,40 @@ fn with_avx512(
     count
 }
 
+/// The two halves of a block.
+type Halves = [__m256i; 2];
+
+#[target_feature(enable = "avx2,bmi1,bmi2,popcnt")]
+fn load_halves(bytes: &[u8]) -> Halves {
+    let block = &bytes[..64];
+    // SAFETY: 64 bytes are there, and the loads need not be aligned.
+    unsafe {
+        let at = block.as_ptr();
+        let first = _mm256_loadu_si256(at.cast());
+        [first, _mm256_loadu_si256(at.add(32).cast())]
+    }
+}
+
+/// A bit for each byte whose highest bit is set.
+#[target_feature(enable = "avx2,bmi1,bmi2,popcnt")]
+fn bits(halves: Halves) -> u64 {
+    let [low, high] = halves.map(|half| u64::from(_mm256_movemask_epi8(half).cast_unsigned()));
+    low | high << 32
+}
+
+/// [`fold`] of each byte.
+#[target_feature(enable = "avx2,bmi1,bmi2,popcnt")]
+fn fold_half(bytes: __m256i) -> __m256i {
+    let each = |byte: u8| _mm256_set1_epi8(byte.cast_signed());
+    let at_most = |value, most| _mm256_cmpeq_epi8(_mm256_min_epu8(value, each(most)), value);
+    let lower = _mm256_or_si256(bytes, each(0x20));
+    let letter = at_most(_mm256_sub_epi8(lower, each(b'a')), 25);
+    let digit = at_most(_mm256_sub_epi8(bytes, each(b'0')), 9);
+    let other = _mm256_or_si256(digit, _mm256_cmpeq_epi8(bytes, each(b'_')));
+    let letters = _mm256_and_si256(lower, letter);
+    _mm256_or_si256(letters, _mm256_and_si256(bytes, other))
+}
+
 #[target_feature(enable = "avx2,bmi1,bmi2,popcnt")]
 fn with_avx2(
     keys: &Keys,
@@ -143,23 +177,40 @@ fn with_avx2(
     carry: &mut Carry,
     scratch: &mut Scratch,
 ) -> usize {
-    fold_into(&mut scratch.folded[..], window);
-    look(&window[..own], base, carry);
+    let each = |byte: u8| _mm256_set1_epi8(byte.cast_signed());
+    let same = |bytes: Halves, with| bits(bytes.map(|half| _mm256_cmpeq_epi8(half, with)));
+    let (zero, line_end, blank) = (each(0), each(b'\n'), each(b' '));
     let blocks = own.div_ceil(64);
-    for block in 0..=blocks.min(BLOCKS) {
-        let bytes = &scratch.folded[block * 64..block * 64 + 64];
-        // SAFETY: 64 bytes are there, and the loads need not be aligned.
-        let (first, second) = unsafe {
-            let at = bytes.as_ptr();
-            let first = _mm256_loadu_si256(at.cast());
-            (first, _mm256_loadu_si256(at.add(32).cast()))
+    let (mut lines, mut beyond, mut nul) = (0, 0, 0);
+    for block in 0..=blocks {
+        let bytes = if let Some(bytes) = window.get(block * 64..block * 64 + 64) {
+            load_halves(bytes)
+        } else {
+            let mut last = [b' '; 64];
+            let rest = window.get(block * 64..).unwrap_or(&[]);
+            last[..rest.len()].copy_from_slice(rest);
+            load_halves(&last)
         };
-        let zero = _mm256_setzero_si256();
-        let bits = |half| {
-            let separators = _mm256_movemask_epi8(_mm256_cmpeq_epi8(half, zero));
-            u64::from(!separators.cast_unsigned())
-        };
-        scratch.words[block] = bits(first) | bits(second) << 32;
+        let folded = [fold_half(bytes[0]), fold_half(bytes[1])];
+        let to = &mut scratch.folded[block * 64..block * 64 + 64];
+        // SAFETY: 64 bytes are there, and the stores need not be aligned.
+        unsafe {
+            let at = to.as_mut_ptr();
+            _mm256_storeu_si256(at.cast(), folded[0]);
+            _mm256_storeu_si256(at.add(32).cast(), folded[1]);
+        }
+        scratch.words[block] = !same(folded, zero);
+        if block < blocks {
+            lines += same(bytes, line_end).count_ones();
+            beyond |= bits(bytes);
+            nul |= same(bytes, zero);
+            // Not above a blank: the lower one of both is the byte.
+            let low = bytes.map(|half| _mm256_cmpeq_epi8(_mm256_min_epu8(half, blank), half));
+            carry.block(bits(low) != 0, base + block * 64);
+        }
     }
+    carry.seen.lines += u64::from(lines);
+    carry.seen.beyond_ascii |= beyond != 0;
+    carry.seen.nul |= nul != 0;
     keys.flatten(blocks, carry, scratch)
 }

@@ -1,5 +1,5 @@
 //! Where the words of a text begin that may be anchors: one hash probe for each run of letters,
-//! digits and `_`. The only `unsafe` of the project.
+//! digits and `_`. All `unsafe` of the project is here, but for one call to the allocator (`cli/memory.rs`).
 //!
 //! A sub-token is a longest run of `[A-Za-z0-9_]`, in lower case. Every other byte separates, all of
 //! 0x80 to 0xFF too. A word of ASCII text, as the analyser cuts it, is a row of whole sub-tokens, so

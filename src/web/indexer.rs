@@ -53,6 +53,8 @@ pub(super) struct Indexer {
     wake: Condvar,
     /// Names that can wait.
     room: usize,
+    /// The digest of each build as the index has it.
+    indexed: Mutex<HashMap<String, u64>>,
 }
 
 #[derive(Default)]
@@ -107,12 +109,28 @@ impl Indexer {
             queue: Mutex::new(queue),
             wake: Condvar::new(),
             room: WAITING,
+            indexed: Mutex::default(),
         }
     }
 
-    /// Says that a build was looked at; does not wait.
-    pub(super) fn note(&self, uuid: &str) {
-        self.enter(uuid, false);
+    /// Says that a build was looked at; does not wait. One that the index has as it is now needs nothing: a changed
+    /// fingerprint makes all builds be looked at again, and they must not stand before new ones.
+    pub(super) fn note(&self, build: &Build) {
+        if !self.has(build) {
+            self.enter(&build.uuid, false);
+        }
+    }
+
+    fn has(&self, build: &Build) -> bool {
+        // A new build is not asked for its files.
+        let Some(known) = self.known(&build.uuid) else {
+            return false;
+        };
+        known == digest(&self.spool.root(&build.uuid), build)
+    }
+
+    fn known(&self, uuid: &str) -> Option<u64> {
+        held(&self.indexed).get(uuid).copied()
     }
 
     fn enter(&self, uuid: &str, missed: bool) -> bool {
@@ -151,12 +169,11 @@ impl Indexer {
     /// Indexes until it is told to end.
     pub(super) fn run(&self, stop: IndexStop<'_>) {
         Background::Index.give_way();
-        let mut indexed = HashMap::new();
         loop {
             match self.next(stop) {
                 Step::End => return,
-                Step::Look => self.compare(&mut indexed, stop),
-                Step::Index(some) => self.index(some, &mut indexed, stop),
+                Step::Look => self.compare(stop),
+                Step::Index(some) => self.index(some, stop),
             }
         }
     }
@@ -185,9 +202,9 @@ impl Indexer {
     }
 
     /// Finds the builds with a verdict that the index does not have as they are now.
-    fn compare(&self, indexed: &mut HashMap<String, u64>, stop: IndexStop<'_>) {
+    fn compare(&self, stop: IndexStop<'_>) {
         let began = Instant::now();
-        match self.find_missing(indexed, stop) {
+        match self.find_missing(stop) {
             Ok(()) => {
                 let mut queue = held(&self.queue);
                 // What did not fit meanwhile needs another look.
@@ -200,12 +217,9 @@ impl Indexer {
         }
     }
 
-    fn find_missing(
-        &self,
-        indexed: &mut HashMap<String, u64>,
-        stop: IndexStop<'_>,
-    ) -> Result<(), String> {
-        *indexed = self.store.marks().map_err(|e| e.to_string())?;
+    fn find_missing(&self, stop: IndexStop<'_>) -> Result<(), String> {
+        let marks = self.store.marks().map_err(|e| e.to_string())?;
+        *held(&self.indexed) = marks;
         for uuid in self.spool.builds().map_err(|e| e.to_string())? {
             if stop.quit.is_cancelled() || stop.drain.is_cancelled() {
                 break;
@@ -228,20 +242,20 @@ impl Indexer {
                 continue;
             };
             let digest = digest(&self.spool.root(&uuid), &stored.build);
-            if indexed.get(&uuid) != Some(&digest) && !self.enter(&uuid, true) {
+            if self.known(&uuid) != Some(digest) && !self.enter(&uuid, true) {
                 break;
             }
         }
         Ok(())
     }
 
-    fn index(&self, some: Vec<Waiting>, indexed: &mut HashMap<String, u64>, stop: IndexStop<'_>) {
+    fn index(&self, some: Vec<Waiting>, stop: IndexStop<'_>) {
         let (mut next, mut bytes, mut rest) = (Vec::new(), 0, VecDeque::from(some));
         let mut again = VecDeque::new();
         while bytes < TOGETHER
             && let Some(waiting) = rest.pop_front()
         {
-            match self.prepare(&waiting.uuid, indexed) {
+            match self.prepare(&waiting.uuid) {
                 Ok(Some((build, digest, size))) => {
                     bytes += size;
                     next.push(Next {
@@ -267,7 +281,7 @@ impl Indexer {
             return;
         }
         match self.append(&next) {
-            Ok(()) => done(&next, indexed),
+            Ok(()) => self.done(&next),
             Err(error) => {
                 tracing::error!(%error, builds = next.len(), "the events were not indexed");
                 let again = next.into_iter().map(|one| one.waiting);
@@ -280,18 +294,14 @@ impl Indexer {
 
     /// What is to be indexed of a build, its digest, and how many bytes; nothing when the index has it, or when
     /// its logs have had their time.
-    fn prepare(
-        &self,
-        uuid: &str,
-        indexed: &HashMap<String, u64>,
-    ) -> Result<Option<(Build, u64, u64)>, String> {
+    fn prepare(&self, uuid: &str) -> Result<Option<(Build, u64, u64)>, String> {
         let job = self.state.job(uuid).map_err(|e| e.to_string())?;
         let root = self.spool.root(uuid);
         let Some(job) = job.filter(|_| root.is_dir()) else {
             return Ok(None);
         };
         let digest = digest(&root, &job.build);
-        if indexed.get(uuid) == Some(&digest) {
+        if self.known(uuid) == Some(digest) {
             return Ok(None);
         }
         let size = files(&root).into_iter().map(|(_, size, _)| size).sum();
@@ -325,6 +335,15 @@ impl Indexer {
             }
         };
         self.store.append_many(&marked, &mut read).map(drop)
+    }
+
+    fn done(&self, all: &[Next]) {
+        let all_digests = all.iter().map(|one| (one.waiting.uuid.clone(), one.digest));
+        held(&self.indexed).extend(all_digests);
+        let builds = all.iter().filter(|one| one.waiting.missed).count();
+        if builds > 0 {
+            tracing::info!(builds, "put back into the index from their logs");
+        }
     }
 }
 
@@ -364,16 +383,6 @@ impl Queue {
         }
         self.running = self.running.filter(|_| running > 0);
         self.running = self.running.map(|(_, since)| (running, since));
-    }
-}
-
-fn done(all: &[Next], indexed: &mut HashMap<String, u64>) {
-    for one in all {
-        indexed.insert(one.waiting.uuid.clone(), one.digest);
-    }
-    let builds = all.iter().filter(|one| one.waiting.missed).count();
-    if builds > 0 {
-        tracing::info!(builds, "put back into the index from their logs");
     }
 }
 

@@ -220,7 +220,7 @@ impl Local {
         };
         if let Some(indexer) = &self.indexer {
             let found = sweep();
-            indexer.note(&build.uuid);
+            indexer.note(build);
             return Ok(found);
         }
         let digest = digest(&root, build);

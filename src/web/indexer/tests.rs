@@ -82,7 +82,7 @@ fn what_does_not_fit_into_the_list_is_found_again() {
     // As after a comparison: nothing but the list is known.
     held(&indexer.queue).unsure = None;
     for n in 0..BUILDS {
-        indexer.note(&format!("b{n}"));
+        indexer.note(&Build::new(format!("b{n}")));
     }
     let status = indexer.status();
     assert_eq!((status.waiting_builds, status.comparing), (2, true));
@@ -113,12 +113,28 @@ fn a_start_indexes_what_is_missing_or_has_changed_and_nothing_else() {
 }
 
 #[test]
+fn a_build_that_the_index_has_as_it_is_does_not_wait_again() {
+    let home = Home::new();
+    let indexer = home.indexer(WAITING);
+    run(&indexer);
+    home.classified("b1", "two\nlines\n");
+    for n in 0..BUILDS {
+        indexer.note(&Build::new(format!("b{n}")));
+    }
+    let names: Vec<String> = held(&indexer.queue).names.iter().cloned().collect();
+    assert_eq!(names, ["b1"]);
+    run(&indexer);
+    assert_eq!(indexer.store.events_of("b1").unwrap().len(), 2);
+    assert_eq!(indexer.store.health().documents, BUILDS as u64 + 1);
+}
+
+#[test]
 fn a_build_without_logs_or_state_is_passed_over() {
     let home = Home::new();
     home.spool.remove("b0").unwrap();
     let indexer = home.indexer(WAITING);
-    indexer.note("b0");
-    indexer.note("nobody");
+    indexer.note(&Build::new("b0"));
+    indexer.note(&Build::new("nobody"));
     run(&indexer);
     assert_eq!(indexer.store.marks().unwrap().len(), BUILDS - 1);
 }

@@ -1,10 +1,11 @@
 //! What is known around a build when its verdict is recorded, so that a note can speak of all jobs of
 //! a patchset at once.
 
+use super::counts::HOUR;
 use super::sql::{Tx, values};
 use super::{
     Age, BugRow, Hush, NewNote, State, StateError, VerdictRecord, bugs, builds, hush, micros,
-    outbox, signed, unsigned,
+    outbox, signed, unsigned, window,
 };
 use crate::event::{Build, Match, Verdict};
 use jiff::{SignedDuration, Timestamp};
@@ -247,21 +248,26 @@ pub(super) fn failed_builds(
     Ok(latest.into_values().collect())
 }
 
+/// Failed builds with a fingerprint since a moment, which is `?3`; `?2` is the first whole hour from it on. What is
+/// counted by hours already is not counted again for each verdict.
+const OF_WEEK: &str = "SELECT CAST(coalesce(sum(builds), 0) AS BIGINT) FROM (
+    SELECT sum(failed) AS builds FROM match_counts WHERE fingerprint = ?1 AND start >= ?2
+    UNION ALL SELECT sum(failed) FROM match_news WHERE fingerprint = ?1 AND hour >= ?2
+    UNION ALL SELECT count(*) FROM matches WHERE fingerprint = ?1 AND failed = 1 AND at >= ?3 AND at < ?2) AS parts";
+
 fn week(
     tx: Tx<'_>,
     builds: &[PatchsetBuild],
     now: Timestamp,
 ) -> Result<BTreeMap<String, u64>, StateError> {
     let since = micros(now.checked_sub(WEEK).unwrap_or(Timestamp::MIN));
+    let first = window::up(since, HOUR);
     let mut counts = BTreeMap::new();
     for found in builds.iter().flat_map(|one| &one.matches) {
         if counts.contains_key(&found.fingerprint) {
             continue;
         }
-        let count: i64 = tx.value(
-            "SELECT count(*) FROM matches WHERE fingerprint = ?1 AND at >= ?2 AND failed = 1",
-            values![&found.fingerprint, since],
-        )?;
+        let count: i64 = tx.value(OF_WEEK, values![&found.fingerprint, first, since])?;
         counts.insert(found.fingerprint.clone(), unsigned(count));
     }
     Ok(counts)
@@ -293,7 +299,7 @@ mod tests {
     use super::*;
     use crate::state::query_plan;
 
-    /// Both are asked with each verdict: neither may grow with what is kept.
+    /// All are asked with each verdict: none may grow with what is kept.
     #[test]
     fn what_is_around_a_build_is_found_by_its_patchset() {
         let builds = query_plan(OF_PATCHSET, values!["1", "2", "p", 3]);
@@ -303,5 +309,13 @@ mod tests {
         );
         let notes = query_plan(HEARD, values!["patchset/1,2/p"]);
         assert!(notes.contains("notes_topic (topic=?)"), "{notes}");
+        let week = query_plan(OF_WEEK, values!["bug", 2, 1]);
+        for index in [
+            "match_counts_of (fingerprint=? AND start>?)",
+            "match_news_of (fingerprint=? AND hour>?)",
+            "matches_seen (fingerprint=? AND failed=? AND at>? AND at<?)",
+        ] {
+            assert!(week.contains(index), "{week}");
+        }
     }
 }

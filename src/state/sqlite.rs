@@ -1,11 +1,15 @@
 //! The embedded database: one file, one writer, several readers.
 
+mod writer;
+
 use super::StateError;
 use super::sql::Tx;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, TransactionBehavior};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use writer::Writer;
 
 /// How long a connection waits for another one's lock before it gives up.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -32,13 +36,14 @@ const STEPS: &[&str] = &[
     include_str!("schema_9.sql"),
     include_str!("schema_10.sql"),
     include_str!("schema_11.sql"),
+    include_str!("schema_12.sql"),
 ];
 
 /// One file.
 #[derive(Debug)]
 pub(super) struct Sqlite {
     path: PathBuf,
-    writer: Mutex<Connection>,
+    writer: Writer,
     readers: Mutex<Vec<Connection>>,
 }
 
@@ -59,7 +64,7 @@ impl Sqlite {
         let writer = opened.map_err(|error| named(path, error))?;
         Ok(Self {
             path: path.to_owned(),
-            writer: Mutex::new(writer),
+            writer: Writer::new(writer),
             readers: Mutex::new(Vec::new()),
         })
     }
@@ -69,13 +74,13 @@ impl Sqlite {
         &self.path
     }
 
-    /// Runs `work` in one writing transaction: all of it is kept, or nothing.
+    /// Runs `work` and keeps all that it writes, or nothing; see [`writer`].
     pub(super) fn write<T>(
         &self,
         work: impl Fn(Tx<'_>) -> Result<T, StateError>,
     ) -> Result<T, StateError> {
-        let mut writer = held(&self.writer);
-        written(&mut writer, work).map_err(|error| named(&self.path, error))
+        let done = self.writer.write(work);
+        done.map_err(|error| named(&self.path, error))
     }
 
     /// Runs `work` on one unchanging view of the database.
@@ -113,16 +118,6 @@ fn whole(path: &Path) -> Result<(), StateError> {
     let code = rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_CORRUPT);
     let why = "its end is missing".to_owned();
     Err(rusqlite::Error::SqliteFailure(code, Some(why)).into())
-}
-
-fn written<T>(
-    writer: &mut Connection,
-    work: impl Fn(Tx<'_>) -> Result<T, StateError>,
-) -> Result<T, StateError> {
-    let tx = writer.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let done = work(Tx::Sqlite(&tx))?;
-    tx.commit()?;
-    Ok(done)
 }
 
 fn seen<T>(
@@ -163,7 +158,10 @@ fn connect(path: &Path) -> Result<Connection, StateError> {
     // What was acknowledged survives a power cut: a sender does not send it again.
     connection.pragma_update(None, "synchronous", "FULL")?;
     keep_pages(&connection, CACHE_KIB)?;
-    connection.set_prepared_statement_cache_capacity(64);
+    // A statement that is made ready stays so, whatever it is asked with; else each one whose plan might depend on
+    // that, which is many, is made ready again for each call.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+    connection.set_prepared_statement_cache_capacity(128);
     Ok(connection)
 }
 

@@ -61,7 +61,7 @@ pub(super) fn down(moment: i64, width: i64) -> i64 {
 }
 
 /// The first edge that is not before it.
-fn up(moment: i64, width: i64) -> i64 {
+pub(super) fn up(moment: i64, width: i64) -> i64 {
     down(moment.saturating_add(width - 1), width)
 }
 

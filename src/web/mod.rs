@@ -21,6 +21,7 @@ mod hush;
 mod indexer;
 mod intake;
 pub mod irc;
+mod kept;
 mod local;
 mod logs;
 mod measured;
@@ -98,6 +99,8 @@ pub(crate) struct App {
     ended: Mutex<Vec<&'static str>>,
     /// How many may work at the same time for those who ask.
     turns: turns::Turns,
+    /// What the overview counts.
+    overview: kept::Kept<pages::Counted>,
     /// One of them is held while a build's logs change, so that file and record say the same.
     locks: [Mutex<()>; LOCKS],
 }

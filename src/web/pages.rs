@@ -19,6 +19,7 @@ use axum::response::{Html, IntoResponse, Redirect, Response};
 use jiff::{SignedDuration, Timestamp};
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 /// Hours in the charts: ten days.
 const HOURS: i64 = 240;
@@ -71,9 +72,26 @@ pub(super) async fn overview(State(app): State<Arc<App>>) -> Result<Response, Ap
     html(&page)
 }
 
+/// What the overview counts.
+pub(super) struct Counted {
+    data: ReportData,
+    /// Failed builds by hour: explained, and all others.
+    hours: Vec<(Timestamp, u64, u64)>,
+}
+
+fn counted(app: &App, now: Timestamp) -> Result<Arc<Counted>, StateError> {
+    app.overview.get(Instant::now, || {
+        Ok(Counted {
+            data: app.state.report_data(now, 10)?,
+            hours: app.state.failures_by_hour(now)?,
+        })
+    })
+}
+
 fn overview_view(app: &App) -> Result<view::Overview, StateError> {
     let now = Timestamp::now();
-    let data = app.state.report_data(now, 10)?;
+    let counted = counted(app, now)?;
+    let Counted { data, hours } = &*counted;
     let rules = app.engine.rules();
     let mut bugs = bug_rows(app, &data.fingerprints, &rules)?;
     bugs.retain(|b| !b.hidden && b.builds_all > 0);
@@ -94,15 +112,15 @@ fn overview_view(app: &App) -> Result<view::Overview, StateError> {
     Ok(view::Overview {
         page: "/",
         notices: [app.chaos(), app.engine.troubles(), app.engine.warnings()].concat(),
-        rate: rate(&data),
-        verdicts: counts(&data),
+        rate: rate(data),
+        verdicts: counts(data),
         last_report: last.map_or_else(
             || "No report was made yet.".into(),
             |r| format!("Last report: {} ({}).", when(Some(r.at)), r.summary),
         ),
         stale,
         progress,
-        chart: failures_chart(app, now)?,
+        chart: failures_chart(hours, now),
         caption: "Known bugs by failed builds in 24 hours, then in 10 days".into(),
         bugs,
         build_caption: format!(
@@ -213,12 +231,12 @@ fn rate(data: &ReportData) -> RateView {
 }
 
 /// Failed builds by hour: explained, and all others.
-fn failures_chart(app: &App, now: Timestamp) -> Result<String, StateError> {
-    let counted = app.state.failures_by_hour(now)?.into_iter();
+fn failures_chart(counted: &[(Timestamp, u64, u64)], now: Timestamp) -> String {
     let hours = counted
-        .map(|(hour, explained, others)| (hour.as_second().div_euclid(3600), (explained, others)))
+        .iter()
+        .map(|(hour, explained, others)| (hour.as_second().div_euclid(3600), (*explained, *others)))
         .collect();
-    Ok(view::chart("Failed builds by hour", &bars(now, &hours)))
+    view::chart("Failed builds by hour", &bars(now, &hours))
 }
 
 fn bars(now: Timestamp, hours: &HashMap<i64, (u64, u64)>) -> Vec<(String, u64, u64)> {

@@ -189,6 +189,7 @@ impl Service {
             ended: Mutex::default(),
             locks: std::array::from_fn(|_| Mutex::default()),
             turns: super::turns::Turns::default(),
+            overview: super::kept::Kept::default(),
             config,
         });
         Ok(Self {

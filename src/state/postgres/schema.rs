@@ -16,6 +16,7 @@ const STEPS: &[&str] = &[
     include_str!("schema_8.sql"),
     include_str!("schema_9.sql"),
     include_str!("schema_10.sql"),
+    include_str!("schema_11.sql"),
 ];
 /// Whoever migrates holds this; any number that nobody else uses.
 const LOCK: i64 = 0x77_68_6f_72_6c;

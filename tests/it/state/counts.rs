@@ -4,12 +4,13 @@ use super::place::Place;
 use super::{at, found, record};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
+use std::cell::Cell;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use whorl::event::{Build, Verdict};
 use whorl::report::report_of;
-use whorl::state::{Counting, Place as Of, State};
+use whorl::state::{Age, Counting, Place as Of, State, Surroundings};
 
 suite!(
     kept_counts_equal_plain_ones_after_any_change,
@@ -17,6 +18,7 @@ suite!(
     what_somebody_else_changed_is_found_and_mended,
     builds_without_places_are_counted_as_such,
     what_was_there_before_counts_were_kept_is_counted,
+    a_week_is_counted_to_the_moment,
 );
 
 /// Builds of the property test.
@@ -377,4 +379,65 @@ fn counts_are_right_after_a_kill_at_any_moment() {
 /// The name of this module in the list of tests.
 fn module() -> &'static str {
     module_path!().split_once("::").unwrap().1
+}
+
+/// In how many builds of the last seven days a verdict is told that its bug was found; one of them is its own.
+fn week(state: &State) -> u64 {
+    let build = Build {
+        result: Some("FAILURE".into()),
+        finished: Some(now()),
+        ..Build::new("asks")
+    };
+    state.put_build(&build).unwrap();
+    state.complete("asks", None, None).unwrap();
+    assert!(state.take("asks", true).unwrap());
+    let generation = state.job("asks").unwrap().unwrap().generation;
+    let mut verdict = record("asks", Verdict::Matched, "v", vec![found("bug", 1)]);
+    verdict.at = now();
+    let seen = Cell::new(0);
+    let speak = |around: &Surroundings| {
+        seen.set(around.week["bug"]);
+        Vec::new()
+    };
+    let kept = state.record_verdict_of(generation, &verdict, &speak, Age::OldHat);
+    assert!(kept.unwrap());
+    seen.get()
+}
+
+fn a_week_is_counted_to_the_moment(place: &Place) {
+    let state = place.open();
+    let week_ago = now() - SignedDuration::from_hours(168);
+    // Round the edge of the week and of hours, among them one before it and one of a later hour than now.
+    let seconds = [
+        -3_700, -1, 0, 1, 1_500, 1_503, 1_504, 3_600, 5_104, 86_400, 604_799, 604_800, 611_000,
+    ];
+    let mut expected = 0;
+    for (n, second) in seconds.into_iter().enumerate() {
+        for (kind, bug, result) in [
+            ("a", "bug", "FAILURE"),
+            ("b", "bug", "SUCCESS"),
+            ("c", "other", "FAILURE"),
+        ] {
+            let build = Build {
+                result: Some(result.into()),
+                finished: Some(week_ago + SignedDuration::from_secs(second)),
+                ..Build::new(format!("{kind}{n}"))
+            };
+            state.put_build(&build).unwrap();
+            let record = record(&build.uuid, Verdict::Matched, "v", vec![found(bug, 3)]);
+            state.record_verdict(&record, &[]).unwrap();
+        }
+        expected += u64::from(second >= 0);
+        assert_eq!(week(&state), expected + 1, "news, {second}");
+        if n % 3 == 1 {
+            state.settle_counts().unwrap();
+        }
+        assert_eq!(week(&state), expected + 1, "counted, {second}");
+    }
+    // One of them is found not to have it after all.
+    let none = record("a5", Verdict::Unmatched, "v", vec![]);
+    state.record_verdict(&none, &[]).unwrap();
+    assert_eq!(week(&state), expected);
+    state.settle_counts().unwrap();
+    assert_eq!(week(&state), expected);
 }

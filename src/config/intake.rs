@@ -15,7 +15,8 @@ pub struct Intake {
     pub patience: Period,
     /// Complete builds that may wait for classification before senders are told to wait.
     pub queue: usize,
-    /// Builds classified at the same time.
+    /// Builds classified at the same time. Each waits for the disk part of that time, so there are more of them than
+    /// processors: else a machine that is a little slower for a while falls behind with processors to spare.
     pub workers: usize,
     /// When set, writing needs `Authorization: Bearer …`.
     pub token: Option<Secret>,
@@ -28,7 +29,7 @@ impl Default for Intake {
             max_log: Size::mebibytes(4096),
             patience: Period::seconds(30),
             queue: 256,
-            workers: 2,
+            workers: 8,
             token: None,
         }
     }

@@ -60,7 +60,7 @@ pub(super) struct Indexer {
 #[derive(Default)]
 struct Queue {
     waiting: VecDeque<Waiting>,
-    names: HashSet<String>,
+    names: HashSet<Arc<str>>,
     /// The builds that are being indexed, and since when the first of them waited.
     running: Option<(usize, Instant)>,
     /// Since when there may be builds that neither wait nor are indexed.
@@ -70,7 +70,7 @@ struct Queue {
 }
 
 struct Waiting {
-    uuid: String,
+    uuid: Arc<str>,
     since: Instant,
     /// It was missing from the index.
     missed: bool,
@@ -142,9 +142,10 @@ impl Indexer {
             queue.unsure = Some(Instant::now());
             return false;
         }
-        queue.names.insert(uuid.to_owned());
+        let uuid: Arc<str> = Arc::from(uuid);
+        queue.names.insert(Arc::clone(&uuid));
         queue.waiting.push_back(Waiting {
-            uuid: uuid.to_owned(),
+            uuid,
             since: Instant::now(),
             missed,
         });
@@ -266,7 +267,7 @@ impl Indexer {
                 }
                 Ok(None) => {}
                 Err(error) => {
-                    tracing::error!(uuid = waiting.uuid, error, "a build waits to be indexed");
+                    tracing::error!(uuid = &*waiting.uuid, error, "a build waits to be indexed");
                     again.push_back(waiting);
                 }
             }
@@ -315,7 +316,7 @@ impl Indexer {
             Ok(appended) => appended,
             Err(_) if all.len() > 1 => all.chunks(1).try_for_each(|one| self.append(one)),
             Err(_) => {
-                let uuid = all.first().map(|one| one.waiting.uuid.as_str());
+                let uuid = all.first().map(|one| &*one.waiting.uuid);
                 tracing::error!(uuid, "the events of a build cannot be indexed");
                 Ok(())
             }
@@ -338,7 +339,9 @@ impl Indexer {
     }
 
     fn done(&self, all: &[Next]) {
-        let all_digests = all.iter().map(|one| (one.waiting.uuid.clone(), one.digest));
+        let all_digests = all
+            .iter()
+            .map(|one| (one.waiting.uuid.to_string(), one.digest));
         held(&self.indexed).extend(all_digests);
         let builds = all.iter().filter(|one| one.waiting.missed).count();
         if builds > 0 {

@@ -32,6 +32,8 @@ fn options(schema: Schema) -> Options {
         schema,
         writer_memory: 15_000_000,
         check: true,
+        // Few, so that what is found in some of them is put together.
+        together: 3,
     }
 }
 

@@ -3,7 +3,7 @@
 use super::document::Columns;
 use super::lower::{Lowered, Lowering, all_of, exactly};
 use super::scan::{Hit, Question, Scanner};
-use super::slice::{Block, find, with_payload};
+use super::slice::{Block, find, read, with_payload};
 use super::unpack::{Facts, Payload, Unpacker};
 use crate::query::Schema;
 use crate::store::{Background, Selection, StoreError};
@@ -11,8 +11,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use tantivy::Searcher;
 use tantivy::query::AllQuery;
+use tantivy::{DocAddress, Searcher};
 
 /// Fewer pieces of work are not worth a second thread.
 const WORTH_A_THREAD: usize = 8;
@@ -20,10 +20,28 @@ const WORTH_A_THREAD: usize = 8;
 /// More threads would only wait for memory.
 const MOST_THREADS: usize = 8;
 
-/// What was found in one slice.
+/// What was found in some blocks of one slice.
 pub(super) struct Part {
     pub(super) searcher: Searcher,
     pub(super) blocks: Vec<(Block, Found)>,
+    /// What cannot be on the page that is asked for: builds, and how many of their events are meant.
+    pub(super) rest: Vec<(Arc<str>, u64)>,
+}
+
+impl Part {
+    /// How many events are meant.
+    pub(super) fn total(&self) -> u64 {
+        let blocks = self.blocks.iter().map(|(block, found)| found.count(block));
+        blocks
+            .chain(self.rest.iter().map(|(_, count)| *count))
+            .sum()
+    }
+
+    /// The builds of these events; some more than once.
+    pub(super) fn builds(&self) -> impl Iterator<Item = &Arc<str>> {
+        let blocks = self.blocks.iter().map(|(block, _)| &block.build);
+        blocks.chain(self.rest.iter().map(|(build, _)| build))
+    }
 }
 
 /// The events of a block that are meant.
@@ -43,6 +61,11 @@ impl Found {
             Self::All => block.count,
             Self::Some { count, .. } => *count,
         }
+    }
+
+    /// True when none of the events can be on the page.
+    fn is_counted_only(&self) -> bool {
+        matches!(self, Self::Some { hits, .. } if hits.is_empty())
     }
 
     /// The events with their moments, which are read when they are not known yet.
@@ -86,32 +109,50 @@ pub(super) fn lower(selection: &Selection<'_>, columns: &Columns, schema: &Schem
     all_of(equal.chain(query).chain(build).chain(voting))
 }
 
-/// The blocks of a slice that may have an answer.
-pub(super) fn blocks(
+/// Where the blocks of a slice are that may have an answer.
+pub(super) fn addresses(
     searcher: &Searcher,
     lowered: &Lowered,
+) -> Result<Vec<DocAddress>, StoreError> {
+    match lowered {
+        Some(query) => find(searcher, &**query),
+        None => find(searcher, &AllQuery),
+    }
+}
+
+/// Those of some blocks that may have an answer.
+pub(super) fn blocks(
+    searcher: &Searcher,
+    addresses: &[DocAddress],
     question: &Question<'_>,
 ) -> Result<Vec<Block>, StoreError> {
-    match lowered {
-        Some(query) => find(searcher, &**query, &question.time),
-        None => find(searcher, &AllQuery, &question.time),
-    }
+    read(searcher, addresses, &question.time)
 }
 
 /// What each block has of what is meant; blocks with nothing are left out.
 pub(super) fn events(
-    searcher: &Searcher,
+    searcher: Searcher,
     blocks: Vec<Block>,
     question: &Question<'_>,
     columns: &Columns,
-) -> Result<Vec<(Block, Found)>, StoreError> {
+) -> Result<Part, StoreError> {
     let found = each(&blocks, question, |scanner, block| {
-        look(searcher, block, scanner, question, columns)
+        look(&searcher, block, scanner, question, columns)
     })?;
-    let pairs = blocks.into_iter().zip(found);
-    Ok(pairs
-        .filter(|(block, found)| found.count(block) > 0)
-        .collect())
+    let mut rest: BTreeMap<Arc<str>, u64> = BTreeMap::new();
+    let mut kept = Vec::new();
+    for (block, found) in blocks.into_iter().zip(found) {
+        match found.count(&block) {
+            0 => {}
+            count if found.is_counted_only() => *rest.entry(block.build).or_default() += count,
+            _ => kept.push((block, found)),
+        }
+    }
+    Ok(Part {
+        searcher,
+        blocks: kept,
+        rest: rest.into_iter().collect(),
+    })
 }
 
 /// The builds that have such an event.

@@ -57,6 +57,8 @@ pub struct Options {
     pub writer_memory: usize,
     /// Whether opening reads every file once and compares its checksum.
     pub check: bool,
+    /// Blocks that a search looks at together: what is known of them is in memory at the same time.
+    pub together: usize,
 }
 
 impl Default for Options {
@@ -65,6 +67,7 @@ impl Default for Options {
             schema: Schema::default(),
             writer_memory: 32_000_000,
             check: true,
+            together: 8192,
         }
     }
 }
@@ -181,7 +184,8 @@ impl EmbeddedStore {
         }
     }
 
-    /// Asks all slices; what is damaged is set aside and has nothing to say.
+    /// Asks all slices, some blocks after the other and the newest first; what is damaged is set aside and has
+    /// nothing to say.
     fn ask<T>(
         &self,
         selection: &Selection<'_>,
@@ -193,10 +197,14 @@ impl EmbeddedStore {
         for slice in self.slices() {
             let work = || {
                 let searcher = slice.searcher();
-                let blocks = ask::blocks(&searcher, &lowered, question)?;
-                look(searcher, blocks, question)
+                let addresses = ask::addresses(&searcher, &lowered)?;
+                let some = addresses.rchunks(self.options.together.max(1)).map(|some| {
+                    let blocks = ask::blocks(&searcher, some, question)?;
+                    look(searcher.clone(), blocks, question)
+                });
+                some.collect::<Result<Vec<T>, StoreError>>()
             };
-            answers.extend(self.on_slice(&slice, work)?);
+            answers.extend(self.on_slice(&slice, work)?.into_iter().flatten());
         }
         Ok(answers)
     }
@@ -228,8 +236,7 @@ impl EmbeddedStore {
         question: &Question<'_>,
     ) -> Result<Vec<Part>, StoreError> {
         self.ask(selection, question, |searcher, blocks, question| {
-            let blocks = ask::events(&searcher, blocks, question, &self.columns)?;
-            Ok(Part { searcher, blocks })
+            ask::events(searcher, blocks, question, &self.columns)
         })
     }
 
@@ -238,21 +245,24 @@ impl EmbeddedStore {
         parts: &[Part],
         request: &SearchRequest<'_>,
     ) -> Result<SearchResult, StoreError> {
-        let blocks = parts.iter().flat_map(|part| &part.blocks);
         Ok(SearchResult {
-            total: blocks.map(|(block, found)| found.count(block)).sum(),
+            total: parts.iter().map(Part::total).sum(),
             hits: page::page(parts, request, &self.columns)?,
         })
     }
 
     /// The events of a build as its blocks have them.
-    fn events_in(&self, part: &Part) -> Result<Vec<Event>, StoreError> {
-        let mut blocks: Vec<_> = part.blocks.iter().map(|(block, _)| block).collect();
-        blocks.sort_unstable_by_key(|block| block.first);
+    fn events_in(&self, parts: &[Part]) -> Result<Vec<Event>, StoreError> {
+        let blocks = parts.iter().flat_map(|part| {
+            let blocks = part.blocks.iter();
+            blocks.map(|(block, _)| (&part.searcher, block))
+        });
+        let mut blocks: Vec<_> = blocks.collect();
+        blocks.sort_unstable_by_key(|(_, block)| block.first);
         let (mut events, mut unpacker) = (Vec::new(), Unpacker::new()?);
-        for block in blocks {
+        for (searcher, block) in blocks {
             let read = |payload: &[u8]| unpacker.events(payload, &mut events);
-            with_payload(&part.searcher, block.address, &self.columns, read)?;
+            with_payload(searcher, block.address, &self.columns, read)?;
         }
         Ok(events)
     }
@@ -293,8 +303,7 @@ impl LogStore for EmbeddedStore {
         now: Timestamp,
     ) -> Result<(SearchResult, Vec<String>), StoreError> {
         let parts = self.find_page(request, now)?;
-        let blocks = parts.iter().flat_map(|part| &part.blocks);
-        let builds: BTreeSet<&str> = blocks.map(|(block, _)| &*block.build).collect();
+        let builds: BTreeSet<&str> = parts.iter().flat_map(Part::builds).map(|b| &**b).collect();
         let builds = builds.into_iter().map(str::to_owned).collect();
         Ok((self.result(&parts, request)?, builds))
     }
@@ -350,8 +359,7 @@ impl LogStore for EmbeddedStore {
         let mut selection = Selection::default();
         selection.filters.build_uuid = Some(build_uuid.to_owned());
         let parts = self.find(&selection, Timestamp::UNIX_EPOCH)?;
-        let events: Result<Vec<_>, _> = parts.iter().map(|part| self.events_in(part)).collect();
-        Ok(events?.concat())
+        self.events_in(&parts)
     }
 
     fn delete_before(&self, limit: Timestamp) -> Result<u64, StoreError> {

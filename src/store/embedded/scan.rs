@@ -130,13 +130,6 @@ fn fields_of<'a>(node: &'a Node, fields: &mut BTreeSet<&'a str>) {
     }
 }
 
-impl Page {
-    /// A moment as a number that is the smaller the earlier it comes on the page.
-    fn turned(self, time: i64) -> i64 {
-        turned(time, self.newest_first)
-    }
-}
-
 /// A moment as a number that is the smaller the earlier it comes.
 pub(super) fn turned(time: i64, newest_first: bool) -> i64 {
     if newest_first { !time } else { time }
@@ -161,14 +154,14 @@ impl<'q> Scanner<'q> {
             return hits;
         };
         for (_, time) in &hits {
-            self.first.push(page.turned(*time));
+            self.first.push(turned(*time, page.newest_first));
             if self.first.len() > page.wanted {
                 self.first.pop();
             }
         }
         // Of events of the same moment another one may come first: all of the last moment stay.
         let last = self.first.peek().copied();
-        hits.retain(|(_, time)| last.is_some_and(|last| page.turned(*time) <= last));
+        hits.retain(|(_, time)| last.is_some_and(|last| turned(*time, page.newest_first) <= last));
         hits.shrink_to_fit();
         hits
     }

@@ -8,13 +8,13 @@ use jiff::civil::Date;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tantivy::collector::{Count, DocSetCollector};
+use tantivy::collector::{Collector, Count, SegmentCollector};
 use tantivy::columnar::{Column, StrColumn};
 use tantivy::query::Query;
 use tantivy::store::Compressor;
 use tantivy::{
-    DocAddress, Index, IndexReader, IndexSettings, ReloadPolicy, Searcher, TantivyDocument,
-    TantivyError,
+    DocAddress, Index, IndexReader, IndexSettings, ReloadPolicy, Score, Searcher, SegmentReader,
+    TantivyDocument, TantivyError,
 };
 
 /// The file that says which form of slice a folder has, and what it says of this one.
@@ -166,7 +166,7 @@ impl Slice {
     /// Number of events.
     pub(super) fn events(&self) -> u64 {
         let searcher = self.searcher();
-        let count = |segment: &tantivy::SegmentReader| {
+        let count = |segment: &SegmentReader| {
             let column = segment.fast_fields().u64("count").ok()?;
             let alive = segment.doc_ids_alive();
             Some(
@@ -179,22 +179,63 @@ impl Slice {
     }
 }
 
-/// All blocks of a slice that meet a condition and have events in a span of time, in the order of
-/// the index.
-pub(super) fn find(
+/// Where the blocks of a slice are that meet a condition, in the order of the index.
+pub(super) fn find(searcher: &Searcher, query: &dyn Query) -> Result<Vec<DocAddress>, StoreError> {
+    searcher.search(query, &Addresses).map_err(|e| failure(&e))
+}
+
+/// Those of some blocks, which are in the order of the index, that have events in a span of time.
+pub(super) fn read(
     searcher: &Searcher,
-    query: &dyn Query,
+    addresses: &[DocAddress],
     time: &std::ops::Range<i64>,
 ) -> Result<Vec<Block>, StoreError> {
-    let found = searcher.search(query, &DocSetCollector);
-    let mut addresses: Vec<DocAddress> = found.map_err(|e| failure(&e))?.into_iter().collect();
-    addresses.sort_unstable();
     let mut all = Vec::new();
     for some in addresses.chunk_by(|one, next| one.segment_ord == next.segment_ord) {
         let segment = Segment::open(searcher, some[0].segment_ord)?;
         segment.blocks(some, time, &mut all)?;
     }
     Ok(all)
+}
+
+/// Collects where blocks are: eight bytes of memory for each.
+struct Addresses;
+
+/// Those of one segment.
+struct InSegment {
+    ord: u32,
+    found: Vec<DocAddress>,
+}
+
+impl Collector for Addresses {
+    type Fruit = Vec<DocAddress>;
+    type Child = InSegment;
+
+    fn for_segment(&self, ord: u32, _: &SegmentReader) -> tantivy::Result<InSegment> {
+        let found = Vec::new();
+        Ok(InSegment { ord, found })
+    }
+
+    fn requires_scoring(&self) -> bool {
+        false
+    }
+
+    fn merge_fruits(&self, mut all: Vec<Vec<DocAddress>>) -> tantivy::Result<Vec<DocAddress>> {
+        all.sort_unstable_by_key(|segment| segment.first().copied());
+        Ok(all.concat())
+    }
+}
+
+impl SegmentCollector for InSegment {
+    type Fruit = Vec<DocAddress>;
+
+    fn collect(&mut self, doc: u32, _: Score) {
+        self.found.push(DocAddress::new(self.ord, doc));
+    }
+
+    fn harvest(self) -> Vec<DocAddress> {
+        self.found
+    }
 }
 
 impl Segment {

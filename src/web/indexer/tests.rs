@@ -121,8 +121,8 @@ fn a_build_that_the_index_has_as_it_is_does_not_wait_again() {
     for n in 0..BUILDS {
         indexer.note(&Build::new(format!("b{n}")));
     }
-    let names: Vec<String> = held(&indexer.queue).names.iter().cloned().collect();
-    assert_eq!(names, ["b1"]);
+    let names: Vec<Arc<str>> = held(&indexer.queue).names.iter().cloned().collect();
+    assert_eq!(names, [Arc::from("b1")]);
     run(&indexer);
     assert_eq!(indexer.store.events_of("b1").unwrap().len(), 2);
     assert_eq!(indexer.store.health().documents, BUILDS as u64 + 1);

@@ -1,7 +1,7 @@
 use super::*;
 use proptest::prelude::*;
 
-const ALL: [Level; 3] = [Level::Plain, Level::Avx2, Level::Avx512];
+const ALL: [Level; 4] = [Level::Plain, Level::Avx2, Level::Avx512, Level::Vbmi2];
 
 fn keys(words: &[&str], shortest: usize, level: Level) -> Keys {
     let mut all: Vec<u64> = words.iter().map(|w| key_of(w.as_bytes())).collect();

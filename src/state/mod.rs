@@ -203,14 +203,14 @@ pub struct State {
 
 #[derive(Debug)]
 enum Database {
-    Sqlite(sqlite::Sqlite),
+    Sqlite(Box<sqlite::Sqlite>),
     Postgres(Box<postgres::Postgres>),
 }
 
 impl State {
     /// Opens the `SQLite` file at `path`, making or migrating it as needed.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StateError> {
-        let database = Database::Sqlite(sqlite::Sqlite::open(path.as_ref())?);
+        let database = Database::Sqlite(Box::new(sqlite::Sqlite::open(path.as_ref())?));
         let state = Self {
             database,
             faults: None,

@@ -1,8 +1,8 @@
 //! The one connection that writes, for many threads.
 //!
 //! In: what threads want to write. Out: what came of it, once it is kept. The way: whoever has the connection while
-//! others wait for it leaves its transaction open for them, and the last of them ends it for all (a group commit,
-//! as databases have it since DeWitt et al., 1984): one wait for the disk where there would be one for each.
+//! others wait for it leaves its transaction open for them, and the last of them ends it for all (a group commit):
+//! one wait for the disk where there would be one for each.
 //! Invariants: nobody is told of what is not on the disk yet; of one call all is kept, or nothing; a call that
 //! fails, or ends with a panic, takes nothing from others: where theirs went with it, they write again, each alone.
 

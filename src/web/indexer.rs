@@ -63,6 +63,8 @@ struct Queue {
     names: HashSet<Arc<str>>,
     /// The builds that are being indexed, and since when the first of them waited.
     running: Option<(usize, Instant)>,
+    /// Their names, and those of some that are not.
+    taken: HashSet<Arc<str>>,
     /// Since when there may be builds that neither wait nor are indexed.
     unsure: Option<Instant>,
     /// The losses of the store that were heard of.
@@ -122,6 +124,10 @@ impl Indexer {
     }
 
     fn has(&self, build: &Build) -> bool {
+        if held(&self.queue).taken.contains(&*build.uuid) {
+            // What the index will have of it is not what it has now.
+            return false;
+        }
         // A new build is not asked for its files.
         let Some(known) = self.known(&build.uuid) else {
             return false;
@@ -279,6 +285,7 @@ impl Indexer {
             pause(stop);
         }
         if next.is_empty() {
+            held(&self.queue).taken.clear();
             return;
         }
         match self.append(&next) {
@@ -290,7 +297,9 @@ impl Indexer {
                 pause(stop);
             }
         }
-        held(&self.queue).running = None;
+        let mut queue = held(&self.queue);
+        queue.running = None;
+        queue.taken.clear();
     }
 
     /// What is to be indexed of a build, its digest, and how many bytes; nothing when the index has it, or when
@@ -373,6 +382,7 @@ impl Queue {
         for waiting in &some {
             self.names.remove(&waiting.uuid);
         }
+        self.taken = some.iter().map(|one| Arc::clone(&one.uuid)).collect();
         self.running = some.first().map(|first| (some.len(), first.since));
         some
     }

@@ -1,11 +1,12 @@
 //! What takes long to make and may be a little old.
 //!
 //! In: how it is made. Out: what was made, now or a short time ago. Invariants: what is made quickly is always made
-//! anew; what took long is shown ten times as long, so that making it never takes more than a tenth of a processor,
-//! however many ask; while one thread makes it the others wait for what it makes.
+//! anew; what took long is shown ten times as long, so that making it takes a tenth of a processor, however many
+//! ask; nobody waits for another one: while one thread makes it anew the others get the old one, unless that is more
+//! than a minute too old.
 
 use super::held;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, TryLockError};
 use std::time::{Duration, Instant};
 
 /// What takes less is made for each who asks.
@@ -14,12 +15,19 @@ const QUICK: Duration = Duration::from_millis(100);
 const SHARE: u32 = 10;
 const LONGEST: Duration = Duration::from_secs(60);
 
-/// The last one that was made, and until when it is shown.
-pub(super) struct Kept<T>(Mutex<Option<(Instant, Arc<T>)>>);
+pub(super) struct Kept<T> {
+    /// The last one that was made, and until when it is shown.
+    last: Mutex<Option<(Instant, Arc<T>)>>,
+    /// Held by who makes another one in its place.
+    making: Mutex<()>,
+}
 
 impl<T> Default for Kept<T> {
     fn default() -> Self {
-        Self(Mutex::default())
+        Self {
+            last: Mutex::default(),
+            making: Mutex::default(),
+        }
     }
 }
 
@@ -30,18 +38,20 @@ impl<T> Kept<T> {
         now: impl Fn() -> Instant,
         make: impl FnOnce() -> Result<T, E>,
     ) -> Result<Arc<T>, E> {
-        let mut last = held(&self.0);
         let began = now();
-        if let Some((until, made)) = &*last
-            && began < *until
+        let last = held(&self.last).clone();
+        let making = self.making.try_lock();
+        let others = matches!(making, Err(TryLockError::WouldBlock));
+        if let Some((until, made)) = last
+            && (began < until || (others && began < until + LONGEST))
         {
-            return Ok(Arc::clone(made));
+            return Ok(made);
         }
         let made = Arc::new(make()?);
         let done = now();
         let took = done.duration_since(began);
         let shown = (took * SHARE).min(LONGEST);
-        *last = (took >= QUICK).then(|| (done + shown, Arc::clone(&made)));
+        *held(&self.last) = (took >= QUICK).then(|| (done + shown, Arc::clone(&made)));
         Ok(made)
     }
 }
@@ -74,6 +84,26 @@ mod tests {
         assert_eq!(get(1), Ok(23_399), "a minute at most");
         passed.set(23_399 + 60_000);
         assert_eq!(get(1), Ok(83_400));
+    }
+
+    #[test]
+    fn nobody_waits_for_another_one() {
+        let (clock, kept) = (Instant::now(), Kept::default());
+        let passed = Cell::new(0);
+        let now = || clock + Duration::from_secs(passed.get());
+        let slowly = |value| {
+            passed.set(passed.get() + 1);
+            Ok::<u64, ()>(value)
+        };
+        assert_eq!(*kept.get(now, || slowly(1)).unwrap(), 1);
+        passed.set(30);
+        let made = kept.get(now, || {
+            // Somebody else asks meanwhile.
+            assert_eq!(*kept.get(now, || slowly(3)).unwrap(), 1);
+            slowly(2)
+        });
+        assert_eq!(*made.unwrap(), 2);
+        assert_eq!(*kept.get(now, || slowly(4)).unwrap(), 2);
     }
 
     #[test]

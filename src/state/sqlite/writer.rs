@@ -4,7 +4,9 @@
 //! others wait for it leaves its transaction open for them, and the last of them ends it for all (a group commit):
 //! one wait for the disk where there would be one for each.
 //! Invariants: nobody is told of what is not on the disk yet; of one call all is kept, or nothing; a call that
-//! fails, or ends with a panic, takes nothing from others: where theirs went with it, they write again, each alone.
+//! fails, or ends with a panic, takes nothing from others: where theirs went with it, they write again, each alone;
+//! no transaction is open while nobody waits. A call must not go on when the database has refused something: all
+//! that it did before may be gone.
 
 use crate::state::StateError;
 use crate::state::sql::Tx;
@@ -105,9 +107,13 @@ impl Writer {
             let _ = self.end(&mut desk);
         }
         desk.join()?;
-        let done = self.run(&mut desk, work)?;
-        self.end(&mut desk)?;
-        Ok(done)
+        let done = self.run(&mut desk, work);
+        if desk.group.is_none() {
+            return done;
+        }
+        // Also when it has failed without a change: nobody else would end it.
+        let ended = self.end(&mut desk);
+        done.and_then(|done| ended.map(|()| done))
     }
 
     fn enter(&self) -> MutexGuard<'_, Desk> {

@@ -123,6 +123,10 @@ fn a_build_that_the_index_has_as_it_is_does_not_wait_again() {
     }
     let names: Vec<Arc<str>> = held(&indexer.queue).names.iter().cloned().collect();
     assert_eq!(names, [Arc::from("b1")]);
+    // One that is being indexed may be about to be had as it was before.
+    held(&indexer.queue).taken.insert(Arc::from("b2"));
+    indexer.note(&Build::new("b2"));
+    assert!(held(&indexer.queue).names.contains("b2"));
     run(&indexer);
     assert_eq!(indexer.store.events_of("b1").unwrap().len(), 2);
     assert_eq!(indexer.store.health().documents, BUILDS as u64 + 1);

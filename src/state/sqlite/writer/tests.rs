@@ -155,6 +155,37 @@ fn what_went_with_anothers_failure_is_written_again() {
 }
 
 #[test]
+fn who_writes_again_in_vain_leaves_nothing_open() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.db");
+    let writer = writer(&path);
+    let (runs, open) = (AtomicUsize::new(0), OnceLock::new());
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| {
+            writer.write(|tx| {
+                if runs.fetch_add(1, Ordering::SeqCst) > 0 {
+                    return Err(StateError::Value("gone meanwhile".into()));
+                }
+                open.set(()).unwrap();
+                until_waiting(&writer, 1);
+                tx.run(INSERT, values![1]).map(drop)
+            })
+        });
+        open.wait();
+        let failed = |tx: Tx<'_>| {
+            tx.run(INSERT, values![7])?;
+            Err::<(), _>(StateError::Value("on purpose".into()))
+        };
+        assert!(writer.write(failed).is_err());
+        assert!(first.join().unwrap().is_err());
+    });
+    assert_eq!(runs.into_inner(), 2);
+    let other = crate::state::sqlite::connect(&path).unwrap();
+    other.busy_timeout(Duration::ZERO).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE; COMMIT").unwrap();
+}
+
+#[test]
 fn a_failure_without_a_change_leaves_the_group_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.db");

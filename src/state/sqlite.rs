@@ -17,8 +17,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const SMALLEST_PAGE: u64 = 512;
 /// Reading connections that are kept open between calls.
 const KEPT_READERS: usize = 4;
-/// Pages that a connection keeps while it works, in KiB: the counts of a report's window fit.
-const CACHE_KIB: i64 = 32_768;
+/// Pages that a connection keeps while it works, in KiB. More made no report faster: what a connection does not keep
+/// the system mostly does.
+const CACHE_KIB: i64 = 8_192;
 /// Pages that a reading connection keeps between two calls, in KiB. The system keeps the file in memory where it
 /// can; what a connection keeps is there for each of them again.
 const IDLE_CACHE_KIB: i64 = 4_096;

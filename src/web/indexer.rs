@@ -285,7 +285,6 @@ impl Indexer {
             pause(stop);
         }
         if next.is_empty() {
-            held(&self.queue).taken.clear();
             return;
         }
         match self.append(&next) {
@@ -297,9 +296,7 @@ impl Indexer {
                 pause(stop);
             }
         }
-        let mut queue = held(&self.queue);
-        queue.running = None;
-        queue.taken.clear();
+        held(&self.queue).rest();
     }
 
     /// What is to be indexed of a build, its digest, and how many bytes; nothing when the index has it, or when
@@ -394,8 +391,16 @@ impl Queue {
                 self.waiting.push_front(waiting);
             }
         }
-        self.running = self.running.filter(|_| running > 0);
+        if running == 0 {
+            self.rest();
+        }
         self.running = self.running.map(|(_, since)| (running, since));
+    }
+
+    /// Nothing is being indexed.
+    fn rest(&mut self) {
+        self.running = None;
+        self.taken.clear();
     }
 }
 

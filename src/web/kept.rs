@@ -15,6 +15,7 @@ const QUICK: Duration = Duration::from_millis(100);
 const SHARE: u32 = 10;
 const LONGEST: Duration = Duration::from_secs(60);
 
+/// One of these things.
 pub(super) struct Kept<T> {
     /// The last one that was made, and until when it is shown.
     last: Mutex<Option<(Instant, Arc<T>)>>,

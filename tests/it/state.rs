@@ -13,11 +13,12 @@ mod server;
 use jiff::{SignedDuration, Timestamp};
 use place::Place;
 use proptest::prelude::*;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use whorl::event::{BugRef, Build, Evidence, FieldValue, Match, Verdict};
 use whorl::state::{
     Age, AuditRow, BuildFilter, FingerprintStats, Manner, Mark, NewNote, NoteFilter, NoteState,
-    State, StateError, VerdictRecord,
+    State, StateError, Surroundings, VerdictRecord,
 };
 
 /// Every test of the suite, once for each database.
@@ -93,6 +94,20 @@ fn found(fingerprint: &str, hits: u64) -> Match {
         returned: true,
         quiet: false,
     }
+}
+
+/// Records a verdict as a worker does; what it was told to be around its build.
+fn told_around(state: &State, verdict: &VerdictRecord, age: Age) -> Surroundings {
+    assert!(state.take(&verdict.uuid, true).unwrap());
+    let generation = state.job(&verdict.uuid).unwrap().unwrap().generation;
+    let seen = RefCell::new(Surroundings::default());
+    let speak = |around: &Surroundings| {
+        *seen.borrow_mut() = around.clone();
+        Vec::new()
+    };
+    let kept = state.record_verdict_of(generation, verdict, &speak, age);
+    assert!(kept.unwrap());
+    seen.into_inner()
 }
 
 fn record(uuid: &str, verdict: Verdict, rules: &str, matches: Vec<Match>) -> VerdictRecord {

@@ -3,7 +3,7 @@
 use super::document::Columns;
 use super::lower::{Lowered, Lowering, all_of, exactly};
 use super::scan::{Hit, Question, Scanner};
-use super::slice::{Block, find, read, with_payload};
+use super::slice::{Block, find, with_payload};
 use super::unpack::{Facts, Payload, Unpacker};
 use crate::query::Schema;
 use crate::store::{Background, Selection, StoreError};
@@ -118,15 +118,6 @@ pub(super) fn addresses(
         Some(query) => find(searcher, &**query),
         None => find(searcher, &AllQuery),
     }
-}
-
-/// Those of some blocks that may have an answer.
-pub(super) fn blocks(
-    searcher: &Searcher,
-    addresses: &[DocAddress],
-    question: &Question<'_>,
-) -> Result<Vec<Block>, StoreError> {
-    read(searcher, addresses, &question.time)
 }
 
 /// What each block has of what is meant; blocks with nothing are left out.

@@ -199,7 +199,7 @@ impl EmbeddedStore {
                 let searcher = slice.searcher();
                 let addresses = ask::addresses(&searcher, &lowered)?;
                 let some = addresses.rchunks(self.options.together.max(1)).map(|some| {
-                    let blocks = ask::blocks(&searcher, some, question)?;
+                    let blocks = slice::read(&searcher, some, &question.time)?;
                     look(searcher.clone(), blocks, question)
                 });
                 some.collect::<Result<Vec<T>, StoreError>>()

@@ -1,16 +1,15 @@
 //! Counts that are kept: the same as a plain count after whatever was changed, in whatever order.
 
 use super::place::Place;
-use super::{at, found, record};
+use super::{at, found, record, told_around};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
-use std::cell::Cell;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 use whorl::event::{Build, Verdict};
 use whorl::report::report_of;
-use whorl::state::{Age, Counting, Place as Of, State, Surroundings};
+use whorl::state::{Age, Counting, Place as Of, State};
 
 suite!(
     kept_counts_equal_plain_ones_after_any_change,
@@ -390,18 +389,9 @@ fn week(state: &State) -> u64 {
     };
     state.put_build(&build).unwrap();
     state.complete("asks", None, None).unwrap();
-    assert!(state.take("asks", true).unwrap());
-    let generation = state.job("asks").unwrap().unwrap().generation;
     let mut verdict = record("asks", Verdict::Matched, "v", vec![found("bug", 1)]);
     verdict.at = now();
-    let seen = Cell::new(0);
-    let speak = |around: &Surroundings| {
-        seen.set(around.week["bug"]);
-        Vec::new()
-    };
-    let kept = state.record_verdict_of(generation, &verdict, &speak, Age::OldHat);
-    assert!(kept.unwrap());
-    seen.get()
+    told_around(state, &verdict, Age::OldHat).week["bug"]
 }
 
 fn a_week_is_counted_to_the_moment(place: &Place) {

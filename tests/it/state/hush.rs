@@ -1,9 +1,8 @@
 //! Silences, outages and the ledger of rechecks.
 
 use super::place::Place;
-use super::{at, build, note_of, record};
+use super::{at, build, note_of, record, told_around};
 use jiff::{SignedDuration, Timestamp};
-use std::cell::RefCell;
 use whorl::event::{Build, Verdict};
 use whorl::state::{
     Age, Decided, Hush, Manner, NewNote, NewOutage, NewSilence, NoteFilter, NoteState, Recheck,
@@ -48,18 +47,9 @@ fn silence(kind: SilenceKind, what: &str, until: Timestamp) -> NewSilence {
 /// What a verdict at this moment finds around its build.
 fn hush(state: &State, build: &Build, now: Timestamp) -> Hush {
     state.put_build(build).unwrap();
-    assert!(state.take(&build.uuid, true).unwrap());
-    let generation = state.job(&build.uuid).unwrap().unwrap().generation;
     let mut verdict = record(&build.uuid, Verdict::Unmatched, "v", Vec::new());
     verdict.at = now;
-    let seen = RefCell::new(Hush::default());
-    let speak = |around: &whorl::state::Surroundings| {
-        *seen.borrow_mut() = around.hush.clone();
-        Vec::new()
-    };
-    let kept = state.record_verdict_of(generation, &verdict, &speak, Age::News);
-    assert!(kept.unwrap());
-    seen.into_inner()
+    told_around(state, &verdict, Age::News).hush
 }
 
 fn a_silence_covers_what_it_names_and_ends(place: &Place) {

@@ -91,17 +91,16 @@ fn store(bytes: __m512i, to: &mut [u8]) {
     unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), bytes) };
 }
 
-/// A block of the window, with blanks behind its end.
+/// A block of the window, in `last` with blanks behind the window's end.
 #[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,bmi1,popcnt")]
-fn load_block(window: &[u8], block: usize) -> __m512i {
+fn block_of<'b>(window: &'b [u8], block: usize, last: &'b mut [u8; 64]) -> &'b [u8] {
     if let Some(bytes) = window.get(block * 64..block * 64 + 64) {
-        return load(bytes);
+        return bytes;
     }
-    let mut last = [b' '; 64];
     let rest = window.get(block * 64..).unwrap_or(&[]);
+    last.fill(b' ');
     last[..rest.len()].copy_from_slice(rest);
-    load(&last)
+    last
 }
 
 /// What blocks have beside their sub-tokens.
@@ -165,7 +164,7 @@ fn with_avx512(
     let blocks = own.div_ceil(64);
     let mut beside = Beside::default();
     for block in 0..=blocks {
-        let bytes = load_block(window, block);
+        let bytes = load(block_of(window, block, &mut [0; 64]));
         let (folded, word) = fold_block(bytes);
         store(folded, &mut scratch.folded[block * 64..]);
         scratch.words[block] = word;
@@ -203,7 +202,7 @@ fn with_vbmi2(
     let blocks = own.div_ceil(64);
     let mut beside = Beside::default();
     for block in 0..=blocks {
-        let bytes = load_block(window, block);
+        let bytes = load(block_of(window, block, &mut [0; 64]));
         let ascii = !_mm512_movepi8_mask(bytes);
         let folded = _mm512_maskz_permutex2var_epi8(ascii, low, bytes, high);
         store(folded, &mut scratch.folded[block * 64..]);
@@ -275,16 +274,9 @@ fn with_avx2(
     let same = |bytes: Halves, with| bits(bytes.map(|half| _mm256_cmpeq_epi8(half, with)));
     let (zero, line_end, blank) = (each(0), each(b'\n'), each(b' '));
     let blocks = own.div_ceil(64);
-    let (mut lines, mut beyond, mut nul) = (0, 0, 0);
+    let mut beside = Beside::default();
     for block in 0..=blocks {
-        let bytes = if let Some(bytes) = window.get(block * 64..block * 64 + 64) {
-            load_halves(bytes)
-        } else {
-            let mut last = [b' '; 64];
-            let rest = window.get(block * 64..).unwrap_or(&[]);
-            last[..rest.len()].copy_from_slice(rest);
-            load_halves(&last)
-        };
+        let bytes = load_halves(block_of(window, block, &mut [0; 64]));
         let folded = [fold_half(bytes[0]), fold_half(bytes[1])];
         let to = &mut scratch.folded[block * 64..block * 64 + 64];
         // SAFETY: 64 bytes are there, and the stores need not be aligned.
@@ -295,16 +287,14 @@ fn with_avx2(
         }
         scratch.words[block] = !same(folded, zero);
         if block < blocks {
-            lines += same(bytes, line_end).count_ones();
-            beyond |= bits(bytes);
-            nul |= same(bytes, zero);
+            beside.lines += same(bytes, line_end).count_ones();
+            beside.beyond |= bits(bytes);
+            beside.nul |= same(bytes, zero);
             // Not above a blank: the lower one of both is the byte.
             let low = bytes.map(|half| _mm256_cmpeq_epi8(_mm256_min_epu8(half, blank), half));
             carry.block(bits(low) != 0, base + block * 64);
         }
     }
-    carry.seen.lines += u64::from(lines);
-    carry.seen.beyond_ascii |= beyond != 0;
-    carry.seen.nul |= nul != 0;
+    beside.tell(carry);
     keys.flatten(blocks, carry, scratch)
 }

@@ -121,36 +121,51 @@ fn who_fails_or_panics_takes_nothing_from_others() {
     }
 }
 
+/// Runs `first`, which is told how often it was run before, and `second` behind it while its transaction is open. What
+/// both said, and how often `first` was run.
+fn one_behind(
+    writer: &Writer,
+    first: impl Fn(usize, Tx<'_>) -> Result<(), StateError> + Sync,
+    second: impl Fn(Tx<'_>) -> Result<(), StateError>,
+) -> (Result<(), StateError>, Result<(), StateError>, usize) {
+    let (runs, open) = (AtomicUsize::new(0), OnceLock::new());
+    let said = std::thread::scope(|scope| {
+        let one = scope.spawn(|| {
+            writer.write(|tx| {
+                let before = runs.fetch_add(1, Ordering::SeqCst);
+                if before == 0 {
+                    open.set(()).unwrap();
+                    until_waiting(writer, 1);
+                }
+                first(before, tx)
+            })
+        });
+        open.wait();
+        let other = writer.write(second);
+        (one.join().unwrap(), other)
+    });
+    (said.0, said.1, runs.into_inner())
+}
+
+fn on_purpose() -> StateError {
+    StateError::Value("on purpose".into())
+}
+
+fn fails_behind_a_change(tx: Tx<'_>) -> Result<(), StateError> {
+    tx.run(INSERT, values![7])?;
+    Err(on_purpose())
+}
+
 #[test]
 fn what_went_with_anothers_failure_is_written_again() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.db");
     let writer = writer(&path);
-    let failed = |tx: Tx<'_>| {
-        tx.run(INSERT, values![7])?;
-        Err::<(), _>(StateError::Value("on purpose".into()))
-    };
-    // The first one's transaction is open when the one behind it fails.
-    let (runs, open) = (AtomicUsize::new(0), OnceLock::new());
-    std::thread::scope(|scope| {
-        let first = scope.spawn(|| {
-            writer.write(|tx| {
-                if runs.fetch_add(1, Ordering::SeqCst) == 0 {
-                    open.set(()).unwrap();
-                    until_waiting(&writer, 1);
-                }
-                tx.run(INSERT, values![1]).map(drop)
-            })
-        });
-        open.wait();
-        let error = writer.write(failed).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            StateError::Value("on purpose".into()).to_string()
-        );
-        first.join().unwrap().unwrap();
-    });
-    assert_eq!(runs.into_inner(), 2);
+    let first = |_, tx: Tx<'_>| tx.run(INSERT, values![1]).map(drop);
+    let (first, second, runs) = one_behind(&writer, first, fails_behind_a_change);
+    first.unwrap();
+    assert_eq!(second.unwrap_err().to_string(), on_purpose().to_string());
+    assert_eq!(runs, 2);
     assert_eq!(kept(&path), [1]);
 }
 
@@ -159,27 +174,13 @@ fn who_writes_again_in_vain_leaves_nothing_open() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.db");
     let writer = writer(&path);
-    let (runs, open) = (AtomicUsize::new(0), OnceLock::new());
-    std::thread::scope(|scope| {
-        let first = scope.spawn(|| {
-            writer.write(|tx| {
-                if runs.fetch_add(1, Ordering::SeqCst) > 0 {
-                    return Err(StateError::Value("gone meanwhile".into()));
-                }
-                open.set(()).unwrap();
-                until_waiting(&writer, 1);
-                tx.run(INSERT, values![1]).map(drop)
-            })
-        });
-        open.wait();
-        let failed = |tx: Tx<'_>| {
-            tx.run(INSERT, values![7])?;
-            Err::<(), _>(StateError::Value("on purpose".into()))
-        };
-        assert!(writer.write(failed).is_err());
-        assert!(first.join().unwrap().is_err());
-    });
-    assert_eq!(runs.into_inner(), 2);
+    let first = |before, tx: Tx<'_>| match before {
+        0 => tx.run(INSERT, values![1]).map(drop),
+        _ => Err(on_purpose()),
+    };
+    let (first, second, runs) = one_behind(&writer, first, fails_behind_a_change);
+    assert!(first.is_err() && second.is_err());
+    assert_eq!(runs, 2);
     let other = crate::state::sqlite::connect(&path).unwrap();
     other.busy_timeout(Duration::ZERO).unwrap();
     other.execute_batch("BEGIN IMMEDIATE; COMMIT").unwrap();
@@ -190,24 +191,11 @@ fn a_failure_without_a_change_leaves_the_group_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("state.db");
     let writer = writer(&path);
-    let runs = AtomicUsize::new(0);
-    let (open, second) = (OnceLock::new(), |_: Tx<'_>| {
-        Err::<(), _>(StateError::Value("nothing there".into()))
-    });
-    std::thread::scope(|scope| {
-        let first = scope.spawn(|| {
-            writer.write(|tx| {
-                runs.fetch_add(1, Ordering::SeqCst);
-                open.set(()).unwrap();
-                until_waiting(&writer, 1);
-                tx.run(INSERT, values![1]).map(drop)
-            })
-        });
-        open.wait();
-        assert!(writer.write(second).is_err());
-        first.join().unwrap().unwrap();
-    });
-    assert_eq!((runs.into_inner(), held_commits(&writer)), (1, 1));
+    let first = |_, tx: Tx<'_>| tx.run(INSERT, values![1]).map(drop);
+    let (first, second, runs) = one_behind(&writer, first, |_| Err(on_purpose()));
+    first.unwrap();
+    assert!(second.is_err());
+    assert_eq!((runs, held_commits(&writer)), (1, 1));
     assert_eq!(kept(&path), [1]);
 }
 

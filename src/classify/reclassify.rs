@@ -1,8 +1,11 @@
 //! Looks again at stored builds when the fingerprint set has changed: in the background, newest
 //! first, one at a time, and never much in the way of new builds.
 
+use super::engine::Engine;
 use super::meter::Meter;
 use super::pipeline::Pipeline;
+use crate::state::{Spot, State, StateError};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -12,6 +15,9 @@ use tokio_util::sync::CancellationToken;
 const YIELD: Duration = Duration::from_millis(50);
 /// How long one stored build stands back; a service that is always busy gets through them too.
 const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Stored builds whose names are held at once.
+const PAGE: u64 = 10_000;
 
 /// How far the second look has come.
 #[derive(Debug, Default)]
@@ -29,32 +35,117 @@ impl Progress {
     }
 }
 
-/// Looks at every build of `stale` (newest first) until all are done or `stop` is cancelled.
-pub async fn again(
-    stale: Vec<String>,
-    pipeline: Arc<Pipeline>,
-    progress: &Progress,
-    meter: &Meter,
-    stop: &CancellationToken,
-) {
-    let total = stale.len();
-    progress.done.store(0, Ordering::Relaxed);
-    progress.total.store(total, Ordering::Relaxed);
-    for (done, uuid) in stale.into_iter().enumerate() {
-        meter.reclassify_left.set((total - done) as f64);
-        stand_back(&pipeline, stop).await;
-        if stop.is_cancelled() {
-            break;
-        }
-        let queue = Arc::clone(&pipeline);
-        let looked = tokio::task::spawn_blocking(move || queue.look_again(&uuid));
-        if looked.await.unwrap_or(false) {
-            meter.reclassified.increment(1);
-        }
-        progress.done.store(done + 1, Ordering::Relaxed);
+/// Looks at stored builds a second time.
+#[derive(Clone)]
+pub struct SecondLook {
+    /// Knows what the builds' verdicts came from.
+    pub state: Arc<State>,
+    /// Knows which builds have logs.
+    pub engine: Arc<dyn Engine>,
+    /// Looks at them.
+    pub pipeline: Arc<Pipeline>,
+}
+
+/// The builds that wait for a second look, told apart from those of another time without keeping
+/// their names, of which there may be a great many.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Stale {
+    version: String,
+    builds: usize,
+    mark: u64,
+}
+
+impl Stale {
+    /// How many there are.
+    pub fn builds(&self) -> usize {
+        self.builds
     }
-    progress.total.store(0, Ordering::Relaxed);
-    meter.reclassify_left.set(0.0);
+}
+
+impl SecondLook {
+    /// The builds whose verdict came from others than the fingerprints of `version`. Without their
+    /// logs they keep the verdict that they have, and are none of these.
+    pub async fn find(&self, version: &str) -> Result<Stale, String> {
+        let (mut builds, mut mark) = (0, DefaultHasher::new());
+        let mut next = Some(None);
+        while let Some(after) = next {
+            let page = self.page(version, after).await?;
+            builds += page.builds.len();
+            page.builds.hash(&mut mark);
+            next = page.next.map(Some);
+        }
+        let (version, mark) = (version.to_owned(), mark.finish());
+        Ok(Stale {
+            version,
+            builds,
+            mark,
+        })
+    }
+
+    /// Looks at every build of `stale`, newest first, until all are done or `stop` is cancelled.
+    pub async fn again(
+        &self,
+        stale: &Stale,
+        progress: &Progress,
+        meter: &Meter,
+        stop: &CancellationToken,
+    ) -> Result<(), String> {
+        progress.done.store(0, Ordering::Relaxed);
+        progress.total.store(stale.builds, Ordering::Relaxed);
+        let told = self.walk(stale, progress, meter, stop).await;
+        progress.total.store(0, Ordering::Relaxed);
+        meter.reclassify_left.set(0.0);
+        told
+    }
+
+    async fn walk(
+        &self,
+        stale: &Stale,
+        progress: &Progress,
+        meter: &Meter,
+        stop: &CancellationToken,
+    ) -> Result<(), String> {
+        let mut done = 0;
+        let mut next = Some(None);
+        while let Some(after) = next {
+            let page = self.page(&stale.version, after).await?;
+            for uuid in page.builds {
+                meter
+                    .reclassify_left
+                    .set(stale.builds.saturating_sub(done) as f64);
+                stand_back(&self.pipeline, stop).await;
+                if stop.is_cancelled() {
+                    return Ok(());
+                }
+                let queue = Arc::clone(&self.pipeline);
+                let looked = tokio::task::spawn_blocking(move || queue.look_again(&uuid));
+                if looked.await.unwrap_or(false) {
+                    meter.reclassified.increment(1);
+                }
+                done += 1;
+                progress.done.store(done, Ordering::Relaxed);
+            }
+            next = page.next.map(Some);
+        }
+        Ok(())
+    }
+
+    /// Some of the builds behind `after`, newest first.
+    async fn page(&self, version: &str, after: Option<Spot>) -> Result<Page, String> {
+        let (all, version) = (self.clone(), version.to_owned());
+        let read = tokio::task::spawn_blocking(move || {
+            let (mut builds, next) = all.state.stale(&version, after, PAGE)?;
+            builds.retain(|uuid| all.engine.has_logs(uuid));
+            Ok(Page { builds, next })
+        });
+        let page: Result<Page, StateError> = read.await.map_err(|error| error.to_string())?;
+        page.map_err(|error| error.to_string())
+    }
+}
+
+struct Page {
+    builds: Vec<String>,
+    next: Option<Spot>,
 }
 
 /// Lets new builds go first, for a while.

@@ -52,7 +52,7 @@ pub use types::{
     Note, NoteFilter, NoteState, Page, PassedVerdict, Place, ReportData, ReportRow, RowMatch,
     StoredBuild, StoredReport, Tally, VerdictRecord,
 };
-pub use verdicts::Speaker;
+pub use verdicts::{Speaker, Spot};
 
 use crate::chance::Plan;
 use faults::{Access, Faults};

@@ -8,6 +8,13 @@ use super::{
 };
 use crate::event::{Match, Verdict};
 
+/// How far a walk over builds, newest first, has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Spot {
+    at: i64,
+    id: i64,
+}
+
 impl State {
     /// Records a verdict with its matches and their evidence, and puts the notes into the outbox,
     /// all or nothing. The former verdict stays in the history. Returns the former verdict.
@@ -67,17 +74,34 @@ impl State {
     }
 
     /// Classified builds whose verdict came from other fingerprints than `rules_version`, newest
-    /// first.
-    pub fn stale(&self, rules_version: &str, limit: u64) -> Result<Vec<String>, StateError> {
-        self.read(|tx| {
-            names(
-                tx,
-                "SELECT uuid FROM builds WHERE waiting = 0
-                 AND (rules_version < ?1 OR rules_version > ?1 OR rules_version IS NULL)
-                 ORDER BY at DESC, id DESC LIMIT ?2",
-                values![rules_version, signed(limit)],
+    /// first, at most `limit` of those behind `after`; and where the next ones begin, if there may
+    /// be any.
+    pub fn stale(
+        &self,
+        rules_version: &str,
+        after: Option<Spot>,
+        limit: u64,
+    ) -> Result<(Vec<String>, Option<Spot>), StateError> {
+        let (at, id) = after.map_or((i64::MAX, i64::MAX), |spot| (spot.at, spot.id));
+        // The inner question is answered by an index alone, for all but those that are shown.
+        let found = self.read(|tx| {
+            tx.rows(
+                "SELECT b.uuid, s.at, s.id FROM
+                   (SELECT at, id FROM builds WHERE waiting = 0
+                    AND (rules_version < ?1 OR rules_version > ?1 OR rules_version IS NULL)
+                    AND (at, id) < (?2, ?3) ORDER BY at DESC, id DESC LIMIT ?4) s
+                 JOIN builds b ON b.id = s.id ORDER BY s.at DESC, s.id DESC",
+                values![rules_version, at, id, signed(limit)],
+                |row| {
+                    let (at, id) = (row.get(1)?, row.get(2)?);
+                    Ok((row.get(0)?, Spot { at, id }))
+                },
             )
-        })
+        })?;
+        let full = u64::try_from(found.len()).is_ok_and(|count| count == limit);
+        let last = found.last().map(|(_, spot)| *spot);
+        let names = found.into_iter().map(|(name, _)| name).collect();
+        Ok((names, last.filter(|_| full)))
     }
 
     /// How many builds [`State::stale`] would list without a limit.

@@ -29,6 +29,7 @@ use crate::store::{
 use jiff::{SignedDuration, Timestamp};
 use std::collections::{HashMap, HashSet};
 use std::fmt;
+use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -49,8 +50,9 @@ const ASK_AGAIN: Duration = Duration::from_millis(50);
 const TOLD: usize = 50;
 /// An index that is this many seconds behind is told of.
 const LATE: u64 = 60;
-/// Builds of which it is remembered that the index has them; forgetting only costs work.
-const REMEMBERED: usize = 100_000;
+/// Builds of which it is remembered that the index has them; forgetting only costs work. A table of
+/// so many takes 18 MB.
+const REMEMBERED: usize = 900_000;
 
 /// Why the engine cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -91,7 +93,32 @@ pub struct Local {
     limits: Limits,
     speaker: Speaker,
     redactor: Redactor,
-    indexed: Mutex<HashMap<String, u64>>,
+    indexed: Mutex<Indexed>,
+}
+
+/// What the index has: digests of builds by their names. Of the names no more than a hash with keys
+/// of our own is kept: two that share it would also have to share their digest to be confused.
+#[derive(Debug, Default)]
+struct Indexed {
+    keys: RandomState,
+    digests: HashMap<u64, u64>,
+}
+
+impl Indexed {
+    fn has(&self, uuid: &str, digest: u64) -> bool {
+        self.digests.get(&self.keys.hash_one(uuid)) == Some(&digest)
+    }
+
+    fn add(&mut self, uuid: &str, digest: u64) {
+        if self.digests.len() >= REMEMBERED {
+            self.digests.clear();
+        }
+        self.digests.insert(self.keys.hash_one(uuid), digest);
+    }
+
+    fn forget(&mut self, uuid: &str) {
+        self.digests.remove(&self.keys.hash_one(uuid));
+    }
 }
 
 impl fmt::Debug for Local {
@@ -313,7 +340,7 @@ impl Local {
     /// need only be read.
     fn is_indexed(&self, uuid: &str, digest: u64) -> bool {
         let indexed = self.indexed.lock().unwrap_or_else(PoisonError::into_inner);
-        indexed.get(uuid) == Some(&digest)
+        indexed.has(uuid, digest)
     }
 
     /// The index is a cache: when it fails the verdict stands, and the readiness check tells.
@@ -332,14 +359,9 @@ impl Local {
         }
         let mut indexed = self.indexed.lock().unwrap_or_else(PoisonError::into_inner);
         match appended {
-            Ok(_) => {
-                if indexed.len() >= REMEMBERED {
-                    indexed.clear();
-                }
-                indexed.insert(build.uuid.clone(), digest);
-            }
+            Ok(_) => indexed.add(&build.uuid, digest),
             Err(error) => {
-                indexed.remove(&build.uuid);
+                indexed.forget(&build.uuid);
                 tracing::error!(uuid = build.uuid, %error, "the events were not indexed");
             }
         }

@@ -14,7 +14,7 @@ use crate::classify::engine::Engine;
 use crate::classify::ledger::StateLedger;
 use crate::classify::meter::{ClusterMeter, Meter};
 use crate::classify::pipeline::Pipeline;
-use crate::classify::reclassify;
+use crate::classify::reclassify::SecondLook;
 use crate::classify::spool::Spool;
 use crate::config::Config;
 use crate::note::{Bell, Outbox, Voice};
@@ -46,8 +46,6 @@ const GIVE_BACK: Duration = Duration::from_secs(5);
 const FINISH_INDEX: Duration = Duration::from_secs(5);
 /// Logs of a build that is not known, because a stop came between, are kept this long.
 const ORPHAN: SignedDuration = SignedDuration::from_hours(24);
-/// Stored builds that are asked for in one go.
-const BATCH: u64 = 1_000_000;
 
 /// Why the service cannot start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -547,7 +545,12 @@ async fn tend(app: Arc<App>, stop: CancellationToken) {
 /// Looks at stored builds again when the fingerprints have changed, until none is left that was
 /// looked at with others.
 async fn watch_rules(app: Arc<App>, stop: CancellationToken) {
-    let (mut done, mut before) = (String::new(), (String::new(), Vec::new()));
+    let second = SecondLook {
+        state: app.state.clone(),
+        engine: app.engine.clone(),
+        pipeline: app.pipeline.clone(),
+    };
+    let (mut done, mut before) = (String::new(), None);
     let mut checked = Instant::now();
     while !wait(&stop, TICK).await {
         if !app.state.holds(Role::Keeper) {
@@ -556,7 +559,7 @@ async fn watch_rules(app: Arc<App>, stop: CancellationToken) {
         }
         if !app.engine.can_look() {
             // What was looked at in vain meanwhile was not looked at.
-            (before, done) = ((String::new(), Vec::new()), String::new());
+            (before, done) = (None, String::new());
             continue;
         }
         let version = app.engine.rules().version.clone();
@@ -568,47 +571,34 @@ async fn watch_rules(app: Arc<App>, stop: CancellationToken) {
         checked = Instant::now();
         // A worker that had begun before the change may still record a verdict of the old set.
         let busy = app.pipeline.busy();
-        let Some(stale) = stale_builds(&app, &version).await else {
-            continue;
-        };
-        let now = (version, stale);
-        let in_vain = now == before && !now.1.is_empty();
-        if !busy && (in_vain || now.1.is_empty()) {
-            if in_vain {
-                tracing::error!(builds = now.1.len(), "stored builds keep their old verdict");
+        let stale = match second.find(&version).await {
+            Ok(stale) => stale,
+            Err(error) => {
+                tracing::error!(%error, "cannot ask for stored builds");
+                continue;
             }
-            done = now.0;
+        };
+        let builds = stale.builds();
+        let in_vain = builds > 0 && before.as_ref() == Some(&stale);
+        if !busy && (in_vain || builds == 0) {
+            if in_vain {
+                tracing::error!(builds, "stored builds keep their old verdict");
+            }
+            done = version;
             continue;
         }
-        if now.1.is_empty() {
+        if builds == 0 {
             continue;
         }
-        let (builds, version) = (now.1.len(), &now.0);
         tracing::info!(builds, version, "looking at stored builds again");
-        before.clone_from(&now);
         // Should the earlier set come back, these builds are of another one.
         done.clear();
-        let (pipeline, progress) = (app.pipeline.clone(), &app.progress);
-        reclassify::again(now.1, pipeline, progress, &app.meter, &stop).await;
+        let (progress, meter) = (&app.progress, &app.meter);
+        if let Err(error) = second.again(&stale, progress, meter, &stop).await {
+            tracing::error!(%error, "cannot ask for stored builds");
+        }
+        before = Some(stale);
     }
-}
-
-/// The builds whose verdict came from other fingerprints, newest first. Without their logs they keep
-/// the verdict that they have.
-async fn stale_builds(app: &App, version: &str) -> Option<Vec<String>> {
-    let (state, wanted, engine) = (app.state.clone(), version.to_owned(), app.engine.clone());
-    let found = tokio::task::spawn_blocking(move || {
-        let mut stale = state.stale(&wanted, BATCH)?;
-        stale.retain(|uuid| engine.has_logs(uuid));
-        Ok::<_, StateError>(stale)
-    })
-    .await;
-    match found {
-        Ok(Ok(stale)) => return Some(stale),
-        Ok(Err(error)) => tracing::error!(%error, "cannot ask for stored builds"),
-        Err(error) => tracing::error!(%error, "cannot ask for stored builds"),
-    }
-    None
 }
 
 async fn make_reports(app: Arc<App>, stop: CancellationToken) {

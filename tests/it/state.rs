@@ -388,13 +388,20 @@ fn a_new_verdict_replaces_matches_and_keeps_history(place: &Place) {
         state.record_verdict(&verdict, &[]).unwrap();
     }
     assert_eq!(state.stale_count("v2").unwrap(), 2);
-    assert_eq!(state.stale("v2", 1).unwrap(), ["new"]);
+    let (newest, spot) = state.stale("v2", None, 1).unwrap();
+    assert_eq!(newest, ["new"]);
+    let (next, spot) = state.stale("v2", spot, 1).unwrap();
+    assert_eq!(next, ["old"], "of the same time, the older one");
+    assert_eq!(state.stale("v2", spot, 1).unwrap(), (vec![], None));
     let verdict = record("new", Verdict::Unmatched, "v2", vec![]);
     assert_eq!(
         state.record_verdict(&verdict, &[]).unwrap(),
         Verdict::Matched
     );
-    assert_eq!(state.stale("v2", 9).unwrap(), ["old"]);
+    assert_eq!(
+        state.stale("v2", None, 9).unwrap(),
+        (vec!["old".into()], None)
+    );
     let stored = state.build("new").unwrap().unwrap();
     assert!(stored.matches.is_empty());
     let history: Vec<_> = stored

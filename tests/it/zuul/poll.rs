@@ -227,7 +227,16 @@ async fn what_has_not_changed_is_not_sent_again() {
     let work = start(&fake, SHOP, &home);
     until("it is asked so", || fake.see(|held| held.not_modified) > 2).await;
     fake.change(|held| held.builds.push(build("b2", Some(601), "FAILURE")));
-    until("the new one is there", || home.has("b2")).await;
+    // It is counted a moment after it is there.
+    until("the new one is there", || {
+        home.has("b2") && home.announced(NAME) > 1
+    })
+    .await;
+    let asked = fake.see(|held| held.not_modified);
+    until("it is asked so again", || {
+        fake.see(|held| held.not_modified) > asked + 1
+    })
+    .await;
     assert_eq!(home.announced(NAME), 2);
     work.stop().await;
 }

@@ -7,13 +7,14 @@
 //! that the index has as it is now is not read again.
 
 use super::held;
+use super::marks::Marks;
 use crate::classify::engine::IndexStatus;
 use crate::classify::spool::Spool;
 use crate::event::{Build, Event, Verdict};
 use crate::intake::{Limits, open_path, read_all};
 use crate::state::State;
 use crate::store::{Background, MarkedStore, StoreError};
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashSet, VecDeque};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -54,7 +55,7 @@ pub(super) struct Indexer {
     /// Names that can wait.
     room: usize,
     /// The digest of each build as the index has it.
-    indexed: Mutex<HashMap<String, u64>>,
+    indexed: Mutex<Marks>,
 }
 
 #[derive(Default)]
@@ -136,7 +137,7 @@ impl Indexer {
     }
 
     fn known(&self, uuid: &str) -> Option<u64> {
-        held(&self.indexed).get(uuid).copied()
+        held(&self.indexed).get(uuid)
     }
 
     fn enter(&self, uuid: &str, missed: bool) -> bool {
@@ -226,7 +227,7 @@ impl Indexer {
 
     fn find_missing(&self, stop: IndexStop<'_>) -> Result<(), String> {
         let marks = self.store.marks().map_err(|e| e.to_string())?;
-        *held(&self.indexed) = marks;
+        *held(&self.indexed) = marks.into_iter().collect();
         for uuid in self.spool.builds().map_err(|e| e.to_string())? {
             if stop.quit.is_cancelled() || stop.drain.is_cancelled() {
                 break;
@@ -345,10 +346,11 @@ impl Indexer {
     }
 
     fn done(&self, all: &[Next]) {
-        let all_digests = all
-            .iter()
-            .map(|one| (one.waiting.uuid.to_string(), one.digest));
-        held(&self.indexed).extend(all_digests);
+        let mut indexed = held(&self.indexed);
+        for one in all {
+            indexed.put(&one.waiting.uuid, one.digest);
+        }
+        drop(indexed);
         let builds = all.iter().filter(|one| one.waiting.missed).count();
         if builds > 0 {
             tracing::info!(builds, "put back into the index from their logs");

@@ -1,6 +1,7 @@
 //! The engine of one machine: fingerprints from folders, logs from the spool, the embedded index.
 
 use super::indexer::{IndexStop, Indexer, digest};
+use super::marks::Marks;
 use super::remote::Remote;
 use super::tell;
 use crate::chaos::driver::Chaotic;
@@ -27,9 +28,8 @@ use crate::store::{
     StoreError,
 };
 use jiff::{SignedDuration, Timestamp};
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
-use std::hash::{BuildHasher, RandomState};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -93,32 +93,7 @@ pub struct Local {
     limits: Limits,
     speaker: Speaker,
     redactor: Redactor,
-    indexed: Mutex<Indexed>,
-}
-
-/// What the index has: digests of builds by their names. Of the names no more than a hash with keys
-/// of our own is kept: two that share it would also have to share their digest to be confused.
-#[derive(Debug, Default)]
-struct Indexed {
-    keys: RandomState,
-    digests: HashMap<u64, u64>,
-}
-
-impl Indexed {
-    fn has(&self, uuid: &str, digest: u64) -> bool {
-        self.digests.get(&self.keys.hash_one(uuid)) == Some(&digest)
-    }
-
-    fn add(&mut self, uuid: &str, digest: u64) {
-        if self.digests.len() >= REMEMBERED {
-            self.digests.clear();
-        }
-        self.digests.insert(self.keys.hash_one(uuid), digest);
-    }
-
-    fn forget(&mut self, uuid: &str) {
-        self.digests.remove(&self.keys.hash_one(uuid));
-    }
+    indexed: Mutex<Marks>,
 }
 
 impl fmt::Debug for Local {
@@ -340,7 +315,7 @@ impl Local {
     /// need only be read.
     fn is_indexed(&self, uuid: &str, digest: u64) -> bool {
         let indexed = self.indexed.lock().unwrap_or_else(PoisonError::into_inner);
-        indexed.has(uuid, digest)
+        indexed.get(uuid) == Some(digest)
     }
 
     /// The index is a cache: when it fails the verdict stands, and the readiness check tells.
@@ -359,9 +334,14 @@ impl Local {
         }
         let mut indexed = self.indexed.lock().unwrap_or_else(PoisonError::into_inner);
         match appended {
-            Ok(_) => indexed.add(&build.uuid, digest),
+            Ok(_) => {
+                if indexed.len() >= REMEMBERED {
+                    indexed.clear();
+                }
+                indexed.put(&build.uuid, digest);
+            }
             Err(error) => {
-                indexed.forget(&build.uuid);
+                indexed.remove(&build.uuid);
                 tracing::error!(uuid = build.uuid, %error, "the events were not indexed");
             }
         }

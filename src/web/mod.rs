@@ -24,6 +24,7 @@ pub mod irc;
 mod kept;
 mod local;
 mod logs;
+mod marks;
 mod measured;
 mod pages;
 mod patient;

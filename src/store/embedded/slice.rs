@@ -22,9 +22,9 @@ const FORM_FILE: &str = "form";
 const FORM: &str = "blocks 1\n";
 /// What is damaged when a block has no build.
 const BUILDS: &str = "the column of builds";
-/// Stored blocks that each searcher keeps unpacked for each segment. Small ones are packed together and read one
-/// after the other; a hundred of the large ones, as is usual, are hundreds of megabytes for a search of all.
-const KEPT_UNPACKED: usize = 4;
+/// Stored blocks that each searcher keeps for each segment. They are read by copying them, whether kept or not, and
+/// a hundred, as is usual, are hundreds of megabytes for a search of all; even four grow with what is stored.
+const KEPT: usize = 0;
 
 /// An open slice.
 pub(super) struct Slice {
@@ -102,7 +102,7 @@ impl Slice {
         let reader = index
             .reader_builder()
             .reload_policy(ReloadPolicy::Manual)
-            .doc_store_cache_num_blocks(KEPT_UNPACKED)
+            .doc_store_cache_num_blocks(KEPT)
             .try_into()?;
         Ok(Self {
             day,

@@ -223,11 +223,23 @@ fn bond_of(format: Format, text: &str, prefix: &Prefix<'_>) -> Bond {
     Bond::Free
 }
 
-/// True for most lines that begin an event, by their first byte.
+/// What a line that does not begin with a blank begins with where more has to be known of it.
+const UNSURE: [&str; 7] = [
+    "}",
+    "Traceback",
+    "Caused",
+    "Also: ",
+    "Suppressed: ",
+    "...",
+    "[ERROR]",
+];
+
+/// True for most lines that begin an event, by their first bytes.
 fn is_ordinary(body: &str) -> bool {
-    let first = body.as_bytes().first();
-    first.is_some_and(|byte| {
-        byte.is_ascii_graphic() && !matches!(byte, b'}' | b'T' | b'C' | b'A' | b'S' | b'.' | b'[')
+    let first = body.as_bytes().first().filter(|b| b.is_ascii_graphic());
+    first.is_some_and(|first| {
+        let mut unsure = UNSURE.iter().filter(|start| start.as_bytes()[0] == *first);
+        !unsure.any(|start| body.starts_with(start))
     })
 }
 
@@ -235,4 +247,23 @@ fn is_ordinary(body: &str) -> bool {
 fn may_hide(line: &[u8]) -> bool {
     let marked = |marker: &[u8]| memchr::memmem::find(line, marker).is_some();
     memchr::memchr(b'\r', line).is_some() && (marked(b"section_") || marked(b"travis_"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn what_is_ordinary_goes_on_with_nothing(
+            body in "(Traceback \\(most recent call last\\):|Caused by:|Caused: |Also: |Suppressed: \
+                     |\\.\\.\\. 3 more|\\[ERROR\\]|\\[INFO\\]|}|at |  | |\t|x|\u{a0}){0,4}",
+        ) {
+            if is_ordinary(&body) {
+                let goes_on = is_frame(&body) || takes_up(&body) || may_go_on(&body);
+                prop_assert!(!goes_on && !body.trim().is_empty(), "{body:?}");
+            }
+        }
+    }
 }

@@ -53,13 +53,25 @@ impl Level {
 }
 
 /// One byte in lower case; 0 when it separates.
-pub(super) const fn fold(byte: u8) -> u8 {
-    match byte {
-        b'A'..=b'Z' => byte | 0x20,
-        b'a'..=b'z' | b'0'..=b'9' | b'_' => byte,
-        _ => 0,
-    }
+#[inline]
+pub(super) fn fold(byte: u8) -> u8 {
+    FOLDED[usize::from(byte)]
 }
+
+/// [`fold`] of each byte.
+static FOLDED: [u8; 256] = {
+    let mut all = [0; 256];
+    let mut byte = 0_u8;
+    while byte < 128 {
+        all[byte as usize] = match byte {
+            b'A'..=b'Z' => byte | 0x20,
+            b'a'..=b'z' | b'0'..=b'9' | b'_' => byte,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    all
+};
 
 /// The first eight bytes of a folded sub-token, 0 behind its end.
 pub(super) fn key_of(token: &[u8]) -> u64 {

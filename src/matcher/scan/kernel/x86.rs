@@ -9,24 +9,13 @@
     reason = "places in a window, bytes and masks as the instructions want them"
 )]
 
-use super::{Carry, Keys, Level, Scratch, fold};
+use super::{Carry, FOLDED, Keys, Level, Scratch};
 // Not `expect`: the lint does not look at test builds.
 #[allow(
     clippy::wildcard_imports,
     reason = "the instructions have names of their own"
 )]
 use std::arch::x86_64::*;
-
-/// [`fold`] as a table for the lower half of the bytes.
-const FOLD: [u8; 128] = {
-    let mut table = [0; 128];
-    let mut byte = 0;
-    while byte < 128 {
-        table[byte] = fold(byte as u8);
-        byte += 1;
-    }
-    table
-};
 
 /// The places in a block.
 const PLACES: [u8; 64] = {
@@ -130,7 +119,7 @@ impl Beside {
     }
 }
 
-/// [`fold`] of each byte, and a bit for each that is not 0 then.
+/// [`super::fold`] of each byte, and a bit for each that is not 0 then.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,bmi1,popcnt")]
 fn fold_block(bytes: __m512i) -> (__m512i, u64) {
@@ -198,7 +187,7 @@ fn with_vbmi2(
     carry: &mut Carry,
     scratch: &mut Scratch,
 ) -> usize {
-    let (low, high) = (load(&FOLD[..64]), load(&FOLD[64..]));
+    let (low, high) = (load(&FOLDED[..64]), load(&FOLDED[64..128]));
     let blocks = own.div_ceil(64);
     let mut beside = Beside::default();
     for block in 0..=blocks {
@@ -248,7 +237,7 @@ fn bits(halves: Halves) -> u64 {
     low | high << 32
 }
 
-/// [`fold`] of each byte.
+/// [`super::fold`] of each byte.
 #[target_feature(enable = "avx2,bmi1,bmi2,popcnt")]
 fn fold_half(bytes: __m256i) -> __m256i {
     let each = |byte: u8| _mm256_set1_epi8(byte.cast_signed());

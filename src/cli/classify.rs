@@ -132,7 +132,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let inputs = logs::open(&args.logs, &limits)?;
     let build = build(args);
     let known = set.fingerprints.len();
+    let begun = Instant::now();
     let matcher = Matcher::new(set);
+    matcher.make_ready();
+    let ready = begun.elapsed().as_secs_f64();
     let start = Instant::now();
     let beside = std::thread::available_parallelism().is_ok_and(|cores| cores.get() > 1);
     let now = Timestamp::now();
@@ -154,8 +157,18 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     }
     if args.stats {
         say(show::stats_line(&outcome.summary, seconds));
+        say(show::ready_line(known, ready, most_memory()));
     }
     Ok(ExitCode::from(code(&outcome)))
+}
+
+/// The most memory that this process had at a time, in KiB, where the system tells.
+fn most_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmHWM:"))?;
+    line.trim().trim_end_matches(" kB").parse().ok()
 }
 
 /// What was measured of the fingerprints, when a file says so.

@@ -70,6 +70,11 @@ impl Matcher {
         }
     }
 
+    /// Does now what the first log would wait for.
+    pub fn make_ready(&self) {
+        self.filter();
+    }
+
     fn filter(&self) -> &Filter {
         self.filter.get_or_init(|| {
             let wanted = self.candidates.wanted(&self.set.fingerprints);

@@ -392,7 +392,8 @@ fn a_field_with_the_name_of_the_page_gets_a_hint() {
 #[test]
 fn stats_stand_on_standard_error() {
     let ran = classify_input(b"one\ntwo\n  at x.y(z)\n", &["-", "--stats"]);
-    let words: Vec<&str> = ran.err.trim().split(", ").collect();
+    let (stats, ready) = ran.err.trim().split_once('\n').unwrap();
+    let words: Vec<&str> = stats.split(", ").collect();
     assert_eq!(
         words[..3],
         ["20 bytes", "3 lines", "2 events"],
@@ -401,6 +402,9 @@ fn stats_stand_on_standard_error() {
     );
     let number = |text: &str, unit: &str| text.strip_suffix(unit).unwrap().parse::<f64>().unwrap();
     assert!(number(words[3], " s") >= 0.0 && number(words[4], " MB/s") >= 0.0);
+    let (ready, memory) = ready.split_once(" s, at most ").unwrap();
+    assert!(ready.contains(" fingerprints made ready in 0."), "{ready}");
+    assert!(number(memory, " MiB of memory in all") > 1.0);
     assert!(!ran.out.contains("MB/s"));
 }
 

@@ -49,6 +49,13 @@ pub(super) fn stats_line(summary: &BuildSummary, seconds: f64) -> String {
     )
 }
 
+/// What `--stats` says of the start; `memory` is in KiB.
+pub(super) fn ready_line(fingerprints: usize, seconds: f64, memory: Option<u64>) -> String {
+    let memory = memory.map(|kib| format!(", at most {} MiB of memory in all", kib.div_ceil(1024)));
+    let memory = memory.unwrap_or_default();
+    format!("{fingerprints} fingerprints made ready in {seconds:.3} s{memory}")
+}
+
 #[expect(clippy::cast_precision_loss, reason = "a rate for people")]
 fn rate(summary: &BuildSummary, seconds: f64) -> f64 {
     summary.bytes() as f64 / 1e6 / seconds.max(1e-9)

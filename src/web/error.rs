@@ -2,6 +2,7 @@
 
 use crate::state::StateError;
 use axum::Json;
+use axum::extract::rejection::JsonRejection;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -31,6 +32,11 @@ impl ApiError {
     /// 400: the sender must change the request.
     pub(super) fn bad(message: impl ToString) -> Self {
         Self::new(StatusCode::BAD_REQUEST, message)
+    }
+
+    /// A body that is not the JSON that is asked for: 400, 413, 415 or 422.
+    pub(super) fn json(rejected: &JsonRejection) -> Self {
+        Self::new(rejected.status(), rejected.body_text())
     }
 
     /// 401: writing needs the token.

@@ -5,6 +5,7 @@ use super::pages::{html, when};
 use super::{App, blocking, view};
 use crate::note::period;
 use crate::state::{NewOutage, NewSilence, Outage, Silence, SilenceKind};
+use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
@@ -122,8 +123,9 @@ pub(super) async fn silences(State(app): State<Arc<App>>) -> Result<Json<Vec<Sil
 /// `POST /api/v1/silences`.
 pub(super) async fn begin(
     State(app): State<Arc<App>>,
-    Json(asked): Json<AskedSilence>,
+    asked: Result<Json<AskedSilence>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
+    let Json(asked) = asked.map_err(|rejected| ApiError::json(&rejected))?;
     let (id, until) = silence(&app, asked, "api").await?;
     Ok((
         StatusCode::CREATED,
@@ -176,8 +178,9 @@ pub(super) async fn outage(State(app): State<Arc<App>>) -> Result<Json<Option<Ou
 /// `POST /api/v1/outage`.
 pub(super) async fn begin_outage(
     State(app): State<Arc<App>>,
-    Json(asked): Json<AskedOutage>,
+    asked: Result<Json<AskedOutage>, JsonRejection>,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
+    let Json(asked) = asked.map_err(|rejected| ApiError::json(&rejected))?;
     let id = out(&app, asked, "api").await?;
     Ok((StatusCode::CREATED, Json(json!({ "id": id }))))
 }

@@ -1,6 +1,7 @@
-//! A hundred thousand files in one build, in a folder and in archives: `whorl classify`.
+//! A hundred thousand files in one build, in a folder and in archives.
 
-use super::{BUG, Classify, member};
+use super::{BUG, Classify, SERVICE, bounded, eventually, member, peak};
+use crate::serve::program::Home;
 use std::fs;
 use std::io::Write;
 use std::path::Path;
@@ -110,4 +111,29 @@ fn a_hundred_thousand_bad_names_in_an_archive_are_told_within_reason() {
     assert_eq!(ran.err.matches(told).count(), 1000);
     assert!(ran.err.contains("more problems of files"), "{}", ran.err);
     ran.small();
+}
+
+#[test]
+fn a_build_of_a_hundred_thousand_files_keeps_nobody_from_the_service() {
+    let packed = archive(|n| format!("logs/{:03}/host-{n:06}.log", n / 100));
+    let home = Home::new("");
+    let program = home.start();
+    assert_eq!(program.feed("first", BUG.as_bytes()), 202);
+    program.verdict("first", "matched");
+    let before = peak(program.pid()).unwrap();
+    assert_eq!(program.send("PUT", "/api/v1/builds/many", "{}").0, 200);
+    program.log_file("many", "logs.tar.zst", &packed);
+    let done = r#"{"result":"FAILURE"}"#;
+    let (status, text) = program.send("POST", "/api/v1/builds/many/complete", done);
+    assert_eq!(status, 202, "{text}");
+    assert_eq!(program.feed("other", BUG.as_bytes()), 202);
+    program.verdict("other", "matched");
+    let build = eventually("it has its verdict", || {
+        let build = program.build("many");
+        (build["verdict"] == "partial-log").then_some(build)
+    });
+    assert_eq!(build["matches"][0]["fingerprint"], "boom", "{build}");
+    let told = "more than 10000 log files; the others were not read";
+    assert_eq!(build.to_string().matches(told).count(), 1, "{build}");
+    bounded(before, peak(program.pid()).unwrap(), SERVICE);
 }

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use proptest::sample::{Index, select};
 use proptest::test_runner::RngSeed;
 use std::io::Write;
+use whorl::intake::Format;
 
 const QUERY: &[&str] = &[
     "message",
@@ -228,8 +229,32 @@ const JSON: &[&str] = &[
     "18446744073709551616",
 ];
 
-/// Below a build's address: what takes bodies.
-const PLACES: [&str; 5] = ["", "/complete", "/fetch", "/logs/a.txt", "/logs/x.tar.gz"];
+/// What takes bodies.
+const PLACES: [(&str, &str); 8] = [
+    ("PUT", "/api/v1/builds/u"),
+    ("PUT", "/api/v1/builds/u/logs/a.txt"),
+    ("PUT", "/api/v1/builds/u/logs/x.tar.gz"),
+    ("POST", "/api/v1/builds/u/complete"),
+    ("POST", "/api/v1/builds/u/fetch"),
+    ("POST", "/api/v1/report"),
+    ("POST", "/api/v1/silences"),
+    ("POST", "/api/v1/outage"),
+];
+
+/// How lines of each format begin. A document of Zuul's is told by its name, not by its lines.
+const LINES: [(Format, &str); 11] = [
+    (Format::Plain, "+ "),
+    (Format::Zuul, "2022-05-20 13:15:39.453441 | node | "),
+    (Format::Console, "2022-05-20 13:15:39.453441 | "),
+    (Format::Oslo, "2013-10-07 07:13:05.523 414 ERROR n.r [-] "),
+    (Format::Syslog, "May  7 12:13:14 h p[1]: "),
+    (Format::Jenkins, "[2022-05-20T13:15:39.453Z] "),
+    (Format::Jenkins, "13:15:39 "),
+    (Format::GitHub, "2022-05-20T13:15:39.4534411Z "),
+    (Format::Stamped, "2022-05-20T13:15:39.453441123Z stdout F "),
+    (Format::GitLab, "section_start:1:a\r\u{1b}[0K"),
+    (Format::Travis, "travis_fold:start:x\r"),
+];
 
 /// The same cases each time, so that what is found is found where it was made; others, and more of them,
 /// with `PROPTEST_CASES`.
@@ -254,6 +279,24 @@ fn soup(words: &'static [&'static str], most: usize) -> impl Strategy<Value = Ve
     let word = select(words).prop_map(|word| word.as_bytes().to_vec());
     let piece = prop_oneof![12 => word, 1 => vec(any::<u8>(), 0..6), 1 => "\\PC{0,4}".prop_map(String::into_bytes)];
     vec(piece, 0..most).prop_map(|pieces| pieces.concat())
+}
+
+/// Logs all of whose lines are as one format has them, whatever stands behind the prefix.
+fn formatted() -> impl Strategy<Value = (Format, Vec<u8>)> {
+    // One of these anywhere makes a log one of its format.
+    let is_marker = |word: &str| word.starts_with("section_") || word.starts_with("travis_");
+    let words: Vec<&str> = LOG.iter().chain(RULED).copied().collect();
+    let words: Vec<&str> = words.into_iter().filter(|word| !is_marker(word)).collect();
+    let lines = vec(vec(select(words), 0..6), 6..20);
+    (select(&LINES[..]), lines).prop_map(|((format, start), lines)| {
+        let mut log = String::new();
+        for words in lines {
+            // What stands behind a line's end has no beginning of its own.
+            let text = words.concat().replace(['\n', '\r'], " ");
+            log.extend([start, text.as_str(), "\n"]);
+        }
+        (format, log.into_bytes())
+    })
 }
 
 /// Texts that are queries.
@@ -450,6 +493,16 @@ proptest! {
     #![proptest_config(cases(150))]
 
     #[test]
+    fn logs_of_each_format(log in formatted(), rest in soup(LOG, 12)) {
+        let (format, bytes) = log;
+        prop_assert_eq!(Format::detect(&bytes), format, "{:?}", String::from_utf8_lossy(&bytes));
+        let bytes = [bytes, rest].concat();
+        targets::log("x.txt", &bytes);
+        targets::colours(&bytes);
+        targets::swept("x.txt", &bytes);
+    }
+
+    #[test]
     fn swept_logs_of_words(bytes in soup(LOG, 60), words in soup(RULED, 40), name in select(&targets::NAMES[..])) {
         targets::swept(name, &[words.clone(), bytes, words].concat());
     }
@@ -475,11 +528,10 @@ fn bodies_of_words() {
         }),
     ];
     let call = (select(&PLACES[..]), body);
-    proptest!(cases(300), |(call in call)| {
-        let (place, body) = call;
-        let method = if place.starts_with("/complete") || place == "/fetch" { "POST" } else { "PUT" };
-        let (status, text) = program.send(method, &format!("/api/v1/builds/u{place}"), body);
-        prop_assert!((200..500).contains(&status), "{} {}: {} {}", method, place, status, text);
+    proptest!(cases(500), |(call in call)| {
+        let ((method, path), body) = call;
+        let (status, text) = program.send_json(method, path, body);
+        prop_assert!((200..500).contains(&status), "{} {}: {} {}", method, path, status, text);
         prop_assert!(serde_json::from_str::<serde_json::Value>(&text).is_ok(), "{}", text);
     });
     assert_eq!(program.get("/healthz"), "ok\n");

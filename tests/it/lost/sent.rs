@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::path::Path;
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use whorl::store::{EmbeddedStore, LogStore, Options, Selection};
 
@@ -25,7 +26,10 @@ struct One {
 
 /// All builds of a test.
 #[derive(Debug, Default)]
-pub(super) struct Sent(Mutex<Vec<One>>);
+pub(super) struct Sent {
+    all: Mutex<Vec<One>>,
+    cut: AtomicU64,
+}
 
 /// How the log of a build ends: with what is always known, what never is, and what some fingerprints know.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,7 +65,7 @@ fn log(number: usize, lines: u64) -> String {
 impl Sent {
     /// A new build with a log of so many lines.
     pub(super) fn begin(&self, lines: u64) -> usize {
-        let mut all = self.0.lock().unwrap();
+        let mut all = self.all.lock().unwrap();
         all.push(One {
             lines,
             acknowledged: false,
@@ -71,20 +75,25 @@ impl Sent {
 
     /// How many were acknowledged.
     pub(super) fn acknowledged(&self) -> usize {
-        let all = self.0.lock().unwrap();
+        let all = self.all.lock().unwrap();
         all.iter().filter(|one| one.acknowledged).count()
     }
 
     /// Those that were not acknowledged.
     pub(super) fn unsure(&self) -> Vec<usize> {
-        let all = self.0.lock().unwrap();
+        let all = self.all.lock().unwrap();
         let unsure = all.iter().enumerate().filter(|(_, one)| !one.acknowledged);
         unsure.map(|(number, _)| number).collect()
     }
 
+    /// Requests that were under way when the service died.
+    pub(super) fn cut(&self) -> u64 {
+        self.cut.load(Ordering::Relaxed)
+    }
+
     /// Sends a build; true when its completion was acknowledged, false when nobody answers any more.
     pub(super) fn send(&self, client: &Client, base: &str, number: usize) -> bool {
-        let lines = self.0.lock().unwrap()[number].lines;
+        let lines = self.all.lock().unwrap()[number].lines;
         let at = format!("{base}/api/v1/builds/{}", name(number));
         let (project, change, patchset) = if number.is_multiple_of(SHOWN) {
             (PROJECT, "7".to_owned(), SHA)
@@ -111,8 +120,13 @@ impl Sent {
         for (method, url, body, wanted) in requests {
             let status = loop {
                 let request = client.request(method.parse().unwrap(), &url);
-                let Ok(answer) = request.body(body.clone()).send() else {
-                    return false;
+                let answer = match request.body(body.clone()).send() {
+                    Ok(answer) => answer,
+                    Err(error) => {
+                        let cut = u64::from(!error.is_connect());
+                        self.cut.fetch_add(cut, Ordering::Relaxed);
+                        return false;
+                    }
                 };
                 match answer.status().as_u16() {
                     429 => std::thread::sleep(Duration::from_millis(5)),
@@ -121,13 +135,13 @@ impl Sent {
             };
             assert_eq!(status, wanted, "{method} {url}");
         }
-        self.0.lock().unwrap()[number].acknowledged = true;
+        self.all.lock().unwrap()[number].acknowledged = true;
         true
     }
 
     /// What must be there: the acknowledged builds with the lines of their logs.
     pub(super) fn wanted(&self) -> BTreeMap<String, (usize, u64)> {
-        let all = self.0.lock().unwrap();
+        let all = self.all.lock().unwrap();
         let kept = all.iter().enumerate().filter(|(_, one)| one.acknowledged);
         kept.map(|(number, one)| (name(number), (number, one.lines)))
             .collect()
@@ -222,6 +236,11 @@ fn indexed(data: &Path, kept: &Kept, wanted: &Wanted) -> Vec<String> {
         let has = counts.remove(name).unwrap_or_default();
         if has != *lines {
             found.push(format!("{name} has {has} events, not {lines}"));
+        }
+        // One lost and one twice would be as many.
+        let events = store.events_of(name).unwrap();
+        if !events.iter().map(|event| event.at.line).eq(1..=*lines) {
+            found.push(format!("{name} has not each of its {lines} events once"));
         }
     }
     // One whose completion came through, though its sender never heard so.

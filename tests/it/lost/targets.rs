@@ -7,7 +7,7 @@ use whorl::classify::one::{classify, sweep};
 use whorl::config::Config;
 use whorl::event::{Build, Event, Fields};
 use whorl::fingerprint::{FingerprintSet, parse_file};
-use whorl::intake::{Limits, LogInput, byte_map, open_path, read_all, read_stream};
+use whorl::intake::{Format, Limits, LogInput, byte_map, open_path, read_all, read_stream};
 use whorl::matcher::Matcher;
 use whorl::query::analyser::analyse;
 use whorl::query::{Document, Query, Schema};
@@ -167,8 +167,13 @@ pub(super) fn swept(name: &str, bytes: &[u8]) {
 
 /// Colours and control characters: every byte of the text has its place in the log.
 pub(super) fn colours(bytes: &[u8]) {
-    let plain = byte_map(bytes, whorl::intake::Format::Plain);
-    assert!(plain.text.len() <= bytes.len() * 3);
+    for format in Format::ALL {
+        let shown = byte_map(bytes, format);
+        assert!(shown.text.len() <= bytes.len() * 3, "{format:?}");
+        for (at, _) in shown.text.char_indices() {
+            assert!(shown.to_original(at) < bytes.len(), "{format:?}: {at}");
+        }
+    }
 }
 
 /// A fingerprint file.

@@ -205,6 +205,16 @@ impl Program {
         (answer.status().as_u16(), answer.text().unwrap())
     }
 
+    pub(crate) fn send_json(&self, method: &str, path: &str, body: Vec<u8>) -> (u16, String) {
+        let method = method.parse().unwrap();
+        let request = self.client.request(method, format!("{}{path}", self.base));
+        let request = request
+            .header("content-type", "application/json")
+            .body(body);
+        let answer = request.send().unwrap();
+        (answer.status().as_u16(), answer.text().unwrap())
+    }
+
     pub(crate) fn get(&self, path: &str) -> String {
         let (status, text) = self.send("GET", path, "");
         assert_eq!(status, 200, "{path}: {text}");

@@ -101,7 +101,9 @@ async fn a_message_is_announced_once_and_what_was_missed_is_kept() {
     work.stop().await;
     publish(port, "once/shop", &message("m2")).await;
     let work = AtWork::start(plain(port, "once"), &home);
-    until("the missed one is heard", || home.has("m2")).await;
+    // It is counted a moment after it is there.
+    let missed = || home.has("m2") && home.announced(NAME) > 1;
+    until("the missed one is heard", missed).await;
     assert_eq!(
         (home.announced(NAME), heard(&home)),
         (2, 4),
@@ -228,7 +230,8 @@ async fn a_broker_that_comes_back_is_heard_again() {
     until("it is said", || !connected(&home)).await;
     broker.again();
     publish(broker.port, "back/shop", &message("r2")).await;
-    until("the next one is heard", || home.has("r2")).await;
+    let next = || home.has("r2") && home.announced(NAME) > 1;
+    until("the next one is heard", next).await;
     assert_eq!(home.announced(NAME), 2);
     work.stop().await;
 }

@@ -265,6 +265,10 @@ fn entity(name: &str) -> Option<char> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::intake::name::clean_name;
+    use proptest::collection::vec;
+    use proptest::prelude::*;
+    use proptest::sample::select;
 
     #[test]
     fn names_become_addresses_below_the_folder() {
@@ -284,5 +288,78 @@ mod tests {
             without_entities("a&amp;b&#x2f;&#47;&nbsp;&"),
             "a&b//&nbsp;&"
         );
+    }
+
+    /// What lists of files are written in, and ways to lead astray.
+    const WORDS: &[&str] = &[
+        "<a href=\"",
+        "\">x</a>",
+        "<a href='",
+        "'>",
+        "<pre>",
+        "../",
+        "..",
+        "%2e%2e/",
+        "%2f",
+        "/etc/passwd",
+        "//other/",
+        "https://other/a/b/x",
+        "/a/b/",
+        "/a/bc",
+        "sub/",
+        "log.txt",
+        "?C=N;O=D",
+        "#x",
+        "javascript:x",
+        "&#x2e;",
+        "&amp;",
+        "<ListBucketResult>",
+        "<Contents><Key>",
+        "</Key><Size>12</Size></Contents>",
+        "<IsTruncated>true</IsTruncated>",
+        "<NextMarker>",
+        "{\"tree\": [",
+        "{\"name\": \"",
+        "\", \"children\": [",
+        "\", \"size\": 1e999}",
+        "\"}",
+        "]}",
+        ",",
+        "\\",
+        "\0",
+        "\u{202e}",
+        "\u{e9}",
+    ];
+
+    /// Below the folder, and of a name that leads nowhere else.
+    fn is_inside(entry: &Entry, folder: &Url) -> bool {
+        let path = entry.url.path();
+        let same = entry.url.origin() == folder.origin() && path.starts_with(folder.path());
+        same && !path.contains("/../") && clean_name(&entry.name).as_ref() == Ok(&entry.name)
+    }
+
+    proptest! {
+        #[test]
+        fn no_list_leads_out_of_its_folder(words in vec(prop_oneof![
+            9 => select(WORDS).prop_map(str::to_owned),
+            1 => "\\PC{0,3}",
+        ], 0..24)) {
+            let text = words.concat();
+            let folder = Url::parse("https://h/a/b/").unwrap();
+            let bounds = Bounds { files: 5, ..Bounds::default() };
+            let mut found = Found::new(bounds.files);
+            let links = page::read(&text, &folder, "p", &bounds, &mut found);
+            bucket::read(&text, &folder, "", &mut found);
+            prop_assert!(links.files.len() + links.folders.len() <= bounds.files + 1);
+            for (name, url) in &links.folders {
+                prop_assert!(url.path().starts_with("/a/b/") && url.origin() == folder.origin(), "{name} {url}");
+            }
+            let json = zuul::read(text.as_bytes(), &folder, &bounds);
+            let more = json.iter().flat_map(|found| &found.entries);
+            prop_assert!(found.entries.len() <= bounds.files && found.left.len() <= 100);
+            for entry in links.files.iter().chain(&found.entries).chain(more) {
+                prop_assert!(is_inside(entry, &folder), "{entry:?}");
+            }
+        }
     }
 }

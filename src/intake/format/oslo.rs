@@ -43,14 +43,20 @@ fn skip_blanks(line: &str, from: usize) -> Option<usize> {
     (blanks > 0).then_some(from + blanks)
 }
 
+/// All before the first blank.
+fn first_word(text: &str) -> &str {
+    let end = memchr::memchr(b' ', text.as_bytes());
+    &text[..end.unwrap_or(text.len())]
+}
+
 fn level(text: &str) -> Option<&str> {
-    let word = text.split(' ').next()?;
+    let word = first_word(text);
     LEVELS.contains(&word).then_some(word)
 }
 
 fn module(line: &str, from: usize) -> Option<(&str, usize)> {
     let at = skip_blanks(line, from)?;
-    let word = line[at..].split(' ').next()?;
+    let word = first_word(&line[at..]);
     let name = word.trim_start_matches('[').trim_end_matches([']', ':']);
     let good = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
         && name

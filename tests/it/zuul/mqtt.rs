@@ -232,7 +232,10 @@ async fn a_broker_that_comes_back_is_heard_again() {
     publish(broker.port, "back/shop", &message("r2")).await;
     let next = || home.has("r2") && home.announced(NAME) > 1;
     until("the next one is heard", next).await;
-    assert_eq!(home.announced(NAME), 2);
+    // Whether it had the acknowledgement of the first one before it ended nobody knows; if not, that one is
+    // sent once more, and was there before.
+    let announced = home.announced(NAME);
+    assert!((2..=3).contains(&announced), "{announced}");
     work.stop().await;
 }
 

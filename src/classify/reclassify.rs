@@ -67,12 +67,10 @@ impl SecondLook {
     /// logs they keep the verdict that they have, and are none of these.
     pub async fn find(&self, version: &str) -> Result<Stale, String> {
         let (mut builds, mut mark) = (0, DefaultHasher::new());
-        let mut next = Some(None);
-        while let Some(after) = next {
-            let page = self.page(version, after).await?;
-            builds += page.builds.len();
-            page.builds.hash(&mut mark);
-            next = page.next.map(Some);
+        let mut pages = self.pages(version);
+        while let Some(page) = pages.next().await? {
+            builds += page.len();
+            page.hash(&mut mark);
         }
         let (version, mark) = (version.to_owned(), mark.finish());
         Ok(Stale {
@@ -106,10 +104,9 @@ impl SecondLook {
         stop: &CancellationToken,
     ) -> Result<(), String> {
         let mut done = 0;
-        let mut next = Some(None);
-        while let Some(after) = next {
-            let page = self.page(&stale.version, after).await?;
-            for uuid in page.builds {
+        let mut pages = self.pages(&stale.version);
+        while let Some(page) = pages.next().await? {
+            for uuid in page {
                 meter
                     .reclassify_left
                     .set(stale.builds.saturating_sub(done) as f64);
@@ -125,27 +122,54 @@ impl SecondLook {
                 done += 1;
                 progress.done.store(done, Ordering::Relaxed);
             }
-            next = page.next.map(Some);
         }
         Ok(())
     }
 
-    /// Some of the builds behind `after`, newest first.
-    async fn page(&self, version: &str, after: Option<Spot>) -> Result<Page, String> {
-        let (all, version) = (self.clone(), version.to_owned());
-        let read = tokio::task::spawn_blocking(move || {
-            let (mut builds, next) = all.state.stale(&version, after, PAGE)?;
-            builds.retain(|uuid| all.engine.has_logs(uuid));
-            Ok(Page { builds, next })
-        });
-        let page: Result<Page, StateError> = read.await.map_err(|error| error.to_string())?;
-        page.map_err(|error| error.to_string())
+    /// The builds with logs whose verdict came from others than the fingerprints of `version`.
+    fn pages<'l>(&'l self, version: &'l str) -> Pages<'l> {
+        let place = Place::Start;
+        Pages {
+            of: self,
+            version,
+            place,
+        }
     }
 }
 
-struct Page {
-    builds: Vec<String>,
-    next: Option<Spot>,
+/// Where a walk over builds goes on.
+enum Place {
+    Start,
+    Behind(Spot),
+    End,
+}
+
+/// A walk over stale builds, newest first, some at a time.
+struct Pages<'l> {
+    of: &'l SecondLook,
+    version: &'l str,
+    place: Place,
+}
+
+impl Pages<'_> {
+    /// The next ones; there may be none among them, and `None` behind the last.
+    async fn next(&mut self) -> Result<Option<Vec<String>>, String> {
+        let after = match self.place {
+            Place::Start => None,
+            Place::Behind(spot) => Some(spot),
+            Place::End => return Ok(None),
+        };
+        let (of, version) = (self.of.clone(), self.version.to_owned());
+        let read = tokio::task::spawn_blocking(move || {
+            let (mut builds, next) = of.state.stale(&version, after, PAGE)?;
+            builds.retain(|uuid| of.engine.has_logs(uuid));
+            Ok((builds, next))
+        });
+        let read: Result<_, StateError> = read.await.map_err(|error| error.to_string())?;
+        let (builds, next) = read.map_err(|error| error.to_string())?;
+        self.place = next.map_or(Place::End, Place::Behind);
+        Ok(Some(builds))
+    }
 }
 
 /// Lets new builds go first, for a while.

@@ -46,9 +46,14 @@ mod tracker;
 mod zip;
 mod zuul;
 
-/// Says that something was not tested, past the harness, which keeps back what tests print.
+/// Says that something was not tested.
 pub(crate) fn skip(why: &str) {
+    say(&format!("SKIPPED: {why}"));
+}
+
+/// Says something past the harness, which keeps back what tests print.
+pub(crate) fn say(what: &str) {
     use std::io::Write;
     // Who does not listen to standard error is not told.
-    let _ = std::io::stderr().write_all(format!("SKIPPED: {why}\n").as_bytes());
+    let _ = std::io::stderr().write_all(format!("{what}\n").as_bytes());
 }

@@ -5,12 +5,12 @@ use super::sent::{Kept, Sent, broken};
 use crate::chaos::drivers::sink::Sink;
 use crate::review::fake::Fake;
 use crate::review::lab::{Lab, PROJECT, TOKEN};
+use crate::say;
 use crate::serve::program::{Home, Program, until};
 use nix::sys::signal::Signal;
 use reqwest::blocking::Client;
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
-use std::io::Write as _;
+use std::fmt::Write;
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -55,11 +55,6 @@ impl Dice {
         z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
         (z ^ (z >> 31)) % most.max(1)
     }
-}
-
-/// Tells whoever runs the tests, though this one passes.
-fn say(what: &str) {
-    let _ = std::io::stderr().write_all(format!("{what}\n").as_bytes());
 }
 
 fn set(name: &str) -> Option<u64> {

@@ -2,7 +2,7 @@
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use reqwest::blocking::Client;
+use reqwest::blocking::{Client, RequestBuilder};
 use serde_json::Value;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -199,20 +199,21 @@ impl Program {
     }
 
     pub(crate) fn send(&self, method: &str, path: &str, body: impl Into<Vec<u8>>) -> (u16, String) {
-        let method = method.parse().unwrap();
-        let request = self.client.request(method, format!("{}{path}", self.base));
-        let answer = request.body(body.into()).send().unwrap();
-        (answer.status().as_u16(), answer.text().unwrap())
+        said(self.request(method, path).body(body.into()))
     }
 
     pub(crate) fn send_json(&self, method: &str, path: &str, body: Vec<u8>) -> (u16, String) {
+        let request = self.request(method, path);
+        said(
+            request
+                .header("content-type", "application/json")
+                .body(body),
+        )
+    }
+
+    fn request(&self, method: &str, path: &str) -> RequestBuilder {
         let method = method.parse().unwrap();
-        let request = self.client.request(method, format!("{}{path}", self.base));
-        let request = request
-            .header("content-type", "application/json")
-            .body(body);
-        let answer = request.send().unwrap();
-        (answer.status().as_u16(), answer.text().unwrap())
+        self.client.request(method, format!("{}{path}", self.base))
     }
 
     pub(crate) fn get(&self, path: &str) -> String {
@@ -293,4 +294,10 @@ pub(crate) fn files(dir: &Path) -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+/// The status and the text of an answer.
+fn said(request: RequestBuilder) -> (u16, String) {
+    let answer = request.send().unwrap();
+    (answer.status().as_u16(), answer.text().unwrap())
 }

@@ -1,6 +1,7 @@
 //! Putting builds into the index: any number of them with one commit.
 
 use super::folder::io;
+use super::merges::Merges;
 use super::pack::{Packed, Packer};
 use super::slice::{Slice, failure};
 use super::{EmbeddedStore, Writer, guarded};
@@ -12,13 +13,7 @@ use jiff::civil::Date;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, PoisonError};
 use tantivy::IndexWriter;
-use tantivy::indexer::{IndexWriterOptions, LogMergePolicy};
-
-/// Smaller segments are merged as if they were of this many blocks.
-const SMALL: u32 = 64;
-/// Segments of more blocks stay as they are: eight or more that are not make some hundred megabytes. To write more at
-/// once keeps a disk busy for seconds, in which no verdict can be kept on it.
-const LARGE: usize = 1024;
+use tantivy::indexer::IndexWriterOptions;
 
 /// What goes to one slice: places of builds, and whether the slice has events of them already.
 struct OfDay {
@@ -196,10 +191,7 @@ impl EmbeddedStore {
             .index
             .writer_with_options(options)
             .map_err(|e| failure(&e))?;
-        let mut merges = LogMergePolicy::default();
-        merges.set_min_layer_size(SMALL);
-        merges.set_max_docs_before_merge(LARGE);
-        writer.set_merge_policy(Box::new(merges));
+        writer.set_merge_policy(Box::new(Merges::of(&slice.folder)));
         slice.gate.clear();
         // Files of a commit that a kill cut off would be in the way of the next one.
         let collected = writer.garbage_collect_files().wait();

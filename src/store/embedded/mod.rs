@@ -17,6 +17,7 @@ mod document;
 mod folder;
 mod gate;
 mod lower;
+mod merges;
 mod need;
 mod pack;
 mod page;

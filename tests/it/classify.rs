@@ -1,5 +1,6 @@
 //! `whorl classify` as people run it: the real program over recorded builds and over bad input.
 
+mod allocations;
 mod bad_input;
 mod sources;
 

@@ -132,13 +132,13 @@ fn builds_of_several_days_are_appended_together_and_marked() {
 }
 
 #[test]
-fn a_slice_of_an_older_form_is_set_aside_and_said_to_be_so() {
+fn a_slice_of_another_form_is_set_aside_and_said_to_be_so() {
     let (root, slice) = two_days();
     fs::remove_file(slice.join("form")).unwrap();
     let store = open(root.path());
     let problems = store.health().problems;
     assert_eq!(problems.len(), 1, "{problems:?}");
-    assert!(problems[0].contains("older form"), "{problems:?}");
+    assert!(problems[0].contains("another version"), "{problems:?}");
     assert!(problems[0].contains("filled again"), "{problems:?}");
     append(&store, "b1", 1, "again");
     assert_eq!(store.events_of("b1").unwrap().len(), 300);

@@ -1,13 +1,14 @@
 //! Requests to a cluster: several addresses, time limits, retries, a circuit breaker, counters.
 //!
 //! Everything that is asked here may be asked twice without harm: documents are written with names
-//! of their own. So a request is sent again after a lost connection and after 429, 502, 503, 504.
+//! of their own. So a request is sent again after a lost connection, after 429, 502, 503, 504, and after a 500 that
+//! says that a node is gone.
 
 pub(super) use super::call::Request;
 
 use super::breaker::{Breaker, BreakerState};
 use super::connection::{Connection, transport};
-use super::told::{causes, hint, misses_shards, reason, shown, verb};
+use super::told::{causes, hint, lost_a_node, misses_shards, reason, shown, verb};
 use crate::store::StoreError;
 use elasticsearch::http::headers::{CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use elasticsearch::http::response::Response;
@@ -249,6 +250,7 @@ impl Client {
             // It is there and says to come back: no reason to stop asking, or to ask another.
             429 => self.breaker.good(),
             503 if misses_shards(&body) => self.breaker.good(),
+            500 if lost_a_node(&body) => self.breaker.good(),
             502..=504 => drop(self.lost(node, &text)),
             code => {
                 self.breaker.good();

@@ -19,6 +19,23 @@ pub(super) fn misses_shards(body: &[u8]) -> bool {
     kinds.iter().any(|kind| value["error"]["type"] == *kind)
 }
 
+/// True when a node that is gone was asked by the one that answers, which has not heard of it yet: a moment later
+/// another copy is asked, or the answer is that shards are missing.
+pub(super) fn lost_a_node(body: &[u8]) -> bool {
+    let kinds = [
+        "connect_transport_exception",
+        "node_closed_exception",
+        "node_disconnected_exception",
+        "node_not_connected_exception",
+        "send_request_transport_exception",
+    ];
+    let value: Value = serde_json::from_slice(body).unwrap_or_default();
+    let error = &value["error"];
+    let causes = error["root_cause"].as_array().into_iter().flatten();
+    let lost = |cause: &Value| kinds.iter().any(|kind| cause["type"] == *kind);
+    lost(error) || causes.into_iter().any(lost)
+}
+
 /// The address without what may be secret in it.
 pub(super) fn shown(url: &Url) -> String {
     let port = url.port_or_known_default().unwrap_or(0);
@@ -103,6 +120,21 @@ mod tests {
         assert_eq!(reason(body), "Encountered x");
         assert_eq!(reason(b"Forbidden\n"), "Forbidden");
         assert_eq!(reason(b""), "");
+    }
+
+    #[test]
+    fn a_node_that_is_gone_is_no_fault_of_the_request() {
+        let gone = br#"{"error":{"root_cause":[{"type":"node_not_connected_exception",
+            "reason":"[node-3][127.0.0.1:9372] Node not connected"}],"type":"search_phase_execution_exception",
+            "reason":"Partial shards failure","phase":"query"},"status":500}"#;
+        assert!(lost_a_node(gone));
+        assert!(lost_a_node(
+            br#"{"error":{"type":"node_disconnected_exception"},"status":500}"#
+        ));
+        assert!(!lost_a_node(
+            br#"{"error":{"root_cause":[{"type":"null_pointer_exception"}]},"status":500}"#
+        ));
+        assert!(!lost_a_node(b"Internal Server Error"));
     }
 
     #[test]

@@ -93,8 +93,8 @@ impl Folder {
             let folder = folder.display();
             if why.contains(OTHER_FORM) {
                 return format!(
-                    "a slice of an older form was set aside as {folder}; it is filled again from \
-                     the logs that are kept, and the old folder can be removed"
+                    "a slice that another version of this program wrote was set aside as {folder}; it is filled \
+                     again from the logs that are kept, and the folder can be removed"
                 );
             }
             format!(

@@ -13,8 +13,12 @@ use tantivy::indexer::{LogMergePolicy, MergeCandidate, MergePolicy};
 
 /// Smaller segments are merged as if they were of this many blocks.
 const SMALL: u32 = 64;
-/// Bytes that one merge reads at most: as many as the writer gathers, some 300 MB of usual logs.
+/// Bytes that one merge reads at most in a small slice, some 300 MB of usual logs.
 const READ: u64 = 32 << 20;
+/// Bytes that one merge reads at most in any slice.
+const MOST: u64 = 128 << 20;
+/// In between, this part of the slice: so its segments, each of which is opened and searched, are some dozens.
+const PART: u64 = 32;
 
 /// Levels of about one size, as Lucene and Tantivy merge them, each merge within a limit.
 #[derive(Debug)]
@@ -36,15 +40,21 @@ impl Merges {
         }
     }
 
+    /// Bytes that one merge may read.
+    fn limit(&self, sizes: &Sizes) -> u64 {
+        let slice: u64 = sizes.values().sum();
+        (slice / PART).clamp(self.read, MOST)
+    }
+
     /// The smallest segments of a level, as many as are read together; more than one, or it is no merge.
-    fn together(&self, level: MergeCandidate, sizes: &Sizes) -> Option<MergeCandidate> {
+    fn together(level: MergeCandidate, sizes: &Sizes, limit: u64) -> Option<MergeCandidate> {
         let sized = |id: SegmentId| sizes.get(&id.uuid_string()).map(|size| (*size, id));
         let mut level: Vec<(u64, SegmentId)> = level.0.into_iter().filter_map(sized).collect();
         level.sort_unstable();
         let mut read = 0;
         let fitting = level.into_iter().take_while(|(size, _)| {
             read += size;
-            read <= self.read
+            read <= limit
         });
         let fitting: Vec<SegmentId> = fitting.map(|(_, id)| id).collect();
         (fitting.len() > 1).then_some(MergeCandidate(fitting))
@@ -58,15 +68,16 @@ impl MergePolicy for Merges {
         }
         // Segments whose files cannot be looked at are merged another time.
         let sizes = sizes(&self.folder).unwrap_or_default();
+        let limit = self.limit(&sizes);
         let fits = |segment: &&SegmentMeta| {
             let size = sizes.get(&segment.id().uuid_string());
-            size.is_some_and(|size| *size <= self.read / 2)
+            size.is_some_and(|size| *size <= limit / 2)
         };
         let small: Vec<SegmentMeta> = segments.iter().filter(fits).cloned().collect();
         let levels = self.levels.compute_merge_candidates(&small);
         levels
             .into_iter()
-            .filter_map(|level| self.together(level, &sizes))
+            .filter_map(|level| Self::together(level, &sizes, limit))
             .collect()
     }
 }
@@ -137,6 +148,21 @@ mod tests {
         let left = left(&[100; 40], 350 << 10);
         assert!(left.iter().all(|kib| *kib <= 350), "{left:?}");
         assert!((14..30).contains(&left.len()), "{left:?}");
+    }
+
+    #[test]
+    fn in_a_large_slice_more_is_read_at_once() {
+        let limit = |bytes: &[u64]| {
+            let sizes = bytes.iter().enumerate();
+            let sizes = sizes
+                .map(|(name, bytes)| (name.to_string(), *bytes))
+                .collect();
+            Merges::of(Path::new("/")).limit(&sizes)
+        };
+        assert_eq!(limit(&[]), READ);
+        assert_eq!(limit(&[1 << 30, 1 << 20]), (1 << 25) + (1 << 15));
+        assert_eq!(limit(&[1 << 31, 1 << 30]), 3 << 25);
+        assert_eq!(limit(&[1 << 40]), MOST);
     }
 
     #[test]

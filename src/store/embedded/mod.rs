@@ -23,6 +23,7 @@ mod pack;
 mod page;
 mod scan;
 mod slice;
+mod together;
 mod unpack;
 mod when;
 mod words;
@@ -66,7 +67,8 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             schema: Schema::default(),
-            writer_memory: 32_000_000,
+            // Words that are all different need three times as much while they are written out.
+            writer_memory: 20_000_000,
             check: true,
             together: 8192,
         }

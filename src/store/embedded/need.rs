@@ -4,6 +4,7 @@
 //! over is evaluated exactly. Texts are compared in lower case (ASCII only): a block with characters
 //! beyond ASCII that become ASCII in lower case is not asked (see `pack.rs`).
 
+use super::together::Together;
 use crate::query::{Clause, FieldKind, Kind, Node, Occur, Schema};
 use memchr::memmem::Finder;
 
@@ -18,6 +19,8 @@ pub(super) enum Need {
     Any,
     /// The text has these bytes.
     Word(Box<Finder<'static>>),
+    /// It has these words one after the other.
+    Together(Together),
     /// All hold.
     All(Vec<Need>),
     /// One holds.
@@ -30,9 +33,11 @@ impl Need {
         match &node.kind {
             Kind::Bool(clauses) => Self::group(clauses, schema),
             Kind::Boost(inner, _) => Self::of(inner, schema),
-            Kind::Term { field, value } if is_text(field, schema) => Self::word(value),
-            Kind::Phrase { field, words, .. } if is_text(field, schema) => {
-                Self::all(words.iter().map(|(_, word)| Self::word(word)))
+            Kind::Term { field, value } if is_text(field, schema) => {
+                Self::words(&[(0, value.clone())], 0)
+            }
+            Kind::Phrase { field, words, slop } if is_text(field, schema) => {
+                Self::words(words, *slop)
             }
             _ => Self::Any,
         }
@@ -51,6 +56,13 @@ impl Need {
             return Self::Any;
         }
         Self::One(one)
+    }
+
+    /// First each word as bytes, which is cheap, then all of them in their places.
+    fn words(words: &[(u32, String)], slop: u32) -> Self {
+        let each = words.iter().map(|(_, word)| Self::word(word));
+        let together = Some(words).filter(|_| slop == 0).and_then(Together::of);
+        Self::all(each.chain(together.map(Self::Together)))
     }
 
     fn all(needs: impl Iterator<Item = Self>) -> Self {
@@ -78,6 +90,7 @@ impl Need {
         match self {
             Self::Any => true,
             Self::Word(word) => word.find(text).is_some(),
+            Self::Together(words) => words.holds(text),
             Self::All(needs) => needs.iter().all(|need| need.holds(text)),
             Self::One(needs) => needs.iter().any(|need| need.holds(text)),
         }
@@ -87,7 +100,7 @@ impl Need {
     /// when there are no such words.
     pub(super) fn anchors(&self) -> Option<Vec<&Finder<'static>>> {
         let found = match self {
-            Self::Any => return None,
+            Self::Any | Self::Together(_) => return None,
             Self::Word(word) => vec![&**word],
             Self::All(needs) => {
                 let choices = needs.iter().filter_map(Self::anchors);
@@ -125,6 +138,9 @@ mod tests {
         let held = |query: &str, text: &str| need(query).holds(text.as_bytes());
         assert!(held("\"lock wait\" AND tags:x", "a lock, wait"));
         assert!(!held("\"lock wait\" AND tags:x", "a lock"));
+        assert!(!held("\"lock wait\"", "wait for the lock"));
+        assert!(held("\"lock wait\"~2", "wait for the lock"));
+        assert!(!held("lock", "a block"));
         assert!(held("lock OR wait", "wait"));
         assert!(!held("lock OR wait", "neither"));
         assert!(held("lock OR tags:x", "neither"));

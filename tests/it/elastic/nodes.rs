@@ -185,8 +185,9 @@ fn without_a_copy_nothing_is_pretended(nodes: &[Url]) {
         limit: 100,
         ..SearchRequest::default()
     };
-    // At first the cluster does not know; from then on it must say so, and never give the half.
+    // At first the cluster does not know, and asks the node that is gone; it may never give the half.
     until("the loss is seen", || {
+        honest(&store.search(&all, jiff::Timestamp::now()).unwrap_err());
         store.health().state != HealthState::Ok
     });
     for _ in 0..5 {

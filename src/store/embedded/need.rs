@@ -20,7 +20,7 @@ pub(super) enum Need {
     /// The text has these bytes.
     Word(Box<Finder<'static>>),
     /// It has these words one after the other.
-    Together(Together),
+    Together(Box<Together>),
     /// All hold.
     All(Vec<Need>),
     /// One holds.
@@ -62,7 +62,7 @@ impl Need {
     fn words(words: &[(u32, String)], slop: u32) -> Self {
         let each = words.iter().map(|(_, word)| Self::word(word));
         let together = Some(words).filter(|_| slop == 0).and_then(Together::of);
-        Self::all(each.chain(together.map(Self::Together)))
+        Self::all(each.chain(together.map(Box::new).map(Self::Together)))
     }
 
     fn all(needs: impl Iterator<Item = Self>) -> Self {

@@ -4,7 +4,7 @@
 //! word is found as bytes, only what stands between the blanks round the place is cut into words. An answer of "no"
 //! is certain; "yes" also means that it cannot be told from so little.
 
-use crate::query::analyser::{Word, analyse};
+use crate::query::analyser::analyse;
 use memchr::memmem::Finder;
 
 /// How far blanks are looked for, in bytes.

@@ -12,6 +12,9 @@ use whorl::matcher::Matcher;
 const FEW: usize = 1_000;
 const MANY: usize = 50_000;
 
+/// Writes the line with a number.
+type Line<'a> = &'a dyn Fn(usize, &mut String);
+
 fn matcher(queries: &[&str]) -> Matcher {
     let folder = tempfile::tempdir().unwrap();
     for (number, query) in queries.iter().enumerate() {
@@ -24,7 +27,7 @@ fn matcher(queries: &[&str]) -> Matcher {
 }
 
 /// How often this thread allocates for a log of so many lines, and what is found in it.
-fn allocated(matcher: &Matcher, lines: usize, line: &dyn Fn(usize, &mut String)) -> (u64, Verdict) {
+fn allocated(matcher: &Matcher, lines: usize, line: Line<'_>) -> (u64, Verdict) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("console.txt");
     let mut log = String::new();
@@ -44,7 +47,7 @@ fn allocated(matcher: &Matcher, lines: usize, line: &dyn Fn(usize, &mut String))
 }
 
 /// Counts for few and for many lines.
-fn counts(matcher: &Matcher, line: &dyn Fn(usize, &mut String), expected: Verdict) -> (u64, u64) {
+fn counts(matcher: &Matcher, line: Line<'_>, expected: Verdict) -> (u64, u64) {
     let (few, verdict) = allocated(matcher, FEW, line);
     assert_eq!(verdict, expected);
     let (many, verdict) = allocated(matcher, MANY, line);
@@ -63,7 +66,7 @@ const QUERIES: [&str; 4] = [
 #[test]
 fn a_line_that_cannot_matter_costs_no_allocation() {
     let matcher = matcher(&QUERIES);
-    let kinds: [&dyn Fn(usize, &mut String); 4] = [
+    let kinds: [Line<'_>; 4] = [
         &|n, to| writeln!(to, "  running test {n} of many: ok").unwrap(),
         &|n, to| {
             let (minute, second) = (n / 60 % 60, n % 60);
@@ -82,7 +85,7 @@ fn a_line_that_cannot_matter_costs_no_allocation() {
                 to,
                 "\u{1b}[32mok\u{1b}[0m: [node-{n}] => changed: naïve words, größer als zuvor"
             )
-            .unwrap()
+            .unwrap();
         },
     ];
     for kind in kinds {

@@ -4,11 +4,11 @@
 //! over is evaluated exactly. Texts are compared in lower case (ASCII only): a block with characters
 //! beyond ASCII that become ASCII in lower case is not asked (see `pack.rs`).
 
-use super::together::Together;
+use super::neighbours::Neighbours;
 use crate::query::{Clause, FieldKind, Kind, Node, Occur, Schema};
 use memchr::memmem::Finder;
 
-const MESSAGE: &str = "message";
+pub(super) const MESSAGE: &str = "message";
 
 /// So many words one after the other are still found faster than events are made.
 const MOST_WORDS: usize = 24;
@@ -19,8 +19,8 @@ pub(super) enum Need {
     Any,
     /// The text has these bytes.
     Word(Box<Finder<'static>>),
-    /// It has these words one after the other.
-    Together(Box<Together>),
+    /// It may have these words one after the other.
+    Neighbours(Box<Neighbours>),
     /// All hold.
     All(Vec<Need>),
     /// One holds.
@@ -58,11 +58,11 @@ impl Need {
         Self::One(one)
     }
 
-    /// First each word as bytes, which is cheap, then all of them in their places.
+    /// First each word as bytes, which is cheap, then all of them side by side.
     fn words(words: &[(u32, String)], slop: u32) -> Self {
         let each = words.iter().map(|(_, word)| Self::word(word));
-        let together = Some(words).filter(|_| slop == 0).and_then(Together::of);
-        Self::all(each.chain(together.map(Box::new).map(Self::Together)))
+        let close = Some(words).filter(|_| slop == 0).and_then(Neighbours::of);
+        Self::all(each.chain(close.map(Box::new).map(Self::Neighbours)))
     }
 
     fn all(needs: impl Iterator<Item = Self>) -> Self {
@@ -90,7 +90,7 @@ impl Need {
         match self {
             Self::Any => true,
             Self::Word(word) => word.find(text).is_some(),
-            Self::Together(words) => words.holds(text),
+            Self::Neighbours(words) => words.places(text).next().is_some(),
             Self::All(needs) => needs.iter().all(|need| need.holds(text)),
             Self::One(needs) => needs.iter().any(|need| need.holds(text)),
         }
@@ -100,7 +100,7 @@ impl Need {
     /// when there are no such words.
     pub(super) fn anchors(&self) -> Option<Vec<&Finder<'static>>> {
         let found = match self {
-            Self::Any | Self::Together(_) => return None,
+            Self::Any | Self::Neighbours(_) => return None,
             Self::Word(word) => vec![&**word],
             Self::All(needs) => {
                 let choices = needs.iter().filter_map(Self::anchors);
@@ -118,7 +118,7 @@ impl Need {
     }
 }
 
-fn is_text(field: &str, schema: &Schema) -> bool {
+pub(super) fn is_text(field: &str, schema: &Schema) -> bool {
     field == MESSAGE && schema.kind(field) == FieldKind::Text
 }
 
@@ -139,6 +139,8 @@ mod tests {
         assert!(held("\"lock wait\" AND tags:x", "a lock, wait"));
         assert!(!held("\"lock wait\" AND tags:x", "a lock"));
         assert!(!held("\"lock wait\"", "wait for the lock"));
+        assert!(!held("\"lock wait\"", "a block wait"));
+        assert!(held("\"lock wait\"", "lock \u{e9} wait"));
         assert!(held("\"lock wait\"~2", "wait for the lock"));
         assert!(!held("lock", "a block"));
         assert!(held("lock OR wait", "wait"));

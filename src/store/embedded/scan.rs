@@ -1,5 +1,6 @@
 //! Which events of a block are meant, exactly.
 
+use super::excerpt::Excerpt;
 use super::need::Need;
 use super::unpack::{Facts, Payload, Rows, Unpacker};
 use crate::event::Event;
@@ -22,6 +23,7 @@ pub(super) struct Question<'a> {
     /// Microseconds since 1970, the end excluded.
     pub(super) time: Range<i64>,
     need: Need,
+    excerpt: Option<Excerpt>,
     /// The fields that it depends on.
     fields: BTreeSet<&'a str>,
     /// The page for which events are wanted, where they are only counted otherwise.
@@ -56,10 +58,11 @@ impl<'a> Question<'a> {
         let Filters { equal, voting, .. } = &selection.filters;
         fields.extend(equal.iter().map(|(field, _)| field.as_str()));
         fields.extend(voting.map(|_| "voting"));
-        let mut need = Need::Any;
+        let (mut need, mut excerpt) = (Need::Any, None);
         if let Some(query) = selection.query {
             fields_of(query.root(), &mut fields);
             need = Need::of(query.root(), schema);
+            excerpt = Excerpt::of(query.root(), schema);
         }
         Self {
             selection,
@@ -67,6 +70,7 @@ impl<'a> Question<'a> {
             time: selection.from.map_or(i64::MIN, Timestamp::as_microsecond)
                 ..selection.to.map_or(i64::MAX, Timestamp::as_microsecond),
             need,
+            excerpt,
             fields,
             page: None,
         }
@@ -169,7 +173,7 @@ impl<'q> Scanner<'q> {
     /// The events of a block that are meant, in their order.
     pub(super) fn scan(&mut self, payload: &[u8]) -> Result<Vec<Hit>, StoreError> {
         let payload = Payload::read(payload)?;
-        if self.question.reads_text() && !payload.odd_case && !self.may_hold(&payload)? {
+        if self.question.reads_text() && !self.may_hold(&payload)? {
             return Ok(Vec::new());
         }
         let mut buffer = std::mem::take(&mut self.facts);
@@ -183,6 +187,9 @@ impl<'q> Scanner<'q> {
     /// Unpacks the text and says whether any event may have what is needed.
     fn may_hold(&mut self, payload: &Payload<'_>) -> Result<bool, StoreError> {
         self.unpacker.text(payload, &mut self.text)?;
+        if payload.odd_case {
+            return Ok(true);
+        }
         self.folded.clear();
         self.folded.extend_from_slice(&self.text);
         self.folded.make_ascii_lowercase();
@@ -191,26 +198,25 @@ impl<'q> Scanner<'q> {
     }
 
     fn events(&mut self, payload: &Payload<'_>, facts: &Facts<'_>) -> Result<Vec<Hit>, StoreError> {
-        let times = facts.times()?;
         let question = self.question;
-        let in_time = |event: &usize| times.get(*event).is_some_and(|t| question.time.contains(t));
-        let events: Vec<usize> = if question.asks_nothing() {
-            (0..facts.count).filter(in_time).collect()
-        } else if !question.reads_text() {
-            let rows = facts.rows_for(&|name| question.fields.contains(name))?;
-            by_fields(question, &rows, (0..facts.count).filter(in_time))?
+        let mut events = if question.reads_text() {
+            self.candidates(payload, facts)?
         } else {
-            if payload.odd_case {
-                self.unpacker.text(payload, &mut self.text)?;
-            }
-            let mut candidates = self.candidates(payload, facts)?;
-            candidates.retain(in_time);
-            if candidates.is_empty() {
-                return Ok(Vec::new());
-            }
-            let rows = facts.rows_for(&|name| question.fields.contains(name))?;
-            self.by_text(&rows, candidates)?
+            (0..facts.count).collect()
         };
+        if events.is_empty() {
+            return Ok(Vec::new());
+        }
+        let times = facts.times()?;
+        events.retain(|event| times.get(*event).is_some_and(|t| question.time.contains(t)));
+        if !question.asks_nothing() && !events.is_empty() {
+            let rows = facts.rows_for(&|name| question.fields.contains(name))?;
+            events = if question.reads_text() {
+                self.by_text(payload, &rows, events)?
+            } else {
+                by_fields(question, &rows, events)?
+            };
+        }
         let hit = |event: usize| {
             let number = u32::try_from(event).ok()?;
             Some((number, *times.get(event)?))
@@ -241,11 +247,22 @@ impl<'q> Scanner<'q> {
         Ok(found.into_iter().filter(holds).collect())
     }
 
-    fn by_text(&self, rows: &Rows, candidates: Vec<usize>) -> Result<Vec<usize>, StoreError> {
+    fn by_text(
+        &self,
+        payload: &Payload<'_>,
+        rows: &Rows,
+        candidates: Vec<usize>,
+    ) -> Result<Vec<usize>, StoreError> {
+        let excerpt = self.question.excerpt.as_ref().filter(|_| !payload.odd_case);
         let mut events = Vec::new();
-        for event in candidates {
-            if self.question.holds(&rows.event(event, &self.text)?) {
-                events.push(event);
+        for number in candidates {
+            let message = rows.message(number, &self.text)?;
+            let folded = self.folded.get(rows.range(number)).unwrap_or_default();
+            let part = excerpt.and_then(|excerpt| excerpt.take(folded, message));
+            let mut event = rows.fields(number)?;
+            event.message = part.unwrap_or_else(|| message.to_owned());
+            if self.question.holds(&event) {
+                events.push(number);
             }
         }
         Ok(events)
@@ -275,7 +292,7 @@ fn with_words(text: &[u8], ends: &[usize], words: &[&Finder<'static>]) -> Vec<us
 fn by_fields(
     question: &Question<'_>,
     rows: &Rows,
-    events: impl Iterator<Item = usize>,
+    events: Vec<usize>,
 ) -> Result<Vec<usize>, StoreError> {
     let mut known: HashMap<(usize, Vec<u8>), bool> = HashMap::new();
     let mut found = Vec::new();

@@ -387,11 +387,15 @@ impl Rows {
 
     /// An event as it was packed.
     pub(super) fn event(&self, event: usize, text: &[u8]) -> Result<Event, StoreError> {
-        let message = text.get(self.range(event)).ok_or_else(damaged)?;
-        let message = std::str::from_utf8(message).map_err(|_| damaged())?;
         let mut whole = self.fields(event)?;
-        message.clone_into(&mut whole.message);
+        self.message(event, text)?.clone_into(&mut whole.message);
         Ok(whole)
+    }
+
+    /// An event's message.
+    pub(super) fn message<'t>(&self, event: usize, text: &'t [u8]) -> Result<&'t str, StoreError> {
+        let message = text.get(self.range(event)).ok_or_else(damaged)?;
+        std::str::from_utf8(message).map_err(|_| damaged())
     }
 }
 

@@ -56,7 +56,7 @@ impl<'a> Iterator for Words<'a> {
             };
             let start = self.at;
             if length == 0 {
-                self.at += rest.chars().next().map_or(1, char::len_utf8);
+                self.at += nothing_length(rest);
                 continue;
             }
             self.at += length;
@@ -206,7 +206,8 @@ fn ascii_word(text: &[u8]) -> Ascii {
     }
     let mut end = 0;
     loop {
-        while word(at(end)) {
+        // No further: of a run of a million bytes each would be looked at once for each word.
+        while end <= MAX_UNITS && word(at(end)) {
             end += 1;
         }
         if end > MAX_UNITS || !at(end).is_ascii() {
@@ -297,6 +298,25 @@ fn word_length(text: &str) -> usize {
         _ => 0,
     };
     plain.max(emoji)
+}
+
+/// Bytes to be skipped of a text that begins with no word: one character, or of a long run in which no word begins
+/// all from which its end is not to be seen. Without that a run costs its length times that of a window.
+fn nothing_length(text: &str) -> usize {
+    let one = text.chars().next().map_or(1, char::len_utf8);
+    let run: usize = text.chars().take_while(is_idle).map(char::len_utf8).sum();
+    let mut units = 0;
+    let seen = text[..run].char_indices().rev().find(|(_, c)| {
+        units += c.len_utf16();
+        units >= MAX_UNITS
+    });
+    seen.map_or(one, |(at, c)| at + c.len_utf8())
+}
+
+/// True for characters that join others, and of which any number makes no word.
+fn is_idle(c: &char) -> bool {
+    let joins = || matches!(class(*c), Class::ExtendNumLet | Class::Extend);
+    *c == '_' || !c.is_ascii() && joins() && !is_pictograph(*c)
 }
 
 fn run_length(text: &str, wanted: Class) -> usize {
@@ -439,6 +459,7 @@ fn pictograph_length(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::strategy::Strategy;
 
     fn words(text: &str) -> Vec<String> {
         analyse(text).map(|w| w.text.into_owned()).collect()
@@ -466,6 +487,64 @@ mod tests {
         let text = "a".repeat(600);
         let lengths: Vec<usize> = analyse(&text).map(|w| w.text.len()).collect();
         assert_eq!(lengths, [255, 255, 90]);
+    }
+
+    /// Each character looked at by itself.
+    fn slowly(text: &str) -> Vec<(String, usize)> {
+        let (mut at, mut all) = (0, Vec::new());
+        while let Some(first) = text[at..].chars().next() {
+            let length = word_length(&text[at..]);
+            if length > 0 {
+                all.push((lowered(&text[at..at + length]).into_owned(), at));
+            }
+            at += if length > 0 { length } else { first.len_utf8() };
+        }
+        all
+    }
+
+    #[test]
+    fn long_runs_hide_no_word() {
+        let run = (
+            proptest::sample::select(vec![
+                "_",
+                "\u{301}",
+                "\u{200d}",
+                "_\u{301}",
+                "a",
+                "1",
+                "\u{1f3fb}",
+                "\u{203f}",
+                "\u{fe0f}",
+                "-",
+            ]),
+            proptest::prop_oneof![1_usize..4, 120_usize..135, 250_usize..260, 505_usize..515],
+        );
+        let run = run.prop_map(|(text, count)| text.repeat(count));
+        let other = proptest::sample::select(vec![
+            " ",
+            "lock",
+            ".",
+            "\u{1f600}",
+            "é",
+            "\u{5d0}\"",
+            "7\u{20e3}",
+        ]);
+        let piece = proptest::prop_oneof![run, other.prop_map(str::to_owned)];
+        proptest::proptest!(|(pieces in proptest::collection::vec(piece, 0..6))| {
+            let text = pieces.concat();
+            let found: Vec<_> = analyse(&text).map(|w| (w.text.into_owned(), w.start)).collect();
+            proptest::prop_assert_eq!(found, slowly(&text));
+        });
+    }
+
+    #[test]
+    fn a_run_without_end_is_passed_quickly() {
+        let count = 1 << 22;
+        assert_eq!(words(&"_".repeat(count)).len(), 0);
+        assert_eq!(words(&"_\u{301}".repeat(count)).len(), 0);
+        assert_eq!(words(&"\u{200d}".repeat(count)).len(), 0);
+        assert_eq!(words(&format!("a{}", "\u{301}".repeat(count))).len(), 1);
+        assert_eq!(words(&"a".repeat(count)).len(), count.div_ceil(MAX_UNITS));
     }
 
     #[test]

@@ -189,6 +189,9 @@ fn no_block_hides_an_event() {
         "Don't foo:bar 1.2.3.4",
         "compute",
         "\u{1f600} smile \u{5d0}\"\u{5d1}",
+        "req-8f14e45fceea167a took 1234567 us",
+        "1234568 of 12345 at 0x7fff12ab, feed12 for FEED12.ab12345",
+        "feed 1234 decade err12345 12345_6 12345g",
         &long[0],
         &long[1],
         &long[2],
@@ -227,6 +230,35 @@ fn no_block_hides_an_event() {
         }
     }
     assert!(asked > 300 && hits > asked, "{asked} queries, {hits} hits");
+}
+
+#[test]
+fn numbers_of_which_there_are_very_many_are_told_apart() {
+    const NUMBERS: usize = 20_000;
+    let root = tempfile::tempdir().unwrap();
+    let store = open(root.path());
+    let number = |n: usize| {
+        format!(
+            "{:x}",
+            0x0123_4567_usize.wrapping_mul(n + 1) | 0xe0_0000_0000
+        )
+    };
+    let mut events = (0..NUMBERS).map(|n| Event::from_message(&format!("id {}", number(n))));
+    store.append(&build("many", 1), &mut events).unwrap();
+    for n in (0..NUMBERS).step_by(101) {
+        let query = Query::parse(&number(n), &Schema::default()).unwrap();
+        let request = SearchRequest {
+            selection: Selection {
+                query: Some(&query),
+                ..Selection::default()
+            },
+            limit: 2,
+            ..SearchRequest::default()
+        };
+        let found = store.search(&request, Timestamp::UNIX_EPOCH).unwrap();
+        assert_eq!(found.total, 1, "{}", number(n));
+        assert_eq!(found.hits[0].event.message, format!("id {}", number(n)));
+    }
 }
 
 #[test]

@@ -4,6 +4,7 @@
 //! is asked of [`crate::query::Query::matches`].
 
 use super::document::{Columns, Marks, value_prefix, value_term};
+use super::identifiers::{indexed, may_have};
 use super::words::{is_piece, pieces};
 use crate::query::{Clause, FieldKind, Kind, Node, Occur, Schema};
 use tantivy::Term;
@@ -125,7 +126,7 @@ impl Lowering<'_> {
     }
 
     fn piece(&self, piece: &str) -> Box<dyn Query> {
-        exactly(Term::from_field_text(self.columns.words, piece))
+        exactly(Term::from_field_text(self.columns.words, &indexed(piece)))
     }
 
     fn keyword(&self, term: &str) -> Box<dyn Query> {
@@ -168,7 +169,7 @@ impl Part {
         if self.begins && self.ends {
             return Some(lowering.piece(&self.text));
         }
-        if self.text.len() < SHORTEST_PART {
+        if self.text.len() < SHORTEST_PART || may_have(&self.text) {
             return None;
         }
         let any = |bound: bool| if bound { "" } else { "[a-z0-9_]*" };

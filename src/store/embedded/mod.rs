@@ -17,6 +17,7 @@ mod document;
 mod excerpt;
 mod folder;
 mod gate;
+mod identifiers;
 mod lower;
 mod merges;
 mod need;

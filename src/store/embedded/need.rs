@@ -39,8 +39,27 @@ impl Need {
             Kind::Phrase { field, words, slop } if is_text(field, schema) => {
                 Self::words(words, *slop)
             }
+            Kind::Wildcard { field, pattern } if is_text(field, schema) => Self::pattern(pattern),
             _ => Self::Any,
         }
+    }
+
+    /// The longest of the parts that a pattern spells out.
+    fn pattern(pattern: &str) -> Self {
+        let (mut parts, mut chars) = (vec![String::new()], pattern.chars());
+        while let Some(c) = chars.next() {
+            let literal = match c {
+                '*' | '?' => None,
+                '\\' => chars.next(),
+                other => Some(other),
+            };
+            match (literal, parts.last_mut()) {
+                (Some(c), Some(part)) => part.push(c),
+                _ => parts.push(String::new()),
+            }
+        }
+        let longest = parts.into_iter().max_by_key(String::len);
+        longest.map_or(Self::Any, |part| Self::word(&part))
     }
 
     fn group(clauses: &[Clause], schema: &Schema) -> Self {
@@ -148,7 +167,13 @@ mod tests {
         assert!(held("lock OR tags:x", "neither"));
         assert!(held("NOT lock", "neither"));
         assert!(held("Ärger", "\u{c4}rger"));
-        assert!(held("wait*", "neither"));
+        assert!(!held("wait*", "neither"));
+        assert!(held("wait*", "it waited"));
+        assert!(held("a*wai?", "it waited"));
+        assert!(!held("*a?aited", "it waited"));
+        assert!(held("*", "neither"));
+        assert!(held("\u{e4}*\u{f6}", "neither"));
+        assert!(held("a\\*b*", "a*bc") && !held("a\\*b*", "abc"));
     }
 
     #[test]

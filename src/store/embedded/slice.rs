@@ -19,7 +19,7 @@ use tantivy::{
 
 /// The file that says which form of slice a folder has, and what it says of this one.
 const FORM_FILE: &str = "form";
-const FORM: &str = "blocks 1\n";
+const FORM: &str = "blocks 2\n";
 /// What is damaged when a block has no build.
 const BUILDS: &str = "the column of builds";
 /// Stored blocks that each searcher keeps for each segment. They are read by copying them, whether kept or not, and

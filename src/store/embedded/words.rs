@@ -3,8 +3,10 @@
 //! A message is cut at everything but `[a-z0-9_]`, which is finer than the analyser cuts: each of
 //! the analyser's words is made of such pieces, so a block that lacks one of them lacks the word.
 //! Where that is not so (letters beyond ASCII, words that the analyser cuts for their length) the
-//! analyser's own words are taken too.
+//! analyser's own words are taken too. Numbers and identifiers are found by a few bits
+//! (`identifiers.rs`).
 
+use super::identifiers::{bucket, is_identifier};
 use crate::query::analyser::analyse;
 
 /// The analyser cuts words longer than this many UTF-16 units, which are never more than bytes.
@@ -89,6 +91,14 @@ impl Vocabulary {
         if word.len() > LONG && word.is_ascii() {
             return;
         }
+        if is_identifier(word) {
+            self.insert_whole(bucket(word).as_bytes());
+        } else {
+            self.insert_whole(word);
+        }
+    }
+
+    fn insert_whole(&mut self, word: &[u8]) {
         let hash = hash(word);
         let mask = self.slots.len() - 1;
         let mut at = hash as usize & mask;
@@ -166,7 +176,8 @@ fn has_long_word(message: &str) -> bool {
             .any(|run| run.len() > LONG)
 }
 
-fn hash(word: &[u8]) -> u32 {
+/// Of pieces of words. Stored blocks are found by it: another one needs another form of slices.
+pub(super) fn hash(word: &[u8]) -> u32 {
     const FACTOR: u64 = 0x9e37_79b9_7f4a_7c15;
     let mut hash = word.len() as u64;
     let mut chunks = word.chunks_exact(8);
@@ -189,6 +200,7 @@ fn as_u32(number: usize) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::embedded::identifiers::indexed;
     use std::collections::BTreeSet;
 
     fn words(messages: &[&str]) -> Vec<String> {
@@ -209,7 +221,7 @@ mod tests {
         for message in messages {
             for word in analyse(message) {
                 for piece in pieces(&word.text) {
-                    assert!(set.contains(piece), "{piece:?} of {message:?}");
+                    assert!(set.contains(&*indexed(piece)), "{piece:?} of {message:?}");
                 }
             }
         }
@@ -234,6 +246,15 @@ mod tests {
         proptest::proptest!(|(text in "\\PC{0,60}", ascii in "[ -~\\n\\t]{0,80}", n in 0_usize..9)| {
             covers(&[&text, &ascii, &ascii.repeat(n), &text.replace(' ', "").repeat(n)]);
         });
+    }
+
+    #[test]
+    fn identifiers_are_found_by_a_few_bits() {
+        let found = words(&["took 1234567 of 7654321", "7654321 took 1234567"]);
+        assert_eq!(
+            found,
+            ["took", &indexed("1234567"), "of", &indexed("7654321")]
+        );
     }
 
     #[test]

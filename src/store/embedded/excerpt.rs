@@ -4,13 +4,17 @@
 //! asks a message for nothing but words and phrases, the places where their bytes stand, each from blank to blank,
 //! match it exactly as the whole message does, and the rest need not be cut into words.
 
-use super::need::is_text;
+use super::need::{MESSAGE, is_text};
 use super::neighbours::Neighbours;
 use crate::query::{Kind, Node, Schema};
 use std::ops::Range;
 
-/// How far a blank is looked for, in bytes.
+/// How far a blank is looked for, in bytes: paths and lists are shorter.
 const FAR: usize = 4096;
+
+/// Stands between the parts: a word that is in no phrase (see [`Neighbours`]), so that none reaches from one part
+/// into another.
+const APART: &str = " _x ";
 
 /// Each phrase is looked for by itself; more of them take longer than cutting the message once.
 const MOST: usize = 24;
@@ -18,8 +22,6 @@ const MOST: usize = 24;
 /// All that a query asks of a message.
 pub(super) struct Excerpt {
     phrases: Vec<Neighbours>,
-    /// Stands between the parts: a word that is in no phrase, so that none reaches from one part into another.
-    apart: String,
 }
 
 impl Excerpt {
@@ -27,29 +29,21 @@ impl Excerpt {
     pub(super) fn of(node: &Node, schema: &Schema) -> Option<Self> {
         let mut phrases = Vec::new();
         collect(node, schema, &mut phrases)?;
-        if phrases.len() > MOST {
-            return None;
-        }
-        let is_asked = |word: &String| phrases.iter().any(|p| p.words().contains(word));
-        let mut apart = (1..).map(|length| "x".repeat(length));
-        let apart = apart.find(|word| !is_asked(word))?;
-        Some(Self { phrases, apart })
+        (phrases.len() <= MOST).then_some(Self { phrases })
     }
 
     /// What is asked in place of a message; `None` where that would not be shorter, or not sure. `folded` is the
     /// message in lower case (ASCII only).
     pub(super) fn take(&self, folded: &[u8], message: &str) -> Option<String> {
         let parts = self.parts(folded)?;
-        let length: usize = parts.iter().map(Range::len).sum();
+        let length: usize = parts.iter().map(|part| part.len() + APART.len()).sum();
         if length * 2 > message.len() {
             return None;
         }
-        let mut taken = String::with_capacity(length + parts.len() * (self.apart.len() + 2));
+        let mut taken = String::with_capacity(length);
         for part in parts {
             taken.push_str(message.get(part)?);
-            taken.push(' ');
-            taken.push_str(&self.apart);
-            taken.push(' ');
+            taken.push_str(APART);
         }
         Some(taken)
     }
@@ -100,7 +94,7 @@ fn collect(node: &Node, schema: &Schema, phrases: &mut Vec<Neighbours>) -> Optio
         | Kind::Fuzzy { field, .. }
         | Kind::Range { field, .. } => (field, None),
     };
-    if field == super::need::MESSAGE {
+    if field == MESSAGE {
         phrases.push(words.filter(|_| is_text(field, schema))?);
     }
     Some(())
@@ -150,11 +144,7 @@ mod tests {
             "much before it, my.Lock wait/now\tand (lock)\nwait, and a block wait too behind it";
         assert_eq!(
             taken("\"lock wait\"", message).unwrap(),
-            "my.Lock wait/now x (lock)\nwait, x "
-        );
-        assert_eq!(
-            taken("\"lock wait\" AND NOT x", message).unwrap(),
-            "my.Lock wait/now xx (lock)\nwait, xx "
+            "my.Lock wait/now _x (lock)\nwait, _x "
         );
         assert_eq!(
             taken("lock AND tags:x", "a long message, but none").unwrap(),
@@ -167,7 +157,7 @@ mod tests {
         let message = "a/b/c and a good deal of other words that nobody asks for";
         assert_eq!(
             taken("\"a b\" OR \"b c and\" OR c", message).unwrap(),
-            "a/b/c and x "
+            "a/b/c and _x "
         );
     }
 
@@ -216,7 +206,7 @@ mod tests {
             pieces in prop::collection::vec(piece(), 0..24),
             text in prop::sample::select(vec![
                 "lock", "\"lock wait\"", "\"a lock\" OR 7", "\"wait 1\" AND NOT \"lock a\"", "lock AND NOT x",
-                "NOT \"wait wait\"", "\"a a\" OR (lock AND wait AND NOT 1)", "\"lock.wait a\"", "\"1 7 1\"",
+                "NOT \"wait wait\"", "_x", "\"wait x\"", "\"a a\" OR (lock AND wait AND NOT 1)", "\"lock.wait a\"", "\"1 7 1\"",
             ]),
         ) {
             let message = pieces.concat();

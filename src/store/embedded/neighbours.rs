@@ -1,7 +1,8 @@
 //! Words that stand one after the other, as far as their bytes tell.
 //!
-//! Between two words in ASCII nothing of a word stands, and no letter or digit touches them from outside. Bytes say
-//! that much without cutting the text into words; that they are words they do not say.
+//! Between two words in ASCII nothing of a word stands, and no letter or digit touches them from outside, but where a
+//! word was cut for its length. Bytes say that much without cutting the text into words; that they are words they do
+//! not say.
 
 use memchr::memmem::Finder;
 use std::ops::Range;
@@ -9,7 +10,10 @@ use std::ops::Range;
 /// A word is cut wherever it reaches this many bytes, and another one begins there.
 const PIECE: usize = 255;
 
-/// Words in ASCII and lower case, each of which begins where the one before has ended.
+/// More than this between two words is not looked through, for it would be for each place again.
+const GAP: usize = 64;
+
+/// Words in ASCII and lower case that begin and end with a letter or digit, each behind the one before.
 pub(super) struct Neighbours {
     words: Vec<String>,
     /// The word that is looked for: the longest, for long ones are rare.
@@ -17,7 +21,7 @@ pub(super) struct Neighbours {
     finder: Finder<'static>,
 }
 
-/// Characters beyond ASCII stand between the words, or what joins them.
+/// Characters beyond ASCII stand between the words, which may join them, or very many.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Unclear;
 
@@ -35,10 +39,6 @@ impl Neighbours {
             longest,
             words,
         })
-    }
-
-    pub(super) fn words(&self) -> &[String] {
-        &self.words
     }
 
     /// Where the words may stand in a text in lower case. They stand nowhere else.
@@ -76,7 +76,7 @@ impl Neighbours {
             }
             end += gap + word.len();
         }
-        let alone = may_begin(text, start) && !text.get(end).is_some_and(u8::is_ascii_alphanumeric);
+        let alone = !text.get(end).is_some_and(u8::is_ascii_alphanumeric) && may_begin(text, start);
         Ok(alone.then_some(start..end))
     }
 }
@@ -92,7 +92,7 @@ fn is_plain(word: &str) -> bool {
 fn gap<'t>(bytes: impl Iterator<Item = &'t u8>) -> Result<usize, Unclear> {
     let mut gap = 0;
     for byte in bytes {
-        if !byte.is_ascii() {
+        if !byte.is_ascii() || gap == GAP {
             return Err(Unclear);
         }
         if byte.is_ascii_alphanumeric() {
@@ -160,10 +160,12 @@ mod tests {
     }
 
     #[test]
-    fn characters_beyond_ascii_are_not_judged() {
+    fn what_is_far_or_beyond_ascii_is_not_judged() {
         assert_eq!(places(&["lock", "wait"], "lock é wait"), [Err(Unclear)]);
         assert_eq!(places(&["a", "wait"], "a\u{a0}wait"), [Err(Unclear)]);
         assert_eq!(places(&["lock", "wait"], "élock waité"), [Ok(2..11)]);
+        let far = format!("lock{}wait", "-".repeat(GAP));
+        assert_eq!(places(&["lock", "wait"], &far), [Err(Unclear)]);
     }
 
     #[test]

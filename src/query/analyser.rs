@@ -304,7 +304,11 @@ fn word_length(text: &str) -> usize {
 /// all from which its end is not to be seen. Without that a run costs its length times that of a window.
 fn nothing_length(text: &str) -> usize {
     let one = text.chars().next().map_or(1, char::len_utf8);
-    let run: usize = text.chars().take_while(is_idle).map(char::len_utf8).sum();
+    let run: usize = text
+        .chars()
+        .take_while(|c| is_idle(*c))
+        .map(char::len_utf8)
+        .sum();
     let mut units = 0;
     let seen = text[..run].char_indices().rev().find(|(_, c)| {
         units += c.len_utf16();
@@ -314,9 +318,9 @@ fn nothing_length(text: &str) -> usize {
 }
 
 /// True for characters that join others, and of which any number makes no word.
-fn is_idle(c: &char) -> bool {
-    let joins = || matches!(class(*c), Class::ExtendNumLet | Class::Extend);
-    *c == '_' || !c.is_ascii() && joins() && !is_pictograph(*c)
+fn is_idle(c: char) -> bool {
+    let joins = || matches!(class(c), Class::ExtendNumLet | Class::Extend);
+    c == '_' || !c.is_ascii() && joins() && !is_pictograph(c)
 }
 
 fn run_length(text: &str, wanted: Class) -> usize {

@@ -243,7 +243,7 @@ fn numbers_of_which_there_are_very_many_are_told_apart() {
             0x0123_4567_usize.wrapping_mul(n + 1) | 0xe0_0000_0000
         )
     };
-    let mut events = (0..NUMBERS).map(|n| Event::from_message(&format!("id {}", number(n))));
+    let mut events = (0..NUMBERS).map(|n| Event::from_message(format!("id {}", number(n))));
     store.append(&build("many", 1), &mut events).unwrap();
     for n in (0..NUMBERS).step_by(101) {
         let query = Query::parse(&number(n), &Schema::default()).unwrap();

@@ -23,15 +23,17 @@ pub(super) fn indexed(piece: &str) -> Cow<'_, str> {
 
 /// True for hexadecimal digits, as in `0x7f31`, with a decimal one among them.
 pub(super) fn is_identifier(piece: &[u8]) -> bool {
-    piece.len() >= SHORTEST && piece.iter().all(is_digit) && piece.iter().any(u8::is_ascii_digit)
+    piece.len() >= SHORTEST
+        && piece.iter().copied().all(is_digit)
+        && piece.iter().any(u8::is_ascii_digit)
 }
 
 /// True when an identifier may have this part of a piece.
 pub(super) fn may_have(part: &str) -> bool {
-    part.bytes().all(|byte| is_digit(&byte))
+    part.bytes().all(is_digit)
 }
 
-fn is_digit(byte: &u8) -> bool {
+fn is_digit(byte: u8) -> bool {
     matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'x')
 }
 

@@ -170,7 +170,7 @@ mod tests {
         assert!(!held("wait*", "neither"));
         assert!(held("wait*", "it waited"));
         assert!(held("a*wai?", "it waited"));
-        assert!(!held("*a?aited", "it waited"));
+        assert!(!held("*a?aiter", "it waited"));
         assert!(held("*", "neither"));
         assert!(held("\u{e4}*\u{f6}", "neither"));
         assert!(held("a\\*b*", "a*bc") && !held("a\\*b*", "abc"));

@@ -112,12 +112,12 @@ fn may_begin(text: &[u8], start: usize) -> bool {
         return true;
     }
     let piece = start.checked_sub(PIECE).map(|from| &text[from..start]);
-    piece.is_some_and(|piece| piece.iter().all(may_join))
+    piece.is_some_and(|piece| piece.iter().copied().all(may_join))
 }
 
 /// True for bytes that a long word may have.
-fn may_join(byte: &u8) -> bool {
-    !byte.is_ascii() || byte.is_ascii_alphanumeric() || b"_.,;:'\"".contains(byte)
+fn may_join(byte: u8) -> bool {
+    !byte.is_ascii() || byte.is_ascii_alphanumeric() || b"_.,;:'\"".contains(&byte)
 }
 
 #[cfg(test)]

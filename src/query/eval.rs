@@ -121,7 +121,8 @@ impl Evaluation<'_, '_, '_> {
 
     fn phrase(&self, field: &str, phrase: &[(u32, String)], slop: u32) -> bool {
         if field == DEFAULT_FIELD {
-            return phrase::find(self.document.words(), phrase, slop, 0).is_some();
+            let search = phrase::Search::new(self.document.words(), phrase, slop);
+            return search.first(0).is_some();
         }
         let Some(found) = self.document.event().field(field) else {
             return false;
@@ -129,7 +130,8 @@ impl Evaluation<'_, '_, '_> {
         found.values().into_iter().any(|value| {
             let text = as_text(value);
             let words: Vec<Word<'_>> = analyse(&text).collect();
-            phrase::find(&words, phrase, slop, 0).is_some()
+            let search = phrase::Search::new(&words, phrase, slop);
+            search.first(0).is_some()
         })
     }
 
@@ -252,8 +254,9 @@ impl Evaluation<'_, '_, '_> {
 
     fn mark_phrases(&self, phrase: &[(u32, String)], slop: u32, spans: &mut Vec<(usize, usize)>) {
         let words = self.document.words();
+        let search = phrase::Search::new(words, phrase, slop);
         let mut from = 0;
-        while let Some(found) = phrase::find(words, phrase, slop, from) {
+        while let Some(found) = search.first(from) {
             let (Some(&first), Some(&last)) = (found.first(), found.last()) else {
                 return;
             };

@@ -2,93 +2,113 @@
 
 use super::analyser::Word;
 
-/// Finds the words of a phrase (with their positions in it) among the words of a text, at most
-/// `slop` moves away in all, and gives the indexes of the words of the first place.
+/// Looks for the words of a phrase (with their positions in it) among the words of a text, at most `slop` moves away in
+/// all.
 ///
 /// As in Lucene, the moves are the spread of each word's position minus its place in the phrase,
 /// so that two neighbours in the wrong order need a slop of 2; a repeated word needs that many
 /// different places.
-pub(super) fn find(
-    words: &[Word<'_>],
-    phrase: &[(u32, String)],
+pub(super) struct Search<'a> {
+    words: &'a [Word<'a>],
+    phrase: &'a [(u32, String)],
     slop: u32,
-    from: usize,
-) -> Option<Vec<usize>> {
-    if slop == 0 {
-        exact(words, phrase, from)
-    } else {
-        sloppy(words, phrase, slop, from)
-    }
+    /// With a slop, for every word of the phrase the shifts (position minus place) of its places, with their
+    /// indexes; both ascend.
+    lists: Vec<Vec<(i64, usize)>>,
+    /// All of them, by their shifts.
+    starts: Vec<(i64, usize)>,
 }
 
-fn exact(words: &[Word<'_>], phrase: &[(u32, String)], from: usize) -> Option<Vec<usize>> {
-    let (offset, first) = phrase.first()?;
-    (from..words.len())
-        .filter(|&at| words[at].text == *first)
-        .find_map(|at| {
-            phrase
-                .iter()
-                .map(|(place, word)| {
-                    let index = at + (place - offset) as usize;
-                    (words.get(index)?.text == *word).then_some(index)
-                })
-                .collect()
-        })
-}
-
-fn sloppy(
-    words: &[Word<'_>],
-    phrase: &[(u32, String)],
-    slop: u32,
-    from: usize,
-) -> Option<Vec<usize>> {
-    // For every word of the phrase: (position minus place, index) of each of its places.
-    let lists: Vec<Vec<(i64, usize)>> = phrase
-        .iter()
-        .map(|(place, wanted)| {
-            let places = (from..words.len()).filter(|&at| words[at].text == *wanted);
-            places
-                .map(|at| (i64::from(words[at].position) - i64::from(*place), at))
-                .collect()
-        })
-        .collect();
-    let mut starts: Vec<i64> = lists.iter().flatten().map(|(shift, _)| *shift).collect();
-    starts.sort_unstable();
-    starts.dedup();
-    starts
-        .into_iter()
-        .find_map(|low| assign(&lists, low, low + i64::from(slop)))
-}
-
-/// One different place for each word with a shift inside `low..=high`, by augmenting paths.
-fn assign(lists: &[Vec<(i64, usize)>], low: i64, high: i64) -> Option<Vec<usize>> {
-    let allowed: Vec<Vec<usize>> = lists
-        .iter()
-        .map(|list| {
-            let inside = list
-                .iter()
-                .filter(|(shift, _)| (low..=high).contains(shift));
-            inside.map(|(_, at)| *at).collect()
-        })
-        .collect();
-    let mut taken: Vec<(usize, usize)> = Vec::new();
-    for word in 0..allowed.len() {
-        if !place(word, &allowed, &mut taken, &mut Vec::new()) {
-            return None;
+impl<'a> Search<'a> {
+    /// Looks through the words once, however often it is asked then.
+    pub(super) fn new(words: &'a [Word<'a>], phrase: &'a [(u32, String)], slop: u32) -> Self {
+        let (mut lists, mut starts) = (Vec::new(), Vec::new());
+        if slop > 0 {
+            lists.extend(phrase.iter().map(|(place, wanted)| {
+                let places = (0..words.len()).filter(|&at| words[at].text == *wanted);
+                let shift = |at: usize| i64::from(words[at].position) - i64::from(*place);
+                places.map(|at| (shift(at), at)).collect::<Vec<_>>()
+            }));
+            starts.extend(lists.iter().flatten().copied());
+            starts.sort_unstable();
+        }
+        Self {
+            words,
+            phrase,
+            slop,
+            lists,
+            starts,
         }
     }
-    let mut found: Vec<usize> = taken.into_iter().map(|(at, _)| at).collect();
-    found.sort_unstable();
-    Some(found)
+
+    /// The indexes of the words of the first place behind `from` words.
+    pub(super) fn first(&self, from: usize) -> Option<Vec<usize>> {
+        if self.slop == 0 {
+            self.exact(from)
+        } else {
+            self.sloppy(from)
+        }
+    }
+
+    fn exact(&self, from: usize) -> Option<Vec<usize>> {
+        let Self { words, phrase, .. } = self;
+        let (offset, first) = phrase.first()?;
+        (from..words.len())
+            .filter(|&at| words[at].text == *first)
+            .find_map(|at| {
+                phrase
+                    .iter()
+                    .map(|(place, word)| {
+                        let index = at + (place - offset) as usize;
+                        (words.get(index)?.text == *word).then_some(index)
+                    })
+                    .collect()
+            })
+    }
+
+    fn sloppy(&self, from: usize) -> Option<Vec<usize>> {
+        let begin = i64::from(self.words.get(from)?.position);
+        let farthest = self.phrase.iter().map(|(place, _)| *place).max()?;
+        let least = begin - i64::from(farthest);
+        let skipped = self.starts.partition_point(|(shift, _)| *shift < least);
+        let starts = &self.starts[skipped..];
+        let mut last = None;
+        starts
+            .iter()
+            .filter(|(_, at)| *at >= from)
+            .filter(|(shift, _)| last.replace(*shift) != Some(*shift))
+            .find_map(|(low, _)| self.assign(*low, from))
+    }
+
+    /// One different place for each word with a shift of `low` or at most `slop` more, by augmenting paths.
+    fn assign(&self, low: i64, from: usize) -> Option<Vec<usize>> {
+        let high = low + i64::from(self.slop);
+        let inside = |list: &'_ Vec<(i64, usize)>| {
+            let start = list.partition_point(|(shift, at)| *shift < low || *at < from);
+            let end = list.partition_point(|(shift, _)| *shift <= high);
+            start..end.max(start)
+        };
+        let lists = self.lists.iter();
+        let allowed: Vec<&[(i64, usize)]> = lists.map(|list| &list[inside(list)]).collect();
+        let mut taken: Vec<(usize, usize)> = Vec::new();
+        for word in 0..allowed.len() {
+            if !place(word, &allowed, &mut taken, &mut Vec::new()) {
+                return None;
+            }
+        }
+        let mut found: Vec<usize> = taken.into_iter().map(|(at, _)| at).collect();
+        found.sort_unstable();
+        Some(found)
+    }
 }
 
 fn place(
     word: usize,
-    allowed: &[Vec<usize>],
+    allowed: &[&[(i64, usize)]],
     taken: &mut Vec<(usize, usize)>,
     tried: &mut Vec<usize>,
 ) -> bool {
-    for &at in &allowed[word] {
+    for &(_, at) in allowed[word] {
         if tried.contains(&at) {
             continue;
         }
@@ -122,7 +142,59 @@ mod tests {
         let phrase: Vec<_> = analyse(phrase)
             .map(|w| (w.position, w.text.into_owned()))
             .collect();
-        find(&words, &phrase, slop, 0).is_some()
+        Search::new(&words, &phrase, slop).first(0).is_some()
+    }
+
+    /// Everything looked at for every start.
+    fn slowly(search: &Search<'_>, from: usize) -> Option<Vec<usize>> {
+        let behind = |list: &Vec<(i64, usize)>| -> Vec<(i64, usize)> {
+            list.iter().copied().filter(|(_, at)| *at >= from).collect()
+        };
+        let lists: Vec<_> = search.lists.iter().map(behind).collect();
+        let mut starts: Vec<i64> = lists.iter().flatten().map(|(shift, _)| *shift).collect();
+        starts.sort_unstable();
+        starts.dedup();
+        starts.into_iter().find_map(|low| {
+            let near = |list: &Vec<(i64, usize)>| -> Vec<(i64, usize)> {
+                let high = low + i64::from(search.slop);
+                let near = list
+                    .iter()
+                    .filter(|(shift, _)| (low..=high).contains(shift));
+                near.copied().collect()
+            };
+            let near: Vec<_> = lists.iter().map(near).collect();
+            let near: Vec<&[_]> = near.iter().map(Vec::as_slice).collect();
+            let mut taken = Vec::new();
+            let all = (0..near.len()).all(|word| place(word, &near, &mut taken, &mut Vec::new()));
+            let mut found: Vec<usize> = taken.into_iter().map(|(at, _)| at).collect();
+            found.sort_unstable();
+            all.then_some(found)
+        })
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn each_place_is_found_as_slowly(text in "[abc]( [abcd]){0,30}", phrase in "[abc]( [abc]){0,3}", slop in 1_u32..8) {
+            let words: Vec<_> = analyse(&text).collect();
+            let phrase: Vec<_> = analyse(&phrase).map(|w| (w.position, w.text.into_owned())).collect();
+            let search = Search::new(&words, &phrase, slop);
+            for from in 0..=words.len() {
+                proptest::prop_assert_eq!(search.first(from), slowly(&search, from), "from {}", from);
+            }
+        }
+    }
+
+    #[test]
+    fn a_long_text_is_looked_through_once() {
+        let text = "lock wait x x ".repeat(100_000);
+        let words: Vec<_> = analyse(&text).collect();
+        let phrase = [(0, "lock".to_owned()), (1, "wait".to_owned())];
+        let search = Search::new(&words, &phrase, 2);
+        let (mut from, mut count) = (0, 0);
+        while let Some(found) = search.first(from) {
+            (from, count) = (found[0] + 1, count + 1);
+        }
+        assert!(count >= 100_000, "{count}");
     }
 
     #[test]

@@ -67,11 +67,18 @@ pub(crate) fn read_zip(
     let read = kept
         .rewind()
         .map_err(ZipError::Io)
-        .and_then(|()| ZipIterable::try_new(kept, zip::read::Config::default()))
+        .and_then(|()| ZipIterable::try_new(kept, config()))
         .and_then(|mut archive| entries.all(&mut archive));
     if let Err(error) = read {
         let problem = damaged(&context.name, entries.given.get(), &error);
         summary.tell(problem);
+    }
+}
+
+/// An archive begins where its file does: its list, sought anywhere, would be kept as one place for each byte.
+fn config() -> zip::read::Config {
+    zip::read::Config {
+        archive_offset: zip::read::ArchiveOffset::Known(0),
     }
 }
 

@@ -137,3 +137,25 @@ fn a_build_of_a_hundred_thousand_files_keeps_nobody_from_the_service() {
     assert_eq!(build.to_string().matches(told).count(), 1, "{build}");
     bounded(before, peak(program.pid()).unwrap(), SERVICE);
 }
+
+#[test]
+fn a_zip_that_is_all_beginnings_of_lists_takes_no_memory() {
+    const BEGINNINGS: usize = 15 << 20;
+    let dir = tempfile::tempdir().unwrap();
+    let mut zip = b"PK\x03\x04".to_vec();
+    zip.extend(b"PK\x01\x02".repeat(BEGINNINGS));
+    // One entry in a list of eight bytes, which is not where it should be: right before this.
+    zip.extend(b"..PK\x05\x06\0\0\0\0\x01\0\x01\0\x08\0\0\0\0\0\0\0\0\0");
+    let file = fs::File::create(dir.path().join("logs.zip.gz")).unwrap();
+    // Not packed, or it would be a bomb.
+    let mut packed = flate2::write::GzEncoder::new(file, flate2::Compression::none());
+    packed.write_all(&zip).unwrap();
+    packed.finish().unwrap();
+    drop(zip);
+    fs::write(dir.path().join("console.txt"), BUG).unwrap();
+    let ran = Classify::of(dir.path());
+    assert_eq!(ran.code, 4, "{}", ran.err);
+    assert_eq!(ran.place(), ("console.txt".into(), 1));
+    assert!(ran.err.contains("logs.zip.gz"), "{}", ran.err);
+    ran.small();
+}

@@ -3,6 +3,7 @@
 use crate::event::{Event, FieldValue, Location};
 use crate::intake::loose::{moment, text};
 use serde_json::Value;
+use std::collections::HashSet;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -90,44 +91,73 @@ pub(crate) fn is_named(base_name: &str) -> bool {
 /// none if it is none.
 pub(crate) fn events(text: &[u8], file: &str) -> Option<Vec<Event>> {
     let found = failures(&serde_json::from_slice(text).ok()?)?;
-    let (file, mut at) = (Arc::from(file), Place { offset: 0, line: 1 });
+    let (file, mut at) = (Arc::from(file), Place::new(text));
     let place = |failure: &Failure| {
         let mut event = failure.event();
         if let Some(task) = &failure.task {
-            at.forward(text, task);
+            at.forward(task);
         }
-        let rest = &text[at.offset..];
-        let length = memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
         event.at = Location {
             file: Arc::clone(&file),
             line: at.line,
             lines: 1,
             offset: at.offset as u64,
-            length: length as u64,
+            length: at.length as u64,
         };
         event
     };
     Some(found.all.iter().map(place).collect())
 }
 
-/// The beginning of a line.
-struct Place {
+/// A line, with how far it was looked at: all may stand in a single line of megabytes.
+struct Place<'t> {
+    text: &'t [u8],
     offset: usize,
+    length: usize,
     line: u64,
+    /// Where the last name stands.
+    at: usize,
+    name: String,
 }
 
-impl Place {
+impl<'t> Place<'t> {
+    fn new(text: &'t [u8]) -> Self {
+        let mut first = Self {
+            text,
+            offset: 0,
+            length: 0,
+            line: 1,
+            at: 0,
+            name: String::new(),
+        };
+        first.measure();
+        first
+    }
+
     /// Goes to the next line in which the name of a task stands. Tasks are in the order of the file, so
     /// it is never sought from the beginning; one that is written otherwise leaves the place as it is.
-    fn forward(&mut self, text: &[u8], task: &str) {
+    fn forward(&mut self, task: &str) {
         let name = serde_json::Value::from(task).to_string();
-        let rest = &text[self.offset..];
+        if name == self.name {
+            return;
+        }
+        let rest = &self.text[self.at..];
         let Some(found) = memchr::memmem::find(rest, name.as_bytes()) else {
             return;
         };
         let before = &rest[..found];
         self.line += memchr::memchr_iter(b'\n', before).count() as u64;
-        self.offset += memchr::memrchr(b'\n', before).map_or(0, |end| end + 1);
+        if let Some(end) = memchr::memrchr(b'\n', before) {
+            self.offset = self.at + end + 1;
+            self.measure();
+        }
+        self.at += found;
+        self.name = name;
+    }
+
+    fn measure(&mut self) {
+        let rest = &self.text[self.offset..];
+        self.length = memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
     }
 }
 
@@ -178,17 +208,14 @@ fn mark_fatal(playbook: &Value, failures: &mut [Failure]) {
     let Some(stats) = playbook["stats"].as_object() else {
         return;
     };
-    for (host, counts) in stats {
-        let lost = ["failures", "unreachable"]
-            .iter()
-            .any(|name| counts[*name].as_u64().unwrap_or(0) > 0);
-        let last = failures
-            .iter_mut()
-            .rev()
-            .find(|failure| failure.host == *host);
-        if let Some(last) = last.filter(|_| lost) {
-            last.fatal = true;
+    let mut ended = HashSet::new();
+    for last in failures.iter_mut().rev() {
+        if !ended.insert(last.host.as_str()) {
+            continue;
         }
+        let counts = stats.get(&last.host);
+        let is_lost = |name| counts.is_some_and(|counts| counts[name].as_u64().unwrap_or(0) > 0);
+        last.fatal |= is_lost("failures") || is_lost("unreachable");
     }
 }
 

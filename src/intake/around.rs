@@ -244,6 +244,8 @@ impl<'a> Around<'a> {
     fn lines(&mut self, text: Text<'_>, places: Places<'_>, sink: Sink<'_>) {
         self.go_on(text, (0, places), sink);
         let mut next = 0;
+        // Behind the last line in which no block begins: it is read once, however often it looks like one.
+        let mut read = 0;
         while next < places.count {
             let place = (places.get)(next);
             let at = text.offset + place.at as u64;
@@ -253,7 +255,7 @@ impl<'a> Around<'a> {
                 live.wanted = live.wanted.max(at);
                 continue;
             }
-            if at < self.floor {
+            if at < self.floor || (place.wants == Wants::Block && at < read) {
                 continue;
             }
             let line = text.line_start(at);
@@ -266,6 +268,7 @@ impl<'a> Around<'a> {
                 continue;
             }
             if place.wants == Wants::Block && !self.begins_block(text.line(line)) {
+                read = line + text.line(line).len() as u64;
                 continue;
             }
             let start = self.back(text, line);

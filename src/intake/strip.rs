@@ -184,6 +184,7 @@ fn clean(line: &[u8], out: &mut Stripped) {
     let line = &line[..end];
     let mut at = if line.starts_with(BOM) { BOM.len() } else { 0 };
     let mut fresh = true;
+    let mut ends = Ends::default();
     while at < line.len() {
         while fresh && marker_len(&line[at..]) > 0 {
             at += marker_len(&line[at..]);
@@ -196,7 +197,7 @@ fn clean(line: &[u8], out: &mut Stripped) {
         }
         fresh = fresh && run == 0;
         if line[at] == ESC {
-            at += escape_len(&line[at..]);
+            at += escape_len(&line[at..], &mut ends);
         } else {
             at = rewrite(line, at, out);
             fresh = true;
@@ -240,17 +241,42 @@ fn marker_len(bytes: &[u8]) -> usize {
     }
 }
 
-/// Length of the terminal control sequence at the beginning of `bytes`, which is an ESC.
-fn escape_len(bytes: &[u8]) -> usize {
+/// Where the next ends of long control sequences stand in a line, so that no part of it is looked through again for
+/// each that begins.
+#[derive(Debug, Default)]
+struct Ends {
+    hidden: Next,
+    bell: Next,
+    string: Next,
+}
+
+/// The next place of some bytes, counted from the end of the line; 0 when there is none any more.
+#[derive(Debug, Default)]
+struct Next(Option<usize>);
+
+impl Next {
+    /// How many bytes it is to behind the next place of these bytes in the rest of a line.
+    fn behind(&mut self, wanted: &[u8], rest: &[u8]) -> Option<usize> {
+        let left = match self.0 {
+            Some(left) if left <= rest.len() => left,
+            _ => memmem::find(rest, wanted).map_or(0, |at| rest.len() - at),
+        };
+        self.0 = Some(left);
+        (left > 0).then(|| rest.len() - left + wanted.len())
+    }
+}
+
+/// Length of the terminal control sequence at the beginning of the rest of a line, which is an ESC.
+fn escape_len(bytes: &[u8], ends: &mut Ends) -> usize {
     if bytes.starts_with(b"\x1b[8mha:") {
         // A note that Jenkins hides in the log: base64 up to the end of the hidden part.
-        if let Some(end) = memmem::find(bytes, b"\x1b[0m") {
-            return end + 4;
+        if let Some(behind) = ends.hidden.behind(b"\x1b[0m", bytes) {
+            return behind;
         }
     }
     match bytes.get(1) {
         Some(b'[') => csi_len(bytes),
-        Some(b']') => osc_len(bytes),
+        Some(b']') => osc_len(bytes, ends),
         Some(0x20..=0x2f) => {
             let middle = count_in(&bytes[1..], 0x20..=0x2f);
             let last = matches!(bytes.get(1 + middle), Some(0x30..=0x7e));
@@ -272,9 +298,9 @@ fn csi_len(bytes: &[u8]) -> usize {
 }
 
 /// An unfinished title sequence takes only its first two bytes away: the rest may be text.
-fn osc_len(bytes: &[u8]) -> usize {
-    let bell = memchr::memchr(0x07, bytes).map(|i| i + 1);
-    let string = memmem::find(bytes, b"\x1b\\").map(|i| i + 2);
+fn osc_len(bytes: &[u8], ends: &mut Ends) -> usize {
+    let bell = ends.bell.behind(b"\x07", bytes);
+    let string = ends.string.behind(b"\x1b\\", bytes);
     match (bell, string) {
         (Some(a), Some(b)) => a.min(b),
         (Some(end), None) | (None, Some(end)) => end,
@@ -309,8 +335,9 @@ impl Uncoloured {
             // A sequence ends with its line at the latest.
             let line = memchr::memchr(b'\n', &stretch[at..]).unwrap_or(stretch.len() - at);
             let end = at + line;
+            let mut ends = Ends::default();
             while at < end {
-                at += escape_len(&stretch[at..end]);
+                at += escape_len(&stretch[at..end], &mut ends);
                 let run = memchr::memchr(ESC, &stretch[at..end]).unwrap_or(end - at);
                 self.push(stretch, at, at + run);
                 at += run;

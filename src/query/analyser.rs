@@ -300,15 +300,27 @@ fn word_length(text: &str) -> usize {
     plain.max(emoji)
 }
 
-/// Bytes to be skipped of a text that begins with no word: one character, or of a long run in which no word begins
-/// all from which its end is not to be seen. Without that a run costs its length times that of a window.
+/// Bytes to be skipped of a text that begins with no word: one character, or as many of a run of idle ones as surely
+/// begin none. Looking at each by itself costs a whole window for each.
 fn nothing_length(text: &str) -> usize {
     let one = text.chars().next().map_or(1, char::len_utf8);
-    let run: usize = text
-        .chars()
-        .take_while(|c| is_idle(*c))
-        .map(char::len_utf8)
-        .sum();
+    let length = |of: fn(char) -> bool| -> usize {
+        let run = text.chars().take_while(|c| of(*c));
+        run.map(char::len_utf8).sum()
+    };
+    // What joins begins a word before a pictograph only.
+    let joining = length(|c| is_idle(c) && class(c) == Class::Extend);
+    let after = |run: usize| text[run..].chars().next();
+    if joining > 0 && !after(joining).is_some_and(is_pictograph) {
+        return joining;
+    }
+    let run = length(is_idle);
+    let may_join =
+        |c: char| is_pictograph(c) || matches!(joins(Class::ExtendNumLet, class(c)), Join::Yes);
+    if run > 0 && !after(run).is_some_and(may_join) {
+        return run;
+    }
+    // All but the last window of the run, from which its end is not to be seen.
     let mut units = 0;
     let seen = text[..run].char_indices().rev().find(|(_, c)| {
         units += c.len_utf16();

@@ -9,6 +9,7 @@ mod bombs;
 mod clients;
 mod crowds;
 mod logs;
+mod slow;
 mod soak;
 mod streams;
 

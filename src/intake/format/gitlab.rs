@@ -35,8 +35,13 @@ pub(super) fn prefix(line: &str) -> Option<Prefix<'_>> {
 /// end by now.
 fn marker_len(text: &str) -> usize {
     let mut len = 0;
-    while is_marker(text[len..].split(' ').next().unwrap_or_default().as_bytes())
-        && text[len..].starts_with("section_")
+    while is_marker(
+        text[len..]
+            .split([' ', '\n'])
+            .next()
+            .unwrap_or_default()
+            .as_bytes(),
+    ) && text[len..].starts_with("section_")
     {
         let rest = &text[len..];
         len += rest.find('\n').map_or(rest.len(), |end| end + 1);

@@ -13,9 +13,11 @@ const MAX_WORD: usize = 255;
 /// piece of it may be a word of a row with these sub-tokens.
 pub(super) fn hides_word(text: &[u8], at: usize, tokens: &HashSet<Box<[u8]>>) -> bool {
     let at = at.min(text.len());
-    // Rarer blanks may be inside: words part there as well.
-    let mut from = memchr::memrchr3(b' ', b'\n', b'\t', &text[..at]).map_or(0, |end| end + 1);
-    let end = memchr::memchr3(b' ', b'\n', b'\t', &text[at..]);
+    // As the kernel has it: were a run longer here, each of the kernel's in it would look at all of it.
+    let parts_runs = |byte: &u8| *byte <= b' ';
+    let before = text[..at].iter().rposition(parts_runs);
+    let mut from = before.map_or(0, |end| end + 1);
+    let end = text[at..].iter().position(parts_runs);
     let run = &text[..end.map_or(text.len(), |end| at + end)];
     let parts = |at: &usize| parts(run, *at);
     // Most runs are addresses, paths and lists: where words part is looked for from behind, so that few
@@ -82,6 +84,13 @@ mod tests {
         let long = "x".repeat(255);
         assert!(hides(&format!("{long}__"), &[&long]));
         assert!(!hides(&format!("{long}__"), &["x"]));
+    }
+
+    #[test]
+    fn a_run_ends_at_whatever_is_no_letter() {
+        let long = "x".repeat(255);
+        let text = format!("{long}beta\u{1}{}", "a".repeat(9000));
+        assert!(!hides(&text, &["beta"]));
     }
 
     #[test]

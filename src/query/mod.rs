@@ -16,7 +16,7 @@ mod leaf;
 mod lexer;
 mod number;
 mod parser;
-mod pattern;
+pub(crate) mod pattern;
 mod phrase;
 mod portable;
 mod possible;

@@ -27,13 +27,15 @@ pub(super) fn wildcard_matches(pattern: &str, text: &str) -> bool {
     steps[s..].iter().all(|step| matches!(step, Step::Many))
 }
 
-enum Step {
+/// One step of a pattern.
+pub(crate) enum Step {
     Many,
     One,
     Char(char),
 }
 
-fn steps(pattern: &str) -> Vec<Step> {
+/// The steps of a pattern in order.
+pub(crate) fn steps(pattern: &str) -> Vec<Step> {
     let mut out = Vec::with_capacity(pattern.len());
     let mut chars = pattern.chars();
     while let Some(c) = chars.next() {

@@ -214,14 +214,7 @@ fn no_block_hides_an_event() {
             let holds =
                 |event: &&Event| query.matches(&Document::new(event), Timestamp::UNIX_EPOCH);
             let expected: Vec<&str> = events.iter().filter(holds).map(|e| &*e.message).collect();
-            let request = SearchRequest {
-                selection: Selection {
-                    query: Some(&query),
-                    ..Selection::default()
-                },
-                limit: usize::MAX,
-                ..SearchRequest::default()
-            };
+            let request = contract::all(Some(&query));
             let found = store.search(&request, Timestamp::UNIX_EPOCH).unwrap();
             let messages: Vec<&str> = found.hits.iter().map(|hit| &*hit.event.message).collect();
             assert_eq!(messages, expected, "{text}");
@@ -248,12 +241,8 @@ fn numbers_of_which_there_are_very_many_are_told_apart() {
     for n in (0..NUMBERS).step_by(101) {
         let query = Query::parse(&number(n), &Schema::default()).unwrap();
         let request = SearchRequest {
-            selection: Selection {
-                query: Some(&query),
-                ..Selection::default()
-            },
             limit: 2,
-            ..SearchRequest::default()
+            ..contract::all(Some(&query))
         };
         let found = store.search(&request, Timestamp::UNIX_EPOCH).unwrap();
         assert_eq!(found.total, 1, "{}", number(n));

@@ -34,15 +34,12 @@ pub(super) fn prefix(line: &str) -> Option<Prefix<'_>> {
 /// Length of the section markers after the time, each hidden by a carriage return, which is a line
 /// end by now.
 fn marker_len(text: &str) -> usize {
+    let is_section = |rest: &str| {
+        let word = rest.split([' ', '\n']).next().unwrap_or_default();
+        rest.starts_with("section_") && is_marker(word.as_bytes())
+    };
     let mut len = 0;
-    while is_marker(
-        text[len..]
-            .split([' ', '\n'])
-            .next()
-            .unwrap_or_default()
-            .as_bytes(),
-    ) && text[len..].starts_with("section_")
-    {
+    while is_section(&text[len..]) {
         let rest = &text[len..];
         len += rest.find('\n').map_or(rest.len(), |end| end + 1);
     }

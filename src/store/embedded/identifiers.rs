@@ -11,18 +11,34 @@ use std::borrow::Cow;
 const SHORTEST: usize = 5;
 
 /// Begins what stands for identifiers: no piece in ASCII has it.
-const BUCKET: char = '#';
+const BUCKET: u8 = b'#';
 
 /// The word by which a block is found that has this piece.
 pub(super) fn indexed(piece: &str) -> Cow<'_, str> {
-    if is_identifier(piece.as_bytes()) {
-        return Cow::Owned(bucket(piece.as_bytes()));
+    match bucket(piece.as_bytes()) {
+        Some(bucket) => Cow::Owned(String::from_utf8_lossy(&bucket).into_owned()),
+        None => Cow::Borrowed(piece),
     }
-    Cow::Borrowed(piece)
+}
+
+/// What stands for an identifier: one of 65,536 words. A block of logs has some hundred to two thousand identifiers, so
+/// one of thirty or more blocks is read in vain for each.
+pub(super) fn bucket(piece: &[u8]) -> Option<[u8; 5]> {
+    let digit = |bits: u32| b"0123456789abcdef"[(bits & 15) as usize];
+    is_identifier(piece).then(|| {
+        let bits = hash(piece) >> 16;
+        [
+            BUCKET,
+            digit(bits >> 12),
+            digit(bits >> 8),
+            digit(bits >> 4),
+            digit(bits),
+        ]
+    })
 }
 
 /// True for hexadecimal digits, as in `0x7f31`, with a decimal one among them.
-pub(super) fn is_identifier(piece: &[u8]) -> bool {
+fn is_identifier(piece: &[u8]) -> bool {
     piece.len() >= SHORTEST
         && piece.iter().copied().all(is_digit)
         && piece.iter().any(u8::is_ascii_digit)
@@ -35,12 +51,6 @@ pub(super) fn may_have(part: &str) -> bool {
 
 fn is_digit(byte: u8) -> bool {
     matches!(byte, b'0'..=b'9' | b'a'..=b'f' | b'x')
-}
-
-/// One of 65,536 words that stand for all identifiers. A block of logs has some hundred to two thousand of them, so one
-/// of thirty or more blocks is read in vain for each.
-pub(super) fn bucket(identifier: &[u8]) -> String {
-    format!("{BUCKET}{:04x}", hash(identifier) >> 16)
 }
 
 #[cfg(test)]

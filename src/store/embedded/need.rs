@@ -5,6 +5,7 @@
 //! beyond ASCII that become ASCII in lower case is not asked (see `pack.rs`).
 
 use super::neighbours::Neighbours;
+use crate::query::pattern::{Step, steps};
 use crate::query::{Clause, FieldKind, Kind, Node, Occur, Schema};
 use memchr::memmem::Finder;
 
@@ -46,20 +47,17 @@ impl Need {
 
     /// The longest of the parts that a pattern spells out.
     fn pattern(pattern: &str) -> Self {
-        let (mut parts, mut chars) = (vec![String::new()], pattern.chars());
-        while let Some(c) = chars.next() {
-            let literal = match c {
-                '*' | '?' => None,
-                '\\' => chars.next(),
-                other => Some(other),
-            };
-            match (literal, parts.last_mut()) {
-                (Some(c), Some(part)) => part.push(c),
-                _ => parts.push(String::new()),
+        let (mut part, mut longest) = (String::new(), String::new());
+        for step in steps(pattern) {
+            match step {
+                Step::Char(c) => part.push(c),
+                Step::Many | Step::One => part.clear(),
+            }
+            if part.len() > longest.len() {
+                longest.clone_from(&part);
             }
         }
-        let longest = parts.into_iter().max_by_key(String::len);
-        longest.map_or(Self::Any, |part| Self::word(&part))
+        Self::word(&longest)
     }
 
     fn group(clauses: &[Clause], schema: &Schema) -> Self {

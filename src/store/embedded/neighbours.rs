@@ -4,11 +4,9 @@
 //! word was cut for its length. Bytes say that much without cutting the text into words; that they are words they do
 //! not say.
 
+use super::words::{LONG as PIECE, may_join};
 use memchr::memmem::Finder;
 use std::ops::Range;
-
-/// A word is cut wherever it reaches this many bytes, and another one begins there.
-const PIECE: usize = 255;
 
 /// More than this between two words is not looked through, for it would be for each place again.
 const GAP: usize = 64;
@@ -112,12 +110,7 @@ fn may_begin(text: &[u8], start: usize) -> bool {
         return true;
     }
     let piece = start.checked_sub(PIECE).map(|from| &text[from..start]);
-    piece.is_some_and(|piece| piece.iter().copied().all(may_join))
-}
-
-/// True for bytes that a long word may have.
-fn may_join(byte: u8) -> bool {
-    !byte.is_ascii() || byte.is_ascii_alphanumeric() || b"_.,;:'\"".contains(&byte)
+    piece.is_some_and(|piece| piece.iter().all(|byte| !byte.is_ascii() || may_join(*byte)))
 }
 
 #[cfg(test)]

@@ -6,11 +6,12 @@
 //! analyser's own words are taken too. Numbers and identifiers are found by a few bits
 //! (`identifiers.rs`).
 
-use super::identifiers::{bucket, is_identifier};
+use super::identifiers::bucket;
 use crate::query::analyser::analyse;
 
-/// The analyser cuts words longer than this many UTF-16 units, which are never more than bytes.
-const LONG: usize = 255;
+/// The analyser cuts words longer than this many UTF-16 units, which are never more than bytes; another one begins
+/// where it cuts.
+pub(super) const LONG: usize = 255;
 
 /// What stands between two words of a [`Vocabulary`].
 pub(super) const BETWEEN: char = '\n';
@@ -91,10 +92,9 @@ impl Vocabulary {
         if word.len() > LONG && word.is_ascii() {
             return;
         }
-        if is_identifier(word) {
-            self.insert_whole(bucket(word).as_bytes());
-        } else {
-            self.insert_whole(word);
+        match bucket(word) {
+            Some(bucket) => self.insert_whole(&bucket),
+            None => self.insert_whole(word),
         }
     }
 
@@ -163,16 +163,17 @@ pub(super) fn is_piece(byte: u8) -> bool {
     matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'_')
 }
 
+/// True for the bytes in ASCII that a long word may have.
+pub(super) fn may_join(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"_.,;':\"".contains(&byte)
+}
+
 /// True when the analyser might cut a word for its length.
 fn has_long_word(message: &str) -> bool {
-    let joins = |byte: &u8| {
-        byte.is_ascii_alphanumeric()
-            || matches!(byte, b'_' | b'.' | b',' | b';' | b'\'' | b':' | b'"')
-    };
     message.len() > LONG
         && message
             .as_bytes()
-            .split(|byte| !joins(byte))
+            .split(|byte| !may_join(*byte))
             .any(|run| run.len() > LONG)
 }
 

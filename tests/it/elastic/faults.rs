@@ -3,6 +3,7 @@
 
 use super::{clusters, fingerprints, from_disk, options, prefix, recorded};
 use crate::proxy::{Fault, Proxy};
+use crate::store::contract;
 use jiff::Timestamp;
 use std::time::{Duration, Instant};
 use url::Url;
@@ -10,7 +11,7 @@ use whorl::classify::cluster::look;
 use whorl::event::{Build, Event, FieldValue};
 use whorl::query::{Query, Schema};
 use whorl::store::elastic::{ElasticStore, Options};
-use whorl::store::{HealthState, LogStore, SearchRequest, Selection, StoreError};
+use whorl::store::{HealthState, LogStore, SearchRequest, StoreError};
 
 fn now() -> Timestamp {
     "2026-12-01T00:00:00Z".parse().unwrap()
@@ -258,12 +259,8 @@ fn a_document_that_the_cluster_refuses_is_kept_beside() {
         assert_eq!(store.events_of("b").unwrap(), events, "{name}");
         let query = Query::parse("needle AND hay", &Schema::default()).unwrap();
         let request = SearchRequest {
-            selection: Selection {
-                query: Some(&query),
-                ..Selection::default()
-            },
             limit: 10,
-            ..SearchRequest::default()
+            ..contract::all(Some(&query))
         };
         let found = store.search(&request, now()).unwrap();
         assert_eq!(found.total, 3, "{name}");

@@ -86,7 +86,8 @@ fn add(store: &dyn LogStore, build: &Build, events: &[Event]) {
     assert_eq!(count, events.len() as u64);
 }
 
-fn all(query: Option<&Query>) -> SearchRequest<'_> {
+/// A search for all events that match.
+pub(crate) fn all(query: Option<&Query>) -> SearchRequest<'_> {
     SearchRequest {
         selection: Selection {
             query,

@@ -70,6 +70,15 @@ pub struct Location {
     pub length: u64,
 }
 
+/// The first bytes of a text, cut between two characters.
+pub(crate) fn bounded(text: &str, bytes: usize) -> &str {
+    let mut end = text.len().min(bytes);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
 /// True for a character that shows nothing and can make people see what is not there: control
 /// characters, and those that turn the direction of the text after them.
 pub fn is_deceptive(c: char) -> bool {

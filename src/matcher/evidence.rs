@@ -1,6 +1,6 @@
 //! What is shown of an event.
 
-use crate::event::{Event, Evidence};
+use crate::event::{Event, Evidence, bounded};
 
 /// Longest excerpt in bytes; of longer events the part round the first span is shown.
 const EXCERPT: usize = 2000;
@@ -16,8 +16,8 @@ pub fn evidence(event: &Event, spans: &[(usize, usize)]) -> Evidence {
     } else {
         first.saturating_sub(BEFORE)
     };
-    let from = floor(message, from);
-    let to = floor(message, (from + EXCERPT).min(message.len()));
+    let from = bounded(message, from).len();
+    let to = bounded(message, from + EXCERPT).len();
     let inside = |at: usize| at.clamp(from, to) - from;
     Evidence {
         file: event.at.file.to_string(),
@@ -30,13 +30,6 @@ pub fn evidence(event: &Event, spans: &[(usize, usize)]) -> Evidence {
             .filter(|(a, b)| a < b)
             .collect(),
     }
-}
-
-fn floor(text: &str, mut at: usize) -> usize {
-    while !text.is_char_boundary(at) {
-        at -= 1;
-    }
-    at
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! The sentence at the beginning of a report, which says what came of the whole.
 
+use crate::event::bounded;
+
 /// What a comment says of the builds as a whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
@@ -100,15 +102,6 @@ pub(super) fn read(line: &str) -> Option<(Head, Option<String>)> {
     }
     let head = of_build(&lower)?;
     Some((head, pipeline(line)))
-}
-
-/// The first bytes of a text, cut between two characters.
-pub(super) fn bounded(text: &str, bytes: usize) -> &str {
-    let mut end = text.len().min(bytes);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    &text[..end]
 }
 
 /// `[WORDS] build STATUS`, with an end of the sentence or an address behind it.

@@ -14,6 +14,7 @@ pub mod download;
 mod format;
 mod input;
 mod join;
+mod json;
 mod limits;
 mod lines;
 pub(crate) mod loose;

@@ -27,7 +27,7 @@ pub(super) fn read(text: &str) -> Option<Found> {
     if let Some(found) = files(first) {
         return Some(Found::Files(found));
     }
-    if let Some(found) = failures(first) {
+    if let Some(found) = failures(first.to_string().as_bytes()) {
         return Some(Found::Failures(found));
     }
     reported(first)?;

@@ -1,9 +1,10 @@
 //! `job-output.json`: each task of a build with its result on each host.
 
-use crate::event::{Event, FieldValue, Location};
-use crate::intake::loose::{moment, text};
-use serde_json::Value;
-use std::collections::HashSet;
+use crate::event::{Event, FieldValue, Location, bounded};
+use crate::intake::json::Part;
+use crate::intake::loose::moment;
+use serde_json::Number;
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -15,6 +16,8 @@ pub(crate) const LARGEST: u64 = 32 << 20;
 const MOST: usize = 1_000;
 /// Most bytes of each output of a task that are kept: its end, where the reason is.
 const OUTPUT: usize = 16 << 10;
+/// Most bytes of each name that are kept.
+const NAME_LENGTH: usize = 1 << 10;
 
 /// A task that failed on a host.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -47,6 +50,8 @@ pub struct Failure {
     pub fatal: bool,
     /// When the task ended.
     pub ended: Option<String>,
+    /// Where the task is named, in bytes from the file's beginning; where it stands if it has no name.
+    pub at: usize,
 }
 
 /// What failed in a build.
@@ -60,26 +65,13 @@ pub struct Failures {
     pub tasks: usize,
 }
 
-/// Reads a `job-output.json`; none if it is none.
-pub fn failures(output: &Value) -> Option<Failures> {
-    let playbooks = output.as_array()?;
-    if !playbooks
-        .iter()
-        .all(|playbook| playbook["plays"].is_array())
-    {
-        return None;
-    }
-    let mut found = Failures::default();
-    for playbook in playbooks {
-        let begin = found.all.len();
-        for play in playbook["plays"].as_array().into_iter().flatten() {
-            for task in play["tasks"].as_array().into_iter().flatten() {
-                found.task(playbook, play, task);
-            }
-        }
-        mark_fatal(playbook, &mut found.all[begin..]);
-    }
-    Some(found)
+/// Reads a `job-output.json`; none if it is none. Of the text no more is kept than what it gives: a file
+/// of many small values would take sixty times its size.
+pub fn failures(output: &[u8]) -> Option<Failures> {
+    let playbooks = Part::of(output).filter(|all| all.is_list())?;
+    let (mut found, mut are_all) = (Failures::default(), true);
+    playbooks.each_item(|playbook| are_all &= found.playbook(playbook));
+    are_all.then_some(found)
 }
 
 /// True for a `job-output.json`, by the last part of its name without compression suffix.
@@ -90,23 +82,21 @@ pub(crate) fn is_named(base_name: &str) -> bool {
 /// The failures in the text of a `job-output.json` as events that stand where their tasks are named;
 /// none if it is none.
 pub(crate) fn events(text: &[u8], file: &str) -> Option<Vec<Event>> {
-    let found = failures(&serde_json::from_slice(text).ok()?)?;
-    let (file, mut at) = (Arc::from(file), Place::new(text));
-    let place = |failure: &Failure| {
+    let found = failures(text)?;
+    let (file, mut place) = (Arc::from(file), Place::new(text));
+    let event = |failure: Failure| {
         let mut event = failure.event();
-        if let Some(task) = &failure.task {
-            at.forward(task);
-        }
+        place.forward(failure.at);
         event.at = Location {
             file: Arc::clone(&file),
-            line: at.line,
+            line: place.line,
             lines: 1,
-            offset: at.offset as u64,
-            length: at.length as u64,
+            offset: place.offset as u64,
+            length: place.length as u64,
         };
         event
     };
-    Some(found.all.iter().map(place).collect())
+    Some(found.all.into_iter().map(event).collect())
 }
 
 /// A line, with how far it was looked at: all may stand in a single line of megabytes.
@@ -115,9 +105,8 @@ struct Place<'t> {
     offset: usize,
     length: usize,
     line: u64,
-    /// Where the last name stands.
+    /// What was asked for last.
     at: usize,
-    name: String,
 }
 
 impl<'t> Place<'t> {
@@ -128,31 +117,22 @@ impl<'t> Place<'t> {
             length: 0,
             line: 1,
             at: 0,
-            name: String::new(),
         };
         first.measure();
         first
     }
 
-    /// Goes to the next line in which the name of a task stands. Tasks are in the order of the file, so
-    /// it is never sought from the beginning; one that is written otherwise leaves the place as it is.
-    fn forward(&mut self, task: &str) {
-        let name = serde_json::Value::from(task).to_string();
-        if name == self.name {
-            return;
-        }
-        let rest = &self.text[self.at..];
-        let Some(found) = memchr::memmem::find(rest, name.as_bytes()) else {
+    /// Goes to the line of a byte. Tasks are in the order of the file, so it never goes back.
+    fn forward(&mut self, to: usize) {
+        let Some(before) = self.text.get(self.at..to) else {
             return;
         };
-        let before = &rest[..found];
         self.line += memchr::memchr_iter(b'\n', before).count() as u64;
         if let Some(end) = memchr::memrchr(b'\n', before) {
             self.offset = self.at + end + 1;
             self.measure();
         }
-        self.at += found;
-        self.name = name;
+        self.at = to;
     }
 
     fn measure(&mut self) {
@@ -162,73 +142,153 @@ impl<'t> Place<'t> {
 }
 
 impl Failures {
-    fn task(&mut self, playbook: &Value, play: &Value, task: &Value) {
-        for (host, result) in task["hosts"].as_object().into_iter().flatten() {
-            self.tasks += 1;
-            if !(is_true(&result["failed"]) || is_true(&result["unreachable"])) {
-                continue;
-            }
-            if self.all.len() >= MOST {
-                self.left_out += 1;
-                continue;
-            }
-            let around = Failure {
-                phase: text(&playbook["phase"]),
-                playbook: text(&playbook["playbook"]),
-                play: text(&play["play"]["name"]),
-                role: text(&task["role"]["name"]),
-                task: text(&task["task"]["name"]),
-                host: host.clone(),
-                ended: text(&task["task"]["duration"]["end"]),
-                ..Failure::default()
-            };
-            self.all.push(with_result(around, result));
+    /// False if it is none. What is around tasks is read where one of them failed, after it.
+    fn playbook(&mut self, playbook: Part<'_>) -> bool {
+        let [phase, name, plays, stats] = playbook.members(["phase", "playbook", "plays", "stats"]);
+        let Some(plays) = plays.filter(|plays| plays.is_list()) else {
+            return false;
+        };
+        let begin = self.all.len();
+        plays.each_item(|play| self.play(play));
+        let failed = &mut self.all[begin..];
+        if !failed.is_empty() {
+            give(failed, phase.and_then(name_in), |one| &mut one.phase);
+            give(failed, name.and_then(name_in), |one| &mut one.playbook);
+            mark_fatal(stats, failed);
         }
+        true
+    }
+
+    fn play(&mut self, play: Part<'_>) {
+        let [of_play, tasks] = play.members(["play", "tasks"]);
+        let Some(tasks) = tasks else { return };
+        let begin = self.all.len();
+        tasks.each_item(|task| self.task(task));
+        let failed = &mut self.all[begin..];
+        if !failed.is_empty() {
+            give(failed, named(of_play), |one| &mut one.play);
+        }
+    }
+
+    fn task(&mut self, task: Part<'_>) {
+        let [hosts, role, of_task] = task.members(["hosts", "role", "task"]);
+        let Some(hosts) = hosts else { return };
+        let begin = self.all.len();
+        hosts.each_member(|host, result| self.result(host, result));
+        let failed = &mut self.all[begin..];
+        if failed.is_empty() {
+            return;
+        }
+        let [name, duration] = of_task.map_or([None; 2], |task| task.members(["name", "duration"]));
+        let ended = duration.and_then(|duration| duration.member("end"));
+        give(failed, named(role), |one| &mut one.role);
+        give(failed, name.and_then(name_in), |one| &mut one.task);
+        give(failed, ended.and_then(name_in), |one| &mut one.ended);
+        for failure in failed {
+            failure.at = name.unwrap_or(task).at;
+        }
+    }
+
+    fn result(&mut self, host: &str, result: Part<'_>) {
+        self.tasks += 1;
+        let [failed, unreachable] = result.members(["failed", "unreachable"]).map(is_true);
+        if !(failed || unreachable) {
+            return;
+        }
+        if self.all.len() >= MOST {
+            self.left_out += 1;
+            return;
+        }
+        self.all.push(Failure {
+            host: short(host).to_owned(),
+            unreachable,
+            ..reason(result)
+        });
     }
 }
 
-fn with_result(around: Failure, result: &Value) -> Failure {
+/// Says the same of all.
+fn give(
+    failures: &mut [Failure],
+    name: Option<String>,
+    place: fn(&mut Failure) -> &mut Option<String>,
+) {
+    let Some(name) = name else { return };
+    for failure in failures {
+        *place(failure) = Some(name.clone());
+    }
+}
+
+/// What a result says of why it failed.
+fn reason(result: Part<'_>) -> Failure {
+    let [action, censored, results] = result.members(["action", "censored", "results"]);
     // Of a loop the first item that failed has the reason.
-    let items = result["results"].as_array();
-    let item = items.and_then(|all| all.iter().find(|item| is_true(&item["failed"])));
-    let reason = item.unwrap_or(result);
+    let mut item = None;
+    if let Some(results) = results {
+        results.each_item(|one| {
+            if item.is_none() && is_true(one.member("failed")) {
+                item = Some(one);
+            }
+        });
+    }
+    let inner = item.unwrap_or(result);
+    let [rc, msg, stdout, stderr] = inner.members(["rc", "msg", "stdout", "stderr"]);
     Failure {
-        action: text(&result["action"]),
-        rc: reason["rc"].as_i64(),
-        msg: end(&reason["msg"]).or_else(|| end(&result["censored"])),
-        stdout: end(&reason["stdout"]),
-        stderr: end(&reason["stderr"]),
-        unreachable: is_true(&result["unreachable"]),
-        ..around
+        action: action.and_then(name_in),
+        rc: rc.and_then(Part::read),
+        msg: msg.and_then(end).or_else(|| censored.and_then(end)),
+        stdout: stdout.and_then(end),
+        stderr: stderr.and_then(end),
+        ..Failure::default()
     }
 }
 
 /// The last failure on a host that did not come through its playbook is the one that ended it.
-fn mark_fatal(playbook: &Value, failures: &mut [Failure]) {
-    let Some(stats) = playbook["stats"].as_object() else {
-        return;
-    };
-    let mut ended = HashSet::new();
-    for last in failures.iter_mut().rev() {
-        if !ended.insert(last.host.as_str()) {
-            continue;
-        }
-        let counts = stats.get(&last.host);
-        let is_lost = |name| counts.is_some_and(|counts| counts[name].as_u64().unwrap_or(0) > 0);
-        last.fatal |= is_lost("failures") || is_lost("unreachable");
+fn mark_fatal(stats: Option<Part<'_>>, failures: &mut [Failure]) {
+    let Some(stats) = stats else { return };
+    let mut last = HashMap::new();
+    for (at, failure) in failures.iter().enumerate() {
+        last.insert(failure.host.clone(), at);
     }
+    stats.each_member(|host, counts| {
+        let Some(at) = last.get(short(host)) else {
+            return;
+        };
+        let counts = counts.members(["failures", "unreachable"]);
+        let is_more = |count: Part<'_>| count.read::<u64>().is_some_and(|count| count > 0);
+        failures[*at].fatal = counts.into_iter().flatten().any(is_more);
+    });
 }
 
-fn is_true(value: &Value) -> bool {
-    value.as_bool() == Some(true)
+fn is_true(part: Option<Part<'_>>) -> bool {
+    part.and_then(Part::read) == Some(true)
+}
+
+/// The `name` that something has.
+fn named(part: Option<Part<'_>>) -> Option<String> {
+    part?.member("name").and_then(name_in)
+}
+
+/// A text that is not empty, or a number as a text, as short as names are.
+fn name_in(part: Part<'_>) -> Option<String> {
+    if let Some(name) = part.text() {
+        return Some(short(&name).to_owned()).filter(|name| !name.is_empty());
+    }
+    part.read::<Number>().map(|number| number.to_string())
+}
+
+/// The beginning of a name: each is in all failures that it has to do with.
+fn short(name: &str) -> &str {
+    bounded(name, NAME_LENGTH)
 }
 
 /// The end of a text, from a line's beginning where it was cut.
-fn end(value: &Value) -> Option<String> {
-    let text = value
-        .as_str()
-        .map(str::trim_end)
-        .filter(|text| !text.is_empty())?;
+fn end(part: Part<'_>) -> Option<String> {
+    let whole = part.text_end()?;
+    let text = whole.trim_end();
+    if text.is_empty() {
+        return None;
+    }
     let mut from = text.len().saturating_sub(OUTPUT);
     while !text.is_char_boundary(from) {
         from += 1;
@@ -305,7 +365,15 @@ impl Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use serde_json::json;
+    use serde_json::{Value, json};
+
+    fn failures_of(output: &Value) -> Option<Failures> {
+        failures(&serde_json::to_vec(output).unwrap())
+    }
+
+    fn end_of(text: &str) -> Option<String> {
+        end(Part::of(json!(text).to_string().as_bytes()).unwrap())
+    }
 
     fn output() -> Value {
         json!([
@@ -327,7 +395,7 @@ mod tests {
 
     #[test]
     fn every_failure_is_found_with_its_reason() {
-        let found = failures(&output()).unwrap();
+        let found = failures_of(&output()).unwrap();
         assert_eq!((found.all.len(), found.left_out, found.tasks), (3, 0, 5));
         let [ignored, install, lost] = &found.all[..] else {
             panic!("{found:?}")
@@ -349,7 +417,7 @@ mod tests {
 
     #[test]
     fn a_failure_is_an_event_that_queries_can_ask_for() {
-        let found = failures(&output()).unwrap();
+        let found = failures_of(&output()).unwrap();
         let event = found.all[1].event();
         assert_eq!(
             event.message,
@@ -371,18 +439,81 @@ mod tests {
     #[test]
     fn long_output_is_cut_to_whole_lines_of_its_end() {
         let long = format!("{}\nlast line é\n", "x".repeat(OUTPUT));
-        assert_eq!(end(&json!(long)).as_deref(), Some("last line é"));
+        assert_eq!(end_of(&long).as_deref(), Some("last line é"));
         let one_line = "é".repeat(OUTPUT);
-        assert!(end(&json!(one_line)).is_some_and(|text| text.len() <= OUTPUT));
-        assert_eq!(end(&json!(" \n")), None);
+        assert!(end_of(&one_line).is_some_and(|text| text.len() <= OUTPUT));
+        assert_eq!(end_of(" \n"), None);
     }
 
     #[test]
     fn what_is_no_job_output_is_none() {
-        for other in [json!(null), json!({}), json!([{"uuid": "x"}]), json!([3])] {
-            assert_eq!(failures(&other), None);
+        assert_eq!(failures(b"[{\"plays\": []}, {\"plays\": []"), None);
+        for other in [
+            json!(null),
+            json!({}),
+            json!([{"uuid": "x"}]),
+            json!([3]),
+            json!([{"plays": []}, {"plays": {}}]),
+        ] {
+            assert_eq!(failures_of(&other), None, "{other}");
         }
         let odd = json!([{"plays": [3, {"tasks": 4}, {"tasks": [{"hosts": {"h": {"failed": "yes", "unreachable": true}}}]}], "stats": 3}]);
-        assert_eq!(failures(&odd).unwrap().all.len(), 1);
+        assert_eq!(failures_of(&odd).unwrap().all.len(), 1);
+    }
+
+    #[test]
+    fn what_is_around_a_task_may_stand_before_or_behind_it() {
+        let before = json!([{"stats": {"h": {"failures": 1}}, "phase": "run", "plays": [
+            {"play": {"name": "all"}, "tasks": [
+                {"task": {"name": "Go"}, "role": {"name": "r"}, "hosts": {"h": {"failed": true}}}]}]}]);
+        let behind = json!([{"plays": [
+            {"tasks": [
+                {"hosts": {"h": {"failed": true}}, "role": {"name": "r"}, "task": {"name": "Go"}}],
+             "play": {"name": "all"}}],
+            "phase": "run", "stats": {"h": {"failures": 1}}}]);
+        let expected = Failure {
+            phase: Some("run".into()),
+            play: Some("all".into()),
+            role: Some("r".into()),
+            task: Some("Go".into()),
+            host: "h".into(),
+            fatal: true,
+            ..Failure::default()
+        };
+        for output in [before, behind] {
+            let mut found = failures_of(&output).unwrap();
+            let at = std::mem::take(&mut found.all[0].at);
+            assert!(output.to_string()[at..].starts_with("\"Go\""), "{at}");
+            assert_eq!(found.all, std::slice::from_ref(&expected));
+        }
+    }
+
+    #[test]
+    fn what_is_no_utf8_in_an_output_takes_nothing_else_away() {
+        let text = br#"[{"plays": [{"tasks": [{"hosts": {"h": {"failed": true, "stdout": "why\nnot \udce9"}}}]}]}]"#;
+        let found = failures(text).unwrap();
+        let stdout = found.all[0].stdout.as_deref().unwrap();
+        assert!(stdout.starts_with("why\nnot \u{fffd}"), "{stdout}");
+    }
+
+    #[test]
+    fn long_names_are_cut_and_many_failures_counted() {
+        let long = "é".repeat(1 << 16);
+        let hosts: serde_json::Map<String, Value> = (0..MOST + 2)
+            .map(|host| (format!("{host}"), json!({"failed": true, "action": long})))
+            .collect();
+        let playbook = json!([{"playbook": long, "stats": {"0": {"failures": 1}}, "plays": [
+            {"play": {"name": long}, "tasks": [{"task": {"name": [long]}, "hosts": hosts}]}]}]);
+        let found = failures_of(&playbook).unwrap();
+        assert_eq!(
+            (found.all.len(), found.left_out, found.tasks),
+            (MOST, 2, MOST + 2)
+        );
+        let first = &found.all[0];
+        for name in [&first.playbook, &first.play, &first.action] {
+            assert_eq!(name.as_deref(), Some(&long[..NAME_LENGTH]));
+        }
+        assert_eq!((first.task.as_deref(), first.fatal), (None, true));
+        assert!(!found.all[1].fatal);
     }
 }

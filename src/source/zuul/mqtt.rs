@@ -6,7 +6,7 @@
 
 use super::choose::Choice;
 use super::live::Unusable;
-use super::reported;
+use super::{Reported, reported};
 use crate::config::ZuulMqtt;
 use crate::source::Desk;
 use crate::source::pace::Backoff;
@@ -27,6 +27,8 @@ use tokio_util::sync::CancellationToken;
 
 /// The largest message that the protocol knows: one that we refused would be sent for ever.
 const LARGEST: usize = 268_435_455;
+/// The largest message that is read, as large as an answer of the API; Zuul's have some hundred kB.
+const READ: usize = 32 << 20;
 /// Our own messages are small.
 const OURS: usize = 64 << 10;
 /// Requests of ours that may wait to be sent.
@@ -164,8 +166,7 @@ impl Listener {
         message: &Publish,
     ) -> Result<(), Ended> {
         let mut lost = Vec::new();
-        let found = serde_json::from_slice::<Value>(&message.payload);
-        match found.ok().and_then(|json| reported(&json)) {
+        match read(&message.payload) {
             None => lost.push(shown(message)),
             Some(found) => {
                 if found.unread > 0 {
@@ -199,13 +200,24 @@ async fn farewell(client: &AsyncClient, events: &mut EventLoop) {
     let _ = tokio::time::timeout(FAREWELL, said).await;
 }
 
-/// The beginning of a message that is not one of Zuul's.
+/// What a message says, if it is one of Zuul's and not too large.
+fn read(message: &[u8]) -> Option<Reported> {
+    let message = Some(message).filter(|message| message.len() <= READ)?;
+    let json: Value = serde_json::from_slice(message).ok()?;
+    reported(&json)
+}
+
+/// The beginning of a message that is not one of Zuul's, or too large.
 fn shown(message: &Publish) -> String {
     let text: String = String::from_utf8_lossy(&message.payload)
         .chars()
         .take(SHOWN)
         .map(|c| if c.is_control() { ' ' } else { c })
         .collect();
+    let bytes = message.payload.len();
+    if bytes > READ {
+        return format!("{}: {bytes} bytes are too many: {text}", message.topic);
+    }
     format!("{}: {text}", message.topic)
 }
 
@@ -229,4 +241,27 @@ fn tls(ca_file: Option<&Path>) -> Result<ClientConfig, Unusable> {
         .with_safe_default_protocol_versions()
         .map_err(|error| Unusable(format!("TLS: {error}")))?;
     Ok(builder.with_root_certificates(roots).with_no_client_auth())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_that_is_too_large_is_told_with_its_size() {
+        let message = br#"{"build": {"uuid": "5ef9f24c", "result": "FAILURE"}}"#;
+        let fits = [&message[..], &b" ".repeat(READ - message.len())].concat();
+        let more = [&fits[..], b" "].concat();
+        let is_read = |message: &[u8]| serde_json::from_slice::<Value>(message).is_ok();
+        assert!(is_read(&fits) && is_read(&more));
+        assert_eq!(read(&fits).is_some(), read(message).is_some());
+        assert_eq!(read(&more), None);
+        let told = shown(&Publish::new("zuul/shop", QoS::AtLeastOnce, more));
+        assert!(
+            told.starts_with("zuul/shop: 33554433 bytes are too many: {\"build\""),
+            "{told}"
+        );
+        let other = shown(&Publish::new("zuul/shop", QoS::AtLeastOnce, "no\nmessage"));
+        assert_eq!(other, "zuul/shop: no message");
+    }
 }

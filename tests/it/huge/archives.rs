@@ -1,6 +1,6 @@
 //! A hundred thousand files in one build, in a folder and in archives.
 
-use super::{BUG, Classify, SERVICE, bounded, eventually, member, peak};
+use super::{BUG, Classify, SERVICE, bounded, eventually, member, peak, sized};
 use crate::serve::program::Home;
 use std::fs;
 use std::io::Write;
@@ -158,4 +158,58 @@ fn a_zip_that_is_all_beginnings_of_lists_takes_no_memory() {
     assert_eq!(ran.place(), ("console.txt".into(), 1));
     assert!(ran.err.contains("logs.zip.gz"), "{}", ran.err);
     ran.small();
+}
+
+/// Members of an object or a list.
+fn of_a_job(member: &str, count: usize) -> String {
+    let mut all = format!("{member},").repeat(count);
+    all.pop();
+    all
+}
+
+#[test]
+fn a_job_output_of_many_small_values_takes_no_memory() {
+    let size = usize::try_from(sized(30 << 20, 8 << 20)).unwrap();
+    let many = |member: &str| of_a_job(member, size / (member.len() + 1));
+    let tasks =
+        |tasks: &str| format!(r#"[{{"plays":[{{"tasks":[{tasks}],"play":{{}}}}],"phase":"run"}}]"#);
+    let lost = r#""":{"failed":true}"#;
+    let shapes = [
+        tasks(&many(r#"{"":0}"#)),
+        tasks(&many("0")),
+        tasks(&format!(
+            r#"{{"hosts":{{{}}}}}"#,
+            many(r#""":{"failed":0}"#)
+        )),
+        tasks(&format!(r#"{{"hosts":{{{}}}}}"#, many(lost))),
+        tasks(&format!(
+            r#"{{"hosts":{{"a":{{"failed":true,"results":[{}]}}}}}}"#,
+            many("{}")
+        )),
+        format!("[{}]", many(r#"{"plays":[]}"#)),
+        format!(
+            r#"[{{"playbook":"{}","plays":[{{"tasks":[{{"hosts":{{{}}}}}]}}]}}]"#,
+            "x".repeat(size),
+            of_a_job(lost, 2_000)
+        ),
+        format!(
+            r#"[{{"plays":[{{"tasks":[{{"hosts":{{{lost}}}}}]}}],"stats":{{{}}}}}]"#,
+            many(r#""":{"failures":1}"#)
+        ),
+        tasks(&format!(
+            r#"{{"hosts":{{"a":{{"failed":true,"msg":"{}"}}}}}}"#,
+            "\\n".repeat(size / 2)
+        )),
+        format!(r#"[{{"{}":[],"plays":[]}}]"#, "\\\"".repeat(size / 2)),
+    ];
+    for shape in shapes {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("job-output.json"), &shape).unwrap();
+        fs::write(dir.path().join("console.txt"), BUG).unwrap();
+        let ran = Classify::of(dir.path());
+        let begin = &shape[..80];
+        assert_eq!(ran.code, 0, "{begin}: {}", ran.err);
+        assert_eq!(ran.place(), ("console.txt".into(), 1), "{begin}");
+        ran.small();
+    }
 }

@@ -1,11 +1,11 @@
 //! The same facts as the pages, as JSON.
 
 use super::error::ApiError;
+use super::json::Json;
 use super::{App, blocking};
 use crate::classify::engine::Rules;
 use crate::event::Verdict;
 use crate::state::{BuildFilter, BuildRow, Page, StoredBuild};
-use axum::Json;
 use axum::extract::{Path, Query, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Response};

@@ -1,8 +1,8 @@
 //! Answers that say what went wrong.
 
+use super::json::Json;
 use crate::state::StateError;
-use axum::Json;
-use axum::extract::rejection::JsonRejection;
+use axum::extract::rejection::BytesRejection;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
@@ -34,9 +34,22 @@ impl ApiError {
         Self::new(StatusCode::BAD_REQUEST, message)
     }
 
-    /// A body that is not the JSON that is asked for: 400, 413, 415 or 422.
-    pub(super) fn json(rejected: &JsonRejection) -> Self {
+    /// A body that could not be read: 400 or 413.
+    pub(super) fn body(rejected: &BytesRejection) -> Self {
         Self::new(rejected.status(), rejected.body_text())
+    }
+
+    /// 415: a body of another type than JSON.
+    pub(super) fn media_type() -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "the body is not said to be JSON; send the header `Content-Type: application/json`",
+        )
+    }
+
+    /// 422: JSON that is not what is asked for.
+    pub(super) fn unfit(message: impl ToString) -> Self {
+        Self::new(StatusCode::UNPROCESSABLE_ENTITY, message)
     }
 
     /// 401: writing needs the token.

@@ -1,8 +1,8 @@
 //! Whether the service lives, whether it can work, and its numbers.
 
+use super::json::Json;
 use super::{App, held};
 use crate::classify::meter::{SourceMeter, fetch_meter};
-use axum::Json;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::IntoResponse;

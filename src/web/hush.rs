@@ -1,16 +1,16 @@
 //! Silences and outages: a page with buttons, and the same for programs. Both leave an audit entry.
 
 use super::error::ApiError;
+use super::json::Json;
 use super::pages::{html, when};
 use super::{App, blocking, view};
 use crate::note::period;
 use crate::state::{NewOutage, NewSilence, Outage, Silence, SilenceKind};
-use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::{delete, get, post};
-use axum::{Form, Json, Router};
+use axum::{Form, Router};
 use jiff::Timestamp;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -123,9 +123,8 @@ pub(super) async fn silences(State(app): State<Arc<App>>) -> Result<Json<Vec<Sil
 /// `POST /api/v1/silences`.
 pub(super) async fn begin(
     State(app): State<Arc<App>>,
-    asked: Result<Json<AskedSilence>, JsonRejection>,
+    Json(asked): Json<AskedSilence>,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
-    let Json(asked) = asked.map_err(|rejected| ApiError::json(&rejected))?;
     let (id, until) = silence(&app, asked, "api").await?;
     Ok((
         StatusCode::CREATED,
@@ -178,9 +177,8 @@ pub(super) async fn outage(State(app): State<Arc<App>>) -> Result<Json<Option<Ou
 /// `POST /api/v1/outage`.
 pub(super) async fn begin_outage(
     State(app): State<Arc<App>>,
-    asked: Result<Json<AskedOutage>, JsonRejection>,
+    Json(asked): Json<AskedOutage>,
 ) -> Result<(StatusCode, Json<Value>), ApiError> {
-    let Json(asked) = asked.map_err(|rejected| ApiError::json(&rejected))?;
     let id = out(&app, asked, "api").await?;
     Ok((StatusCode::CREATED, Json(json!({ "id": id }))))
 }

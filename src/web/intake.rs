@@ -3,13 +3,13 @@
 //! cut off is sent again and nothing else is to be done.
 
 use super::error::ApiError;
+use super::json::Json;
 use super::{App, blocking};
 use crate::classify::pipeline::Refused;
 use crate::event::Build;
 use crate::intake::clean_name;
 use crate::source::{Announced, Logs};
 use crate::state::Job;
-use axum::Json;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Path, State};
 use axum::http::StatusCode;

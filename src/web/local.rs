@@ -1,5 +1,6 @@
 //! The engine of one machine: fingerprints from folders, logs from the spool, the embedded index.
 
+use super::in_hand::InHand;
 use super::indexer::{IndexStop, Indexer, digest};
 use super::marks::Marks;
 use super::remote::Remote;
@@ -94,6 +95,7 @@ pub struct Local {
     speaker: Speaker,
     redactor: Redactor,
     indexed: Mutex<Marks>,
+    in_hand: InHand,
 }
 
 impl fmt::Debug for Local {
@@ -150,6 +152,7 @@ impl Local {
             speaker: tell::speaker(config, voices)?,
             redactor: super::commands::redactor(config).unwrap_or_default(),
             indexed: Mutex::default(),
+            in_hand: InHand::new(std::thread::available_parallelism().map_or(1, usize::from)),
         })
     }
 
@@ -209,16 +212,10 @@ impl Local {
         } else {
             Vec::new()
         };
-        // Each build has a worker, so that none needs a second thread.
         let sweep = || {
-            one::sweep(
-                matcher,
-                build,
-                Timestamp::now(),
-                &inputs,
-                &self.limits,
-                false,
-            )
+            let beside = self.in_hand.begin();
+            let now = Timestamp::now();
+            one::sweep(matcher, build, now, &inputs, &self.limits, beside.has_room)
         };
         if let Some(indexer) = &self.indexer {
             let found = sweep();

@@ -2,11 +2,11 @@
 //! changes.
 
 use super::error::ApiError;
+use super::json::Json;
 use super::pages::html;
 use super::{App, blocking, held, view};
 use crate::chaos::measure::{Measured, fragment, read};
 use crate::config::Config;
-use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use serde_json::Value;

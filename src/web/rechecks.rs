@@ -2,13 +2,13 @@
 
 use super::commands::short;
 use super::error::ApiError;
+use super::json::Json;
 use super::pages::{html, when};
 use super::{App, blocking, tell};
 use crate::classify::recheck::{Judge, consider};
 use crate::note::{Bell, Speaker};
 use crate::state::{Recheck, RecheckAnswer, RecheckDecision, RecheckKind, Role};
 use askama::Template;
-use axum::Json;
 use axum::extract::State;
 use axum::response::Response;
 use jiff::Timestamp;

@@ -1,11 +1,11 @@
 //! Reports: made, kept, listed, served.
 
 use super::error::ApiError;
+use super::json::Json;
 use super::pages::{self, html, when};
 use super::view::{ReportRow, Reports};
 use super::{App, blocking};
 use crate::report::{Report, render_html};
-use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::header;
 use axum::response::{IntoResponse, Redirect, Response};

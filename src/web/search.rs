@@ -1,13 +1,13 @@
 //! A query over all stored events: how many, in which builds, and the newest of them.
 
 use super::error::ApiError;
+use super::json::Json;
 use super::pages::{html, line_link};
 use super::view::{self, SearchHit, SearchPage, Shown};
 use super::{App, blocking};
 use crate::classify::engine::{SearchError, Searched, SearchedEvent};
 use crate::query;
 use crate::state::StoredBuild;
-use axum::Json;
 use axum::extract::{Query, State};
 use axum::response::Response;
 use jiff::Timestamp;

@@ -124,10 +124,13 @@ impl Library {
             loop {
                 let again = Arc::clone(&library);
                 let reload = tokio::task::spawn_blocking(move || again.reload());
-                if let Ok(outcome) = reload.await
-                    && outcome.changed
-                {
-                    on_change(&outcome);
+                match reload.await {
+                    Ok(outcome) if outcome.changed => on_change(&outcome),
+                    Ok(_) => {}
+                    // Of a panic the hook has told; nobody would know that this is why nothing changes.
+                    Err(error) => {
+                        tracing::error!(%error, "the fingerprints cannot be read again; the last ones stay");
+                    }
                 }
                 if !watch.next_change(&stop).await {
                     return;

@@ -55,6 +55,11 @@ pub(super) fn parse(path: &Path, text: &str, schema: &Schema) -> Result<Parsed, 
 /// The largest `max` of `retry`.
 const MOST_RETRIES: u32 = 10;
 
+/// Longest glob: what is nested in it is taken apart by calls within calls.
+const LONGEST_GLOB: usize = 1_000;
+/// Most queries of a sequence: what is found of each is kept for all that follow.
+const MOST_STEPS: usize = 100;
+
 /// The keys of which a file has exactly one.
 const CHOICE: &str = "one of `query`, `pattern`, `all`/`any`, `sequence`";
 
@@ -181,6 +186,7 @@ impl Reader<'_> {
         }
         if let Some(list) = &raw.sequence {
             self.filled(yaml::place(list), &list.value);
+            self.short(yaml::place(list), &list.value);
             let within = raw.within.as_ref().and_then(|w| self.within(w));
             let queries = self.queries(&list.value);
             return Some(Condition::Sequence { queries, within });
@@ -249,6 +255,13 @@ impl Reader<'_> {
         }
     }
 
+    fn short(&mut self, place: Place, list: &[Text]) {
+        if list.len() > MOST_STEPS {
+            let message = format!("a sequence has at most {MOST_STEPS} queries");
+            self.error(place, "too-complex", message);
+        }
+    }
+
     fn queries(&mut self, texts: &[Text]) -> Vec<Query> {
         texts.iter().filter_map(|text| self.query(text)).collect()
     }
@@ -292,6 +305,11 @@ impl Reader<'_> {
     fn globs(&mut self, texts: &[Text]) -> Vec<String> {
         let mut good = Vec::new();
         for text in texts {
+            if text.value.len() > LONGEST_GLOB {
+                let message = format!("a glob has at most {LONGEST_GLOB} bytes");
+                self.error(yaml::place(text), "bad-glob", message);
+                continue;
+            }
             match globset::Glob::new(&text.value) {
                 Ok(_) => good.push(text.value.clone()),
                 Err(error) => self.error(yaml::place(text), "bad-glob", error.to_string()),

@@ -4,6 +4,8 @@
 //! place in the file. The value is laid beside the source again, line end by line end, escape by
 //! escape.
 
+use crate::event::bounded;
+
 /// A place in a text: line and column in characters, both counted from 1.
 pub(super) type Place = (usize, usize);
 
@@ -41,7 +43,7 @@ fn byte_of(text: &str, (line, column): Place) -> Option<usize> {
 
 /// The place of a byte.
 fn place_of(text: &str, byte: usize) -> Place {
-    let before = &text[..byte.min(text.len())];
+    let before = bounded(text, byte);
     let line_start = before.rfind('\n').map_or(0, |end| end + 1);
     let line = before.matches('\n').count() + 1;
     (line, before[line_start..].chars().count() + 1)
@@ -83,21 +85,26 @@ impl Walk<'_> {
                 return;
             }
             // The blank or line break that the fold made is shown at the end of its line.
-            if offset == self.done {
-                let starts_line = self.value[self.done..].starts_with([' ', '\n']);
-                if starts_line {
-                    return;
-                }
+            if offset == self.done && self.rest().starts_with([' ', '\n']) {
+                return;
             }
         }
     }
 
-    /// The indent of the first line that is not blank.
+    /// The indent of the first line that is not blank, without the blanks that the value begins with:
+    /// the header may say that they belong to it.
     fn indent(&self) -> usize {
-        let lines = self.source[self.at..].lines();
-        let first = lines.filter(|line| !line.trim().is_empty());
-        let indents = first.map(|line| line.len() - line.trim_start_matches(' ').len());
-        indents.take(1).next().unwrap_or(0)
+        let blanks = |text: &str| {
+            let mut lines = text.lines().filter(|line| !line.trim().is_empty());
+            let first = lines.next();
+            first.map_or(0, |line| line.len() - line.trim_start_matches(' ').len())
+        };
+        blanks(&self.source[self.at..]).saturating_sub(blanks(self.value))
+    }
+
+    /// What is left of the value; nothing where source and value have parted.
+    fn rest(&self) -> &str {
+        self.value.get(self.done..).unwrap_or_default()
     }
 
     /// Passes over what a line end became in the value.
@@ -105,7 +112,7 @@ impl Walk<'_> {
         if self.done == 0 {
             return;
         }
-        let rest = &self.value[self.done..];
+        let rest = self.rest();
         let breaks = rest.len() - rest.trim_start_matches('\n').len();
         if breaks > 0 {
             self.done += breaks;
@@ -131,7 +138,7 @@ impl Walk<'_> {
     /// Passes over one character of the value; false when source and value part.
     fn step(&mut self, quote: char) -> bool {
         let rest = &self.source[self.at..];
-        let Some(wanted) = self.value[self.done..].chars().next() else {
+        let Some(wanted) = self.rest().chars().next() else {
             return false;
         };
         let Some(found) = rest.chars().next() else {
@@ -205,6 +212,21 @@ mod tests {
         assert_eq!(find(text, (1, 8), value, "one").0, (2, 3));
         assert_eq!(find(text, (1, 8), value, "wo").0, (4, 5));
         assert_eq!(find(text, (1, 8), value, "hree").0, (5, 4));
+    }
+
+    #[test]
+    fn blocks_may_say_how_far_they_are_indented() {
+        let text = "query: |1\n   €€€\"€€€\n";
+        let value = "  €€€\"€€€\n";
+        assert_eq!(find(text, (1, 8), value, "\"").1, "\"");
+        assert_eq!(locate(text, (1, 8), value, value.len()), (2, 11));
+    }
+
+    #[test]
+    fn no_value_makes_it_panic() {
+        proptest::proptest!(|(text in "query: [|>\"']?[1-9+-]?\n?[ é€\"'\\\\a\n]{0,30}", value in "[ é€\"'a\n]{0,20}", offset in 0_usize..40)| {
+            locate(&text, (1, 8), &value, offset);
+        });
     }
 
     #[test]

@@ -25,6 +25,21 @@ fn warned(query: &str) -> Vec<&'static str> {
 }
 
 #[test]
+fn what_is_nested_or_long_beyond_reason_is_refused_and_ends() {
+    let nested = format!("{}{}", "{".repeat(200_000), "}".repeat(200_000));
+    let glob = format!("query: a\nscope: {{projects: ['{nested}']}}\n");
+    assert_eq!(refused(&glob), "2:20 bad-glob");
+    let files = format!("pattern: a\nfiles: ['{nested}']\n");
+    assert_eq!(refused(&files), "2:9 bad-glob");
+    let steps = |count| format!("sequence:\n{}", "- message:a\n".repeat(count));
+    assert_eq!(refused(&steps(101)), "2:3 too-complex");
+    assert_eq!(read(&steps(100)).queries().count(), 100);
+    let query = format!("{}tags:a{}", "(".repeat(90), " OR tags:b)".repeat(90));
+    assert_eq!(warned(&query), ["no-message-clause"]);
+    assert_eq!(refused("query: |1\n   €€€\"€€€\n"), "2:7 bad-query");
+}
+
+#[test]
 fn every_key_is_read() {
     let found = read(
         "title: T\nbug: github:a/b#3\nsequence: [a, b]\nwithin: 20 lines\nnone: [c]\nscope: {jobs: ['x-*']}\nvalid-from: 2026-01-01\nvalid-until: 2026-02-01\ncategory: infra\nowner: me\nadvice: wait\npriority: 3\nexamples: {match: [a], no-match: [z]}\nsuppress-graph: true\nsuppress-notification: true\nallow-nonvoting: true\nresolved_at: 2026-01-03\ntest_ids: [t]\n",

@@ -268,9 +268,11 @@ pub(super) fn without_message(node: &Node) -> Option<&Node> {
                 let asks = of(Occur::Must).any(|c| without_message(&c.node).is_none());
                 return (!asks).then_some(node);
             }
-            let mut free = of(Occur::Should).filter_map(|c| without_message(&c.node));
-            let first = free.next()?;
-            let all = of(Occur::Should).all(|c| without_message(&c.node).is_some());
+            // Each once: what is nested would be looked at twice as often on each level.
+            let free = of(Occur::Should).map(|c| without_message(&c.node));
+            let free: Vec<Option<&Node>> = free.collect();
+            let first = free.iter().copied().flatten().next()?;
+            let all = free.iter().all(Option::is_some);
             Some(if all { node } else { first })
         }
         leaf => (field_of(leaf) != Some("message")).then_some(node),

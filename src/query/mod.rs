@@ -69,8 +69,7 @@ impl Query {
     /// Reads a query. The schema decides what each condition means for its field.
     pub fn parse(text: &str, schema: &Schema) -> Result<Self, QueryError> {
         let parsed = parser::parse(text, schema)?;
-        let mut programs = BTreeMap::new();
-        compile(&parsed.root, &mut programs);
+        let programs = compile(&parsed.root);
         Ok(Self {
             source: Arc::from(text),
             root: parsed.root,
@@ -129,7 +128,18 @@ impl Query {
     }
 }
 
-fn compile(node: &Node, programs: &mut BTreeMap<String, regexp::Program>) {
+/// The expressions of a query, made ready in their order as far as there is room.
+fn compile(root: &Node) -> BTreeMap<String, regexp::Program> {
+    let mut programs = BTreeMap::new();
+    collect(root, &mut programs);
+    let mut taken = 0;
+    for program in programs.values_mut() {
+        program.make_ready(&mut taken);
+    }
+    programs
+}
+
+fn collect(node: &Node, programs: &mut BTreeMap<String, regexp::Program>) {
     match &node.kind {
         Kind::Regex { pattern, .. } => {
             // The parser has refused what cannot be read.
@@ -137,8 +147,8 @@ fn compile(node: &Node, programs: &mut BTreeMap<String, regexp::Program>) {
                 programs.insert(pattern.clone(), program);
             }
         }
-        Kind::Bool(clauses) => clauses.iter().for_each(|c| compile(&c.node, programs)),
-        Kind::Boost(inner, _) => compile(inner, programs),
+        Kind::Bool(clauses) => clauses.iter().for_each(|c| collect(&c.node, programs)),
+        Kind::Boost(inner, _) => collect(inner, programs),
         _ => {}
     }
 }

@@ -1,6 +1,7 @@
 //! Where a phrase stands in a list of words.
 
 use super::analyser::Word;
+use std::collections::BTreeMap;
 
 /// Looks for the words of a phrase (with their positions in it) among the words of a text, at most `slop` moves away in
 /// all.
@@ -17,13 +18,16 @@ pub(super) struct Search<'a> {
     lists: Vec<Vec<(i64, usize)>>,
     /// All of them, by their shifts.
     starts: Vec<(i64, usize)>,
+    /// The words of the phrase that are the same.
+    alike: Vec<Vec<usize>>,
 }
 
 impl<'a> Search<'a> {
     /// Looks through the words once, however often it is asked then.
     pub(super) fn new(words: &'a [Word<'a>], phrase: &'a [(u32, String)], slop: u32) -> Self {
-        let (mut lists, mut starts) = (Vec::new(), Vec::new());
+        let (mut lists, mut starts, mut same) = (Vec::new(), Vec::new(), Vec::new());
         if slop > 0 {
+            same = alike(phrase);
             lists.extend(phrase.iter().map(|(place, wanted)| {
                 let places = (0..words.len()).filter(|&at| words[at].text == *wanted);
                 let shift = |at: usize| i64::from(words[at].position) - i64::from(*place);
@@ -38,6 +42,7 @@ impl<'a> Search<'a> {
             slop,
             lists,
             starts,
+            alike: same,
         }
     }
 
@@ -80,56 +85,40 @@ impl<'a> Search<'a> {
             .find_map(|(low, _)| self.assign(*low, from))
     }
 
-    /// One different place for each word with a shift of `low` or at most `slop` more, by augmenting paths.
+    /// One different place for each word with a shift of `low` or at most `slop` more.
+    ///
+    /// Only words that are the same want the same places. Of these the stretch that each may have begins
+    /// and ends no earlier than that of the one before it in the phrase, so that the first place which is
+    /// left is always the best one to take.
     fn assign(&self, low: i64, from: usize) -> Option<Vec<usize>> {
         let high = low + i64::from(self.slop);
-        let inside = |list: &'_ Vec<(i64, usize)>| {
-            let start = list.partition_point(|(shift, at)| *shift < low || *at < from);
-            let end = list.partition_point(|(shift, _)| *shift <= high);
-            start..end.max(start)
-        };
-        let lists = self.lists.iter();
-        let allowed: Vec<&[(i64, usize)]> = lists.map(|list| &list[inside(list)]).collect();
-        let mut taken: Vec<(usize, usize)> = Vec::new();
-        for word in 0..allowed.len() {
-            if !place(word, &allowed, &mut taken, &mut Vec::new()) {
-                return None;
+        let mut found = Vec::with_capacity(self.lists.len());
+        for alike in &self.alike {
+            let mut left = 0;
+            for word in alike {
+                let list = &self.lists[*word];
+                let first = list.partition_point(|(shift, at)| *shift < low || *at < from);
+                let taken = first.max(left);
+                let (shift, at) = list.get(taken)?;
+                if *shift > high {
+                    return None;
+                }
+                found.push(*at);
+                left = taken + 1;
             }
         }
-        let mut found: Vec<usize> = taken.into_iter().map(|(at, _)| at).collect();
         found.sort_unstable();
         Some(found)
     }
 }
 
-fn place(
-    word: usize,
-    allowed: &[&[(i64, usize)]],
-    taken: &mut Vec<(usize, usize)>,
-    tried: &mut Vec<usize>,
-) -> bool {
-    for &(_, at) in allowed[word] {
-        if tried.contains(&at) {
-            continue;
-        }
-        tried.push(at);
-        let holder = taken.iter().position(|(place, _)| *place == at);
-        match holder {
-            None => {
-                taken.push((at, word));
-                return true;
-            }
-            Some(index) => {
-                let other = taken[index].1;
-                if place(other, allowed, taken, tried) {
-                    taken.retain(|(place, owner)| !(*place == at && *owner == other));
-                    taken.push((at, word));
-                    return true;
-                }
-            }
-        }
+/// The words of a phrase that are the same, by their numbers in its order.
+fn alike(phrase: &[(u32, String)]) -> Vec<Vec<usize>> {
+    let mut all: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (number, (_, word)) in phrase.iter().enumerate() {
+        all.entry(word).or_default().push(number);
     }
-    false
+    all.into_values().collect()
 }
 
 #[cfg(test)]
@@ -143,6 +132,37 @@ mod tests {
             .map(|w| (w.position, w.text.into_owned()))
             .collect();
         Search::new(&words, &phrase, slop).first(0).is_some()
+    }
+
+    /// One different place for each word by augmenting paths, which need no order.
+    fn place(
+        word: usize,
+        allowed: &[&[(i64, usize)]],
+        taken: &mut Vec<(usize, usize)>,
+        tried: &mut Vec<usize>,
+    ) -> bool {
+        for &(_, at) in allowed[word] {
+            if tried.contains(&at) {
+                continue;
+            }
+            tried.push(at);
+            let holder = taken.iter().position(|(place, _)| *place == at);
+            match holder {
+                None => {
+                    taken.push((at, word));
+                    return true;
+                }
+                Some(index) => {
+                    let other = taken[index].1;
+                    if place(other, allowed, taken, tried) {
+                        taken.retain(|(place, owner)| !(*place == at && *owner == other));
+                        taken.push((at, word));
+                        return true;
+                    }
+                }
+            }
+        }
+        false
     }
 
     /// Everything looked at for every start.
@@ -174,7 +194,7 @@ mod tests {
 
     proptest::proptest! {
         #[test]
-        fn each_place_is_found_as_slowly(text in "[abc]( [abcd]){0,30}", phrase in "[abc]( [abc]){0,3}", slop in 1_u32..8) {
+        fn each_place_is_found_as_slowly(text in "[abc]( [abcd]){0,30}", phrase in "[abc]( [abc]){0,6}", slop in 1_u32..12) {
             let words: Vec<_> = analyse(&text).collect();
             let phrase: Vec<_> = analyse(&phrase).map(|w| (w.position, w.text.into_owned())).collect();
             let search = Search::new(&words, &phrase, slop);
@@ -195,6 +215,17 @@ mod tests {
             (from, count) = (found[0] + 1, count + 1);
         }
         assert!(count >= 100_000, "{count}");
+    }
+
+    #[test]
+    fn a_phrase_of_one_word_many_times_ends() {
+        let phrase: Vec<_> = (0..1000).map(|place| (place, "a".to_owned())).collect();
+        for (count, is_there) in [(999, false), (1000, true), (5000, true)] {
+            let text = "a ".repeat(count);
+            let words: Vec<_> = analyse(&text).collect();
+            let search = Search::new(&words, &phrase, 1_000_000);
+            assert_eq!(search.first(0).is_some(), is_there, "{count}");
+        }
     }
 
     #[test]

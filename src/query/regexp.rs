@@ -23,13 +23,21 @@ pub(super) struct RegexProblem {
 /// Most nodes that one match may build before it gives up; the cluster refuses such expressions
 /// ("too complex to determinize").
 const MAX_WORK: usize = 2_000_000;
+/// Deepest nodes that one match may build before it gives up: each takes a part of the stack.
+const MAX_DEPTH: usize = 500;
 /// Most copies that repetitions may make of their operands.
 const MAX_COPIES: usize = 10_000;
+
+/// Most copies and characters of the expressions of one query that are left to the `regex` crate, which
+/// takes memory for each.
+const MAX_USUAL: usize = 12_000;
 
 /// A parsed expression.
 #[derive(Debug, Clone)]
 pub(super) struct Program {
     tree: Tree,
+    /// What it takes for the `regex` crate.
+    size: usize,
     usual: Option<Regex>,
 }
 
@@ -50,7 +58,7 @@ enum Tree {
 }
 
 impl Program {
-    /// Reads an expression.
+    /// Reads an expression. It is slow until it is [made ready](Self::make_ready).
     pub(super) fn new(pattern: &str) -> Result<Self, RegexProblem> {
         let mut reader = Reader {
             chars: pattern.char_indices().collect(),
@@ -60,18 +68,31 @@ impl Program {
             depth: 0,
         };
         if pattern.is_empty() {
-            return Ok(Self::of(Tree::Empty));
+            return Ok(Self::of(Tree::Empty, 0));
         }
         let tree = reader.union()?;
         if reader.at < reader.chars.len() {
             return Err(reader.problem("end of the expression expected"));
         }
-        Ok(Self::of(tree))
+        Ok(Self::of(tree, reader.copies + reader.chars.len()))
     }
 
-    fn of(tree: Tree) -> Self {
-        let usual = usual(&tree);
-        Self { tree, usual }
+    fn of(tree: Tree, size: usize) -> Self {
+        Self {
+            tree,
+            size,
+            usual: None,
+        }
+    }
+
+    /// Has it matched by the `regex` crate if it can be and there is room: `taken` is what the expressions
+    /// of a query take together.
+    pub(super) fn make_ready(&mut self, taken: &mut usize) {
+        let all = *taken + self.size;
+        if all <= MAX_USUAL {
+            *taken = all;
+            self.usual = usual(&self.tree);
+        }
     }
 
     /// True when the whole text matches.
@@ -83,15 +104,29 @@ impl Program {
     }
 
     fn matches_by_derivatives(&self, text: &str) -> bool {
-        let mut work = 0;
+        let mut work = Work::default();
         let mut state = Rc::new(lower(&self.tree));
         for c in text.chars() {
             state = derive(&state, c, &mut work);
-            if work > MAX_WORK || matches!(*state, Node::Nothing) {
+            if work.is_too_much() || matches!(*state, Node::Nothing) {
                 return false;
             }
         }
         nullable(&state)
+    }
+}
+
+/// What one match has cost so far.
+#[derive(Default)]
+struct Work {
+    nodes: usize,
+    depth: usize,
+    is_too_deep: bool,
+}
+
+impl Work {
+    fn is_too_much(&self) -> bool {
+        self.nodes > MAX_WORK || self.is_too_deep
     }
 }
 
@@ -468,12 +503,14 @@ fn nullable(node: &Node) -> bool {
     }
 }
 
-fn derive(node: &Rc<Node>, c: char, work: &mut usize) -> Rc<Node> {
-    *work += 1;
-    if *work > MAX_WORK {
+fn derive(node: &Rc<Node>, c: char, work: &mut Work) -> Rc<Node> {
+    work.nodes += 1;
+    work.is_too_deep |= work.depth > MAX_DEPTH;
+    if work.is_too_much() {
         return Rc::new(Node::Nothing);
     }
-    match &**node {
+    work.depth += 1;
+    let derived = match &**node {
         Node::Set(ranges, negated) => {
             let inside = ranges.iter().any(|(from, to)| (*from..=*to).contains(&c));
             Rc::new(if inside == *negated {
@@ -499,15 +536,15 @@ fn derive(node: &Rc<Node>, c: char, work: &mut usize) -> Rc<Node> {
             least,
             most,
         } => {
-            let rest = match most {
-                Some(0) => return Rc::new(Node::Nothing),
-                most => Node::Between {
-                    node: Rc::clone(inner),
-                    least: least.saturating_sub(1),
-                    most: most.map(|m| m - 1),
-                },
+            let rest = Node::Between {
+                node: Rc::clone(inner),
+                least: least.saturating_sub(1),
+                most: most.map(|m| m.saturating_sub(1)),
             };
-            then(derive(inner, c, work), Rc::new(rest))
+            match most {
+                Some(0) => Rc::new(Node::Nothing),
+                _ => then(derive(inner, c, work), Rc::new(rest)),
+            }
         }
         Node::Interval {
             from,
@@ -530,7 +567,9 @@ fn derive(node: &Rc<Node>, c: char, work: &mut usize) -> Rc<Node> {
             })
         }
         Node::Nothing | Node::Empty | Node::Interval { .. } => Rc::new(Node::Nothing),
-    }
+    };
+    work.depth -= 1;
+    derived
 }
 
 fn then(a: Rc<Node>, b: Rc<Node>) -> Rc<Node> {
@@ -604,7 +643,8 @@ mod tests {
             pattern in r"([ab.é?*+|]|\d|\[a-b\]|\[\^a\]|\(a\|b\)|\(\)|#|@|\{1,2\}){1,8}",
             text in "[abé1\n]{0,6}",
         ) {
-            let Ok(program) = Program::new(&pattern) else { return Ok(()) };
+            let Ok(mut program) = Program::new(&pattern) else { return Ok(()) };
+            program.make_ready(&mut 0);
             proptest::prop_assert!(program.usual.is_some(), "{pattern}");
             let wanted = program.matches_by_derivatives(&text);
             proptest::prop_assert_eq!(program.matches(&text), wanted, "{} on {:?}", pattern, text);
@@ -619,11 +659,9 @@ mod tests {
             ("a&b", false),
             ("<1-2>", false),
         ] {
-            assert_eq!(
-                Program::new(pattern).unwrap().usual.is_some(),
-                wanted,
-                "{pattern}"
-            );
+            let mut program = Program::new(pattern).unwrap();
+            program.make_ready(&mut 0);
+            assert_eq!(program.usual.is_some(), wanted, "{pattern}");
         }
     }
 
@@ -636,6 +674,39 @@ mod tests {
                 "{pattern}"
             );
         }
+    }
+
+    #[test]
+    fn all_of_a_query_have_room_together() {
+        let mut taken = 0;
+        let mut programs: Vec<_> = (9_000..9_010)
+            .map(|copies| Program::new(&format!(".{{{copies}}}")).unwrap())
+            .collect();
+        for program in &mut programs {
+            program.make_ready(&mut taken);
+        }
+        let ready = programs.iter().filter(|one| one.usual.is_some()).count();
+        assert!(ready == 1 && taken <= MAX_USUAL, "{ready} {taken}");
+        for (program, copies) in programs.iter().zip(9_000..) {
+            assert!(program.matches(&"x".repeat(copies)), "{copies}");
+            assert!(!program.matches(&"x".repeat(copies - 1)), "{copies}");
+        }
+    }
+
+    #[test]
+    fn what_grows_with_the_text_is_given_up() {
+        let pattern = format!("{}.*{}&@", "(".repeat(100), ".{0,99})".repeat(100));
+        let program = Program::new(&pattern).unwrap();
+        let thread = std::thread::Builder::new().stack_size(2 << 20);
+        let matched = thread.spawn(move || program.matches(&"x".repeat(200)));
+        assert!(!matched.unwrap().join().unwrap());
+    }
+
+    #[test]
+    fn many_parts_that_may_be_left_out_are_not_deep() {
+        let program = Program::new(&format!("({})&@", "a?".repeat(150))).unwrap();
+        assert!(program.matches("aaa"));
+        assert!(!program.matches("aab"));
     }
 
     #[test]

@@ -10,7 +10,7 @@ const FALSE: u8 = 5;
 const MANY: u8 = 6;
 
 /// Lists in lists deeper than this were not written by us.
-const DEEPEST: u32 = 64;
+const DEEPEST: u32 = 128;
 
 /// Writes a number in as few bytes as it needs.
 pub(super) fn put_number(out: &mut Vec<u8>, mut number: u64) {
@@ -142,6 +142,15 @@ impl<'a> Bytes<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_json_can_say_is_read_however_deep() {
+        let text = "[".repeat(127) + "1" + &"]".repeat(127);
+        let value: FieldValue = serde_json::from_str(&text).unwrap();
+        let mut out = Vec::new();
+        put_value(&mut out, &value);
+        assert_eq!(Bytes(&out).value(), Some(value));
+    }
 
     #[test]
     fn what_is_written_is_read() {

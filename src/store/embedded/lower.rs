@@ -204,13 +204,17 @@ fn parts(pattern: &str) -> Vec<Part> {
     }
 }
 
+/// What `*` is in an expression for the index.
+const ANYTHING: &str = "(?s:.)*";
+
 /// The regular expression of a wildcard pattern.
 fn wildcard_expression(pattern: &str) -> String {
     let mut out = String::new();
     let mut chars = pattern.chars();
     while let Some(c) = chars.next() {
         match c {
-            '*' => out.push_str("(?s:.)*"),
+            '*' if out.ends_with(ANYTHING) => {}
+            '*' => out.push_str(ANYTHING),
             '?' => out.push_str("(?s:.)"),
             '\\' => push_escaped(&mut out, chars.next().unwrap_or('\\')),
             other => push_escaped(&mut out, other),
@@ -232,7 +236,14 @@ fn push_escaped(out: &mut String, c: char) {
     out.push(c);
 }
 
+/// Longest expression that the index is asked for: a state of its automaton may take as much. All
+/// blocks may have what matches a longer one.
+const LONGEST: usize = 32 << 10;
+
 fn matching(field: Field, expression: &str) -> Lowered {
+    if expression.len() > LONGEST {
+        return None;
+    }
     let query = RegexQuery::from_pattern(expression, field).ok()?;
     Some(Box::new(query))
 }
@@ -240,6 +251,18 @@ fn matching(field: Field, expression: &str) -> Lowered {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn stars_in_a_row_are_one_and_a_long_expression_is_not_asked_for() {
+        assert_eq!(
+            wildcard_expression("***a**?*"),
+            "(?s:.)*a(?s:.)*(?s:.)(?s:.)*"
+        );
+        assert_eq!(wildcard_expression(r"a\**"), r"a\*(?s:.)*");
+        let field = Field::from_field_id(0);
+        assert!(matching(field, &wildcard_expression(&"?".repeat(10))).is_some());
+        assert!(matching(field, &wildcard_expression(&"?".repeat(10_000))).is_none());
+    }
 
     #[test]
     fn a_pattern_spells_out_parts_of_pieces() {

@@ -8,7 +8,7 @@ use super::bytes::{put_bytes, put_number, put_signed, put_value, written_text};
 use super::document::{Marks, keyword_terms};
 use super::when::Clock;
 use super::words::Vocabulary;
-use crate::event::{Event, Fields, Location};
+use crate::event::{Event, FieldValue, Fields, Location};
 use crate::store::StoreError;
 use crate::store::fields::votes;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -28,6 +28,9 @@ const TEXT: usize = 128 * 1024;
 
 /// A block has at most this many events.
 const EVENTS: usize = 4096;
+
+/// A block's groups have fields of about this many bytes; each writes its build's again.
+const SHARED: usize = 1 << 20;
 
 /// Values of one field that a block is found by; with more of them it is found by all.
 const VALUES: usize = 200;
@@ -84,6 +87,8 @@ struct Open {
     count: usize,
     text: String,
     groups: Vec<Group>,
+    /// About how many bytes their fields take.
+    shared: usize,
     lengths: Vec<u8>,
     times: Vec<u8>,
     places: Vec<u8>,
@@ -137,7 +142,7 @@ impl Packer {
         self.words.add(&event.message);
         let time = self.clock.of(event);
         self.block.push(event, time);
-        if self.block.text.len() < TEXT && self.block.count < EVENTS {
+        if self.block.text.len() < TEXT && self.block.count < EVENTS && self.block.shared < SHARED {
             return Ok(None);
         }
         self.close()
@@ -207,6 +212,7 @@ impl Open {
         for (name, value) in shared.iter() {
             self.keywords.extend(keyword_terms(name, value));
         }
+        self.shared += weight(shared);
         self.groups.push(Group {
             count: 1,
             marked: false,
@@ -292,6 +298,20 @@ impl Open {
             put_bytes(&mut out, part);
         }
         out
+    }
+}
+
+/// About how many bytes fields take when they are written.
+fn weight(fields: &Fields) -> usize {
+    let of = |(name, value): (&str, &FieldValue)| name.len() + value_weight(value);
+    fields.iter().map(of).sum()
+}
+
+fn value_weight(value: &FieldValue) -> usize {
+    match value {
+        FieldValue::Text(text) => text.len(),
+        FieldValue::Many(values) => 1 + values.iter().map(value_weight).sum::<usize>(),
+        FieldValue::Integer(_) | FieldValue::Float(_) | FieldValue::Bool(_) => 8,
     }
 }
 

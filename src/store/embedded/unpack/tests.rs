@@ -1,8 +1,9 @@
 //! Blocks come back as they were packed.
 
-use super::super::pack::Packer;
+use super::super::pack::{Packed, Packer};
 use super::*;
 use proptest::prelude::*;
+use std::sync::Arc;
 
 fn value() -> impl Strategy<Value = FieldValue> {
     let one = prop_oneof![
@@ -63,6 +64,21 @@ fn unpacked(payload: &[u8]) -> Result<Vec<Event>, StoreError> {
     Ok(events)
 }
 
+/// All blocks of a build's events.
+fn packed(packer: &mut Packer, events: &[Event]) -> Vec<Packed> {
+    let mut blocks = Vec::new();
+    for event in events {
+        blocks.extend(packer.push(event).unwrap());
+    }
+    blocks.extend(packer.finish().unwrap());
+    blocks
+}
+
+fn unpacked_all(blocks: &[Packed]) -> Vec<Event> {
+    let each = |block: &Packed| unpacked(&block.payload).unwrap();
+    blocks.iter().flat_map(each).collect()
+}
+
 #[test]
 fn events_come_back_as_they_were() {
     proptest!(|(events in events())| {
@@ -100,19 +116,30 @@ fn many_events_make_several_blocks_with_columns_of_both_kinds() {
         })
         .collect();
     let mut packer = Packer::new(0).unwrap();
-    let mut blocks = Vec::new();
-    for event in &events {
-        blocks.extend(packer.push(event).unwrap());
-    }
-    blocks.extend(packer.finish().unwrap());
+    let blocks = packed(&mut packer, &events);
     assert!(blocks.len() > 1);
     let counts: u64 = blocks.iter().map(|block| block.count).sum();
     assert_eq!((counts, packer.count()), (9_000, 9_000));
-    let back: Vec<Event> = blocks
-        .iter()
-        .flat_map(|b| unpacked(&b.payload).unwrap())
+    assert!(unpacked_all(&blocks) == events);
+}
+
+#[test]
+fn files_of_a_build_with_long_fields_do_not_all_go_into_one_block() {
+    let mut shared = Fields::default();
+    shared.set("note", FieldValue::text("x".repeat(300_000)));
+    let shared = Arc::new(shared);
+    let events: Vec<Event> = (0..20)
+        .map(|number| {
+            let mut event = Event::from_message("a line");
+            event.at.file = format!("{number}.log").into();
+            event.shared = Arc::clone(&shared);
+            event
+        })
         .collect();
-    assert!(back == events);
+    let blocks = packed(&mut Packer::new(0).unwrap(), &events);
+    let counts: Vec<u64> = blocks.iter().map(|block| block.count).collect();
+    assert_eq!(counts, [4; 5]);
+    assert!(unpacked_all(&blocks) == events);
 }
 
 #[test]

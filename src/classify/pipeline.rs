@@ -327,6 +327,17 @@ impl Shared {
     }
 }
 
+/// Ends what a panic has left, or nobody would take the build again.
+struct Unwound<'s>(&'s Shared, &'s str);
+
+impl Drop for Unwound<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.end(self.1);
+        }
+    }
+}
+
 async fn work(
     shared: Arc<Shared>,
     receiver: Arc<tokio::sync::Mutex<mpsc::Receiver<String>>>,
@@ -352,7 +363,6 @@ async fn work(
         let done = tokio::task::spawn_blocking(move || run(&work, &name, false)).await;
         if let Err(error) = done {
             tracing::error!(uuid, %error, "a worker's task ended early");
-            shared.end(&uuid);
         }
     }
 }
@@ -408,6 +418,7 @@ async fn sweep(shared: Arc<Shared>, sender: mpsc::Sender<String>, stop: Cancella
 
 /// Classifies one build until nothing has changed meanwhile; `forced` even when it has a verdict.
 fn run(shared: &Shared, uuid: &str, forced: bool) {
+    let _left = Unwound(shared, uuid);
     let mut forced = forced;
     loop {
         shared.begin(uuid);

@@ -127,7 +127,11 @@ impl Outbox {
             let stop = stop.clone();
             lanes.spawn(async move { serving.run(&stop).await });
         }
-        while lanes.join_next().await.is_some() {}
+        while let Some(ended) = lanes.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "nothing more is said to one target until the next start");
+            }
+        }
     }
 }
 

@@ -14,6 +14,8 @@ use tokio_util::sync::CancellationToken;
 
 /// Longest wait after an error of our own choice.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// The longest wait that a server may wish for.
+const LONGEST_WISH: Duration = Duration::from_secs(3600);
 /// Longest command, in characters.
 const LONGEST: usize = 500;
 
@@ -63,7 +65,7 @@ pub async fn listen(
                     // It may be repaired on the server's side.
                     Then::Park | Then::Drop => Some(LONGEST_WAIT),
                 };
-                let pause = wish.unwrap_or(wait).max(wait);
+                let pause = wish.unwrap_or(wait).min(LONGEST_WISH).max(wait);
                 wait = (wait * 2).min(LONGEST_WAIT);
                 tokio::select! {
                     () = cancel.cancelled() => return,

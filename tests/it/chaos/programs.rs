@@ -31,8 +31,12 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It may have ended by itself.
-        let _ = self.child.kill();
+        // By itself, as it has nothing more to read: the semaphore that libfaketime made for one who is
+        // killed stays, in the way of whoever has its pid next.
+        self.child.stdin = None;
+        if std::thread::panicking() {
+            let _ = self.child.kill();
+        }
         let _ = self.child.wait();
     }
 }

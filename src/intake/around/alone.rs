@@ -10,8 +10,9 @@ use crate::intake::join::MAX_BLANKS;
 use crate::intake::strip::{clean_line_into, is_blank, plain_text};
 use std::ops::Range;
 
-/// Most lines before one that are looked at to know that it is no part of a block.
-const MAX_BACK: usize = 16;
+/// Most lines before one that are looked at to know that it is no part of a block: a part of a program that is
+/// shown in a log has so many. What is found in the next of them is known by this one.
+const MAX_BACK: usize = 256;
 
 /// What a line may be to the event before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +28,7 @@ enum Bond {
 }
 
 /// What is known of a line by itself.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Shape {
     bond: Bond,
     /// The byte from which on what is found in the line is in the event's text as it is found, if any.
@@ -47,7 +48,7 @@ impl Around<'_> {
         let bytes = text.line(start);
         let end = start + bytes.len() as u64;
         let enough = |wants| matches!(wants, Wants::Lines | Wants::Several);
-        let found = self.places(text, (first, end), places, enough)?;
+        let found = self.places(text, (first, end), (places, start), enough)?;
         let bond = self.shape(text, start).bond;
         let alone = bytes.len() as u64 <= places.longest
             && self.begins(text, start, bond)
@@ -76,7 +77,7 @@ impl Around<'_> {
             Wants::Several => at.lines == 1,
             Wants::Event => false,
         };
-        let found = self.places(text, (first, end), places, enough)?;
+        let found = self.places(text, (first, end), (places, u64::MAX), enough)?;
         let (from, to) = (text.inside(at.offset), text.inside(end));
         Some(Lines {
             bytes: &text.stretch[from..to],
@@ -86,12 +87,13 @@ impl Around<'_> {
     }
 
     /// The places from the `first` on that are before the `end`, if lines are `enough` for each and those for
-    /// which they are handed out are in the text of their event.
+    /// which they are handed out are in the text of their event. What stands before the `end` is one line if
+    /// that is known to begin at `line`.
     fn places(
         &mut self,
         text: Text<'_>,
         (first, end): (usize, u64),
-        places: Places<'_>,
+        (places, line): (Places<'_>, u64),
         enough: impl Fn(Wants) -> bool,
     ) -> Option<Range<usize>> {
         let mut last = first;
@@ -108,7 +110,7 @@ impl Around<'_> {
             }
             if place.wants == Wants::Lines {
                 if at >= shown.1 {
-                    shown = self.shown(text, at);
+                    shown = self.shown(text, at, (line, end));
                 }
                 if shown.0.is_none_or(|start| at < start) {
                     return None;
@@ -120,11 +122,15 @@ impl Around<'_> {
     }
 
     /// From where on what is found in the line with a byte is in the text of its event, if it is at all; and
-    /// where the line ends.
-    fn shown(&mut self, text: Text<'_>, at: u64) -> (Option<u64>, u64) {
-        let line = text.line_start(at);
+    /// where the line ends. It is the `known` one if that begins before.
+    fn shown(&mut self, text: Text<'_>, at: u64, known: (u64, u64)) -> (Option<u64>, u64) {
+        let (line, end) = if known.0 <= at {
+            known
+        } else {
+            let line = text.line_start(at);
+            (line, line + text.line(line).len() as u64)
+        };
         let from = self.shape(text, line).text;
-        let end = line + text.line(line).len() as u64;
         (from.map(|from| line + from as u64), end)
     }
 
@@ -166,8 +172,7 @@ impl Around<'_> {
         if at <= text.start() {
             return true;
         }
-        let before = text.line(text.line_start(at - 1));
-        self.cause.find(before).is_some()
+        self.cause.find(text.line_before(at)).is_some()
     }
 
     fn shape(&mut self, text: Text<'_>, start: u64) -> Shape {
@@ -176,8 +181,20 @@ impl Around<'_> {
         {
             return shape;
         }
-        let line = without_end(text.line(start));
+        let most = shape_of_most(self.format, text.from(start));
+        let shape = most.unwrap_or_else(|| self.shape_of(without_end(text.line(start))));
+        self.shaped = Some((start, shape));
+        shape
+    }
+
+    fn shape_of(&mut self, line: &[u8]) -> Shape {
         let plain = plain_text(line);
+        if plain.is_none() && may_hide(line) {
+            return Shape {
+                bond: Bond::Open,
+                text: None,
+            };
+        }
         let shown = if let Some(shown) = plain {
             shown
         } else {
@@ -185,21 +202,54 @@ impl Around<'_> {
             self.text.as_str()
         };
         let prefix = self.format.prefix(shown);
-        let shape = if plain.is_none() && may_hide(line) {
-            Shape {
-                bond: Bond::Open,
-                text: None,
-            }
-        } else {
-            Shape {
-                bond: bond_of(self.format, shown, &prefix),
-                // Where colours are taken out, places in the text are not those in the line.
-                text: (plain.is_some() || prefix.cut == 0).then_some(prefix.cut),
-            }
-        };
-        self.shaped = Some((start, shape));
-        shape
+        Shape {
+            bond: bond_of(self.format, shown, &prefix),
+            // Where colours are taken out, places in the text are not those in the line.
+            text: (plain.is_some() || prefix.cut == 0).then_some(prefix.cut),
+        }
     }
+}
+
+/// The shape of the line that begins here, known by its first bytes for most lines that begin an event.
+fn shape_of_most(format: Format, rest: &[u8]) -> Option<Shape> {
+    let first = *rest.first()?;
+    if !first.is_ascii_graphic() || format.may_put_before(first) {
+        return None;
+    }
+    let mut unsure = UNSURE.iter().map(|start| start.as_bytes());
+    let differs = |start: &[u8]| match start {
+        [_, second, ..] => second_of(rest).is_some_and(|found| found != *second),
+        _ => false,
+    };
+    if !unsure.all(|start| start[0] != first || differs(start)) {
+        return None;
+    }
+    // A line that is written anew on the screen may begin with what hides itself.
+    let end = memchr::memchr2(b'\n', b'\r', rest).map_or(&[][..], |end| &rest[end..]);
+    let is_one = end.first() != Some(&b'\r') || end.starts_with(b"\r\n");
+    is_one.then_some(Shape {
+        bond: Bond::Free,
+        text: Some(0),
+    })
+}
+
+/// The second byte of a line's text, which may be the one behind a colour.
+fn second_of(line: &[u8]) -> Option<u8> {
+    let rest = line.get(1..)?;
+    let Some(colour) = rest.strip_prefix(b"\x1b[") else {
+        return rest.first().copied().filter(|b| is_shown(*b));
+    };
+    let is_part = |byte: &&u8| byte.is_ascii_digit() || **byte == b';';
+    let end = colour.iter().take_while(is_part).count();
+    match colour[end..] {
+        // With an `h` begins what Jenkins hides.
+        [b'm', byte, ..] if is_shown(byte) && byte != b'h' => Some(byte),
+        _ => None,
+    }
+}
+
+fn is_shown(byte: u8) -> bool {
+    matches!(byte, b' '..=b'~')
 }
 
 /// What a text of one line is to the event before it.
@@ -243,8 +293,11 @@ fn is_ordinary(body: &str) -> bool {
     })
 }
 
-/// True when a line may have a marker that is hidden together with its carriage return.
+/// True when a line may have a marker that is hidden together with its carriage return, which is none of the
+/// line's end.
 fn may_hide(line: &[u8]) -> bool {
+    let end = line.iter().rposition(|byte| *byte != b'\r');
+    let line = &line[..end.map_or(0, |last| last + 1)];
     let marked = |marker: &[u8]| memchr::memmem::find(line, marker).is_some();
     memchr::memchr(b'\r', line).is_some() && (marked(b"section_") || marked(b"travis_"))
 }
@@ -252,9 +305,39 @@ fn may_hide(line: &[u8]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::intake::limits::Limits;
     use proptest::prelude::*;
+    use std::sync::Arc;
+
+    fn around(format: Format, limits: &Limits) -> Around<'_> {
+        Around::new(format, limits, "x.log", Arc::default())
+    }
+
+    #[test]
+    fn most_lines_are_known_by_their_first_bytes() {
+        let known = |line: &str| shape_of_most(Format::Plain, line.as_bytes()).is_some();
+        assert!(known("make: done") && known("Tests run: 3\r\n") && known("12:13 x"));
+        assert!(known("[\x1b[1;34mINFO\x1b[m] done") && known("[main] INFO x"));
+        assert!(!known("[\x1b[1;31mERROR\x1b[m] no") && !known("[ERROR] no"));
+        assert!(!known("  indented") && !known("Traceback (most") && !known("}"));
+        assert!(!known(" 10%\r 20%") && !known("10%\r20%") && !known("T\x1b[0"));
+    }
 
     proptest! {
+        #[test]
+        fn what_the_first_bytes_say_is_so(
+            line in "(Traceback|Caused by:|C|T|\\[|ERROR|INFO|\x1b\\[|1;3|m|ha:|\x1b|}|travis_fold:|section_start:1|\
+                     \\.\\.\\.| 3 more|2022-05-20T13:15:39|Z|12:13:14|TRACE|\r|\u{feff}|\u{e9}| |x){0,6}",
+            ending in "(\n|\r\n|\r\r\n|)",
+        ) {
+            let (limits, text) = (Limits::default(), format!("{line}{ending}"));
+            for format in Format::ALL {
+                let slow = around(format, &limits).shape_of(without_end(text.as_bytes()));
+                let most = shape_of_most(format, text.as_bytes());
+                prop_assert!(most.is_none_or(|most| most == slow), "{format:?}: {most:?}, {slow:?}");
+            }
+        }
+
         #[test]
         fn what_is_ordinary_goes_on_with_nothing(
             body in "(Traceback \\(most recent call last\\):|Caused by:|Caused: |Also: |Suppressed: \

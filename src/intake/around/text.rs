@@ -49,10 +49,22 @@ impl<'t> Text<'t> {
 
     /// The line that begins at a place, with its end.
     pub(super) fn line(&self, start: u64) -> &'t [u8] {
-        let (part, inside) = self.part(start);
-        let rest = &part[inside..];
+        let rest = self.from(start);
         let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |end| end + 1);
         &rest[..end]
+    }
+
+    /// The line that ends at a place.
+    pub(super) fn line_before(&self, end: u64) -> &'t [u8] {
+        let (part, last) = self.part(end - 1);
+        let start = memchr::memrchr(b'\n', &part[..last]).map_or(0, |end| end + 1);
+        &part[start..=last]
+    }
+
+    /// What is at hand from a place on: the line that begins there, and more.
+    pub(super) fn from(&self, start: u64) -> &'t [u8] {
+        let (part, inside) = self.part(start);
+        &part[inside..]
     }
 
     /// The lines of an event, with their ends.

@@ -157,6 +157,17 @@ impl Format {
         found.unwrap_or_default()
     }
 
+    /// False when no line that begins with this byte has anything before its text that is known of it.
+    pub(crate) fn may_put_before(self, first: u8) -> bool {
+        match self {
+            // Their dates stay in the text.
+            Self::Plain | Self::Travis | Self::ZuulJson => false,
+            Self::GitHub | Self::Stamped | Self::GitLab => first.is_ascii_digit(),
+            Self::Jenkins => first.is_ascii_digit() || first == b'[',
+            Self::Zuul | Self::Console | Self::Oslo | Self::Syslog => true,
+        }
+    }
+
     /// True when a file of this format is always a build's main log.
     pub fn is_job_log(self) -> bool {
         match self {

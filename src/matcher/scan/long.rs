@@ -13,12 +13,8 @@ const MAX_WORD: usize = 255;
 /// piece of it may be a word of a row with these sub-tokens.
 pub(super) fn hides_word(text: &[u8], at: usize, tokens: &HashSet<Box<[u8]>>) -> bool {
     let at = at.min(text.len());
-    // As the kernel has it: were a run longer here, each of the kernel's in it would look at all of it.
-    let parts_runs = |byte: &u8| *byte <= b' ';
-    let before = text[..at].iter().rposition(parts_runs);
-    let mut from = before.map_or(0, |end| end + 1);
-    let end = text[at..].iter().position(parts_runs);
-    let run = &text[..end.map_or(text.len(), |end| at + end)];
+    let mut from = run_start(text, at);
+    let run = &text[..run_end(text, at)];
     let parts = |at: &usize| parts(run, *at);
     // Most runs are addresses, paths and lists: where words part is looked for from behind, so that few
     // bytes of them are looked at.
@@ -35,6 +31,45 @@ pub(super) fn hides_word(text: &[u8], at: usize, tokens: &HashSet<Box<[u8]>>) ->
         from = end + 1;
     }
     false
+}
+
+/// Bytes that are looked at together, without a branch for each.
+const TOGETHER: usize = 64;
+
+/// True for what parts runs, as the kernel has it: were a run longer here, each of the kernel's in it would
+/// look at all of it.
+fn parts_runs(byte: u8) -> bool {
+    byte <= b' '
+}
+
+fn has_parting(bytes: &[u8]) -> bool {
+    bytes
+        .iter()
+        .fold(false, |any, byte| any | parts_runs(*byte))
+}
+
+/// Where the run that goes on at a place begins.
+fn run_start(text: &[u8], at: usize) -> usize {
+    let whole = text[..at].rchunks(TOGETHER);
+    let skipped: usize = whole
+        .take_while(|part| !has_parting(part))
+        .map(<[u8]>::len)
+        .sum();
+    let rest = &text[..at - skipped];
+    let last = rest.iter().rposition(|byte| parts_runs(*byte));
+    last.map_or(0, |last| last + 1)
+}
+
+/// Where the run that goes on at a place ends.
+fn run_end(text: &[u8], at: usize) -> usize {
+    let whole = text[at..].chunks(TOGETHER);
+    let skipped: usize = whole
+        .take_while(|part| !has_parting(part))
+        .map(<[u8]>::len)
+        .sum();
+    let rest = &text[at + skipped..];
+    let first = rest.iter().position(|byte| parts_runs(*byte));
+    first.map_or(text.len(), |first| at + skipped + first)
 }
 
 /// True when the analyser cuts this text, which has no certain end of a word inside, so that a row may have
@@ -77,6 +112,19 @@ mod tests {
         assert!(!hides(&format!("{long}Beta.x"), &["beta"]));
         let beyond = format!("{long}\u{e9}beta");
         assert!(hides(&beyond, &["beta"]), "a letter beyond ASCII");
+    }
+
+    #[test]
+    fn a_run_is_what_stands_between_blanks() {
+        for before in [0, 1, 63, 64, 65, 200] {
+            for behind in [0, 1, 63, 64, 65, 200] {
+                let text = format!("a {}{}\tb", "x".repeat(before), "y".repeat(behind));
+                let run = |at| (run_start(text.as_bytes(), at), run_end(text.as_bytes(), at));
+                assert_eq!(run(2 + before), (2, 2 + before + behind));
+                assert_eq!(run(text.len()), (text.len() - 1, text.len()));
+            }
+        }
+        assert_eq!((run_start(b"", 0), run_end(b"", 0)), (0, 0));
     }
 
     #[test]

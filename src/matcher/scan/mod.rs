@@ -284,6 +284,16 @@ impl Rows {
         }
     }
 
+    /// What is looked at before a row, whose sub-token was found, is compared.
+    fn neighbour(&self, row: usize, token: usize) -> Neighbour {
+        let glue = self.glues[row].as_deref().unwrap_or_default();
+        // The byte that joins it to the next one tells as much, and sooner.
+        if glue.get(token).is_some_and(|joint| *joint != 0) {
+            return Neighbour::None;
+        }
+        Neighbour::of(&self.all[row], token)
+    }
+
     fn ready(self, always: Vec<u32>, frequency: &Frequency, level: Level) -> Filter {
         let mut anchors: Vec<(u64, Entry)> = Vec::new();
         let mut shortest = 4;
@@ -294,7 +304,7 @@ impl Rows {
             let entry = Entry {
                 row: number,
                 token,
-                neighbour: Neighbour::of(row, at),
+                neighbour: self.neighbour(number as usize, at),
             };
             anchors.push((key_of(&row[at]), entry));
         }

@@ -9,7 +9,7 @@ use std::cell::OnceCell;
 /// A neighbour that a row asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Neighbour {
-    /// None: the row is one sub-token.
+    /// None: the row is one sub-token, or its bytes tell sooner.
     None,
     /// The sub-token before, by its key.
     Before(u64),

@@ -11,8 +11,11 @@ use crate::matcher::scan::{Scanned, Scratch};
 use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// Stretches that are read and not taken.
-const MAX_WAITING: usize = 8;
+/// Stretches that are read and not taken: so many that the reader goes on while a part of the log is slow to
+/// be taken, and the taker finds enough that is scanned while a part is slow to be scanned.
+const MAX_WAITING: usize = 32;
+/// Stretches that are read and nobody has scanned: no more, so that they are still near when one does.
+const MAX_UNSCANNED: usize = 3;
 
 /// Reads on to the end beside a thread that takes.
 pub(super) fn take_beside(
@@ -112,6 +115,12 @@ struct Row {
 }
 
 impl Row {
+    /// True while hardly anything that is read is not scanned.
+    fn is_scanned(&self) -> bool {
+        let unscanned = self.pieces.iter().filter(|p| matches!(p, Piece::Read(_)));
+        unscanned.count() < MAX_UNSCANNED
+    }
+
     /// Takes a piece to scan it: of those that nobody has, the one that comes first in `order`.
     fn unscanned(&mut self, mut order: impl Iterator<Item = usize>) -> Option<(u64, Chunk)> {
         let at = order.find(|at| matches!(self.pieces[*at], Piece::Read(_)))?;
@@ -142,7 +151,7 @@ impl Table {
                 return None;
             }
             let count = row.pieces.len();
-            if more && count < MAX_WAITING {
+            if more && count < MAX_WAITING && row.is_scanned() {
                 return Some(ReaderTask::Read(std::mem::take(&mut row.spare)));
             }
             if let Some((number, chunk)) = row.unscanned((0..count).rev()) {

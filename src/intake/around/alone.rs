@@ -210,26 +210,53 @@ impl Around<'_> {
     }
 }
 
-/// The shape of the line that begins here, known by its first bytes for most lines that begin an event.
+/// The shape of the line that begins here, for most lines, which are known by their first bytes.
 fn shape_of_most(format: Format, rest: &[u8]) -> Option<Shape> {
-    let first = *rest.first()?;
-    if !first.is_ascii_graphic() || format.may_put_before(first) {
+    if format.may_put_before(*rest.first()?) {
         return None;
     }
-    let mut unsure = UNSURE.iter().map(|start| start.as_bytes());
-    let differs = |start: &[u8]| match start {
-        [_, second, ..] => second_of(rest).is_some_and(|found| found != *second),
-        _ => false,
-    };
-    if !unsure.all(|start| start[0] != first || differs(start)) {
-        return None;
-    }
+    let bond = bond_of_most(rest)?;
     // A line that is written anew on the screen may begin with what hides itself.
     let end = memchr::memchr2(b'\n', b'\r', rest).map_or(&[][..], |end| &rest[end..]);
     let is_one = end.first() != Some(&b'\r') || end.starts_with(b"\r\n");
     is_one.then_some(Shape {
-        bond: Bond::Free,
+        bond,
         text: Some(0),
+    })
+}
+
+fn bond_of_most(rest: &[u8]) -> Option<Bond> {
+    let indent = rest.iter().take_while(|b| matches!(b, b' ' | b'\t'));
+    let shown = &rest[indent.count()..];
+    let first = *shown.first()?;
+    let indented = shown.len() < rest.len();
+    if first == b'\n' {
+        return Some(Bond::Blank);
+    }
+    let unsure = if indented {
+        &UNSURE_INDENTED[..]
+    } else {
+        &UNSURE
+    };
+    if !first.is_ascii_graphic() || !begins_with_none(shown, unsure) {
+        return None;
+    }
+    Some(if rest.starts_with(b"  ") {
+        Bond::Block
+    } else {
+        Bond::Free
+    })
+}
+
+/// True when the first two bytes of a text show that it begins with none of these.
+fn begins_with_none(text: &[u8], starts: &[&str]) -> bool {
+    let mut same = starts
+        .iter()
+        .map(|start| start.as_bytes())
+        .filter(|start| start[0] == text[0]);
+    same.all(|start| {
+        let second = start.get(1).zip(second_of(text));
+        second.is_some_and(|(wanted, found)| *wanted != found)
     })
 }
 
@@ -284,6 +311,9 @@ const UNSURE: [&str; 7] = [
     "[ERROR]",
 ];
 
+/// What an indented line begins with behind its blanks where more has to be known of it.
+const UNSURE_INDENTED: [&str; 5] = ["at ", "Caused", "Also: ", "Suppressed: ", "..."];
+
 /// True for most lines that begin an event, by their first bytes.
 fn is_ordinary(body: &str) -> bool {
     let first = body.as_bytes().first().filter(|b| b.is_ascii_graphic());
@@ -319,7 +349,9 @@ mod tests {
         assert!(known("make: done") && known("Tests run: 3\r\n") && known("12:13 x"));
         assert!(known("[\x1b[1;34mINFO\x1b[m] done") && known("[main] INFO x"));
         assert!(!known("[\x1b[1;31mERROR\x1b[m] no") && !known("[ERROR] no"));
-        assert!(!known("  indented") && !known("Traceback (most") && !known("}"));
+        assert!(known("  indented") && known("\tx") && known(" \n"));
+        assert!(!known("  at x") && !known("\tCaused: x") && !known("  \x1b[1mx"));
+        assert!(!known("Traceback (most") && !known("}") && !known("\u{a0}\n"));
         assert!(!known(" 10%\r 20%") && !known("10%\r20%") && !known("T\x1b[0"));
     }
 
@@ -327,7 +359,7 @@ mod tests {
         #[test]
         fn what_the_first_bytes_say_is_so(
             line in "(Traceback|Caused by:|C|T|\\[|ERROR|INFO|\x1b\\[|1;3|m|ha:|\x1b|}|travis_fold:|section_start:1|\
-                     \\.\\.\\.| 3 more|2022-05-20T13:15:39|Z|12:13:14|TRACE|\r|\u{feff}|\u{e9}| |x){0,6}",
+                     \\.\\.\\.| 3 more|at |at|\t|  |Also: |[A-Z]|2022-05-20T13:15:39|Z|12:13:14|TRACE|\r|\u{feff}|\u{e9}| |x){0,6}",
             ending in "(\n|\r\n|\r\r\n|)",
         ) {
             let (limits, text) = (Limits::default(), format!("{line}{ending}"));

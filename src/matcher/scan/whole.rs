@@ -100,9 +100,8 @@ fn begins(text: &[u8], at: usize, row: &Row, token: usize, glue: &[u8]) -> Resul
 /// The length of a sub-token that begins here, if it is this one.
 fn word(text: &[u8], at: usize, token: &[u8]) -> Result<usize, Stand> {
     let rest = &text[at..];
-    let same = rest
-        .get(..token.len())
-        .is_some_and(|found| found.eq_ignore_ascii_case(token));
+    let is_same = |found: &[u8]| found.iter().zip(token).all(|(a, b)| fold(*a) == *b);
+    let same = rest.get(..token.len()).is_some_and(is_same);
     if same && rest.get(token.len()).is_none_or(|b| fold(*b) == 0) {
         return Ok(token.len());
     }

@@ -177,20 +177,26 @@ impl Lanes {
         }
     }
 
-    /// Keeps the last events that were counted in a stretch before which there are so many line ends.
-    pub(super) fn keep(&mut self, chunk: &Chunk, ends: u64) {
+    /// Keeps the last events that were counted in a stretch that has so many line `ends`, `before` which there
+    /// are so many.
+    pub(super) fn keep(&mut self, chunk: &Chunk, before: u64, ends: u64) {
         let event = |lanes: &[Lane], row: u32| lanes[row as usize].last.unwrap_or_default();
         self.new.sort_unstable_by_key(|row| event(&self.all, *row));
         let inside = |at: u64| usize::try_from(at - chunk.offset).unwrap_or(usize::MAX);
         let bytes = chunk.bytes();
         let mut last: Option<Arc<Kept>> = None;
-        let (mut from, mut number) = (0, ends + 1);
+        let (mut from, mut number) = (0, before + 1);
         for row in self.new.drain(..) {
             let (offset, end) = event(&self.all, row);
             let same = last.take().filter(|kept| kept.offset == offset);
             let kept = same.unwrap_or_else(|| {
                 let at = inside(offset);
-                number += memchr::memchr_iter(b'\n', &bytes[from..at]).count() as u64;
+                // Most are near the end.
+                number = if bytes.len() - at < at - from {
+                    before + 1 + ends - line_ends(&bytes[at..])
+                } else {
+                    number + line_ends(&bytes[from..at])
+                };
                 from = at;
                 let bytes = &bytes[at..inside(end)];
                 self.bytes += bytes.len();
@@ -224,6 +230,10 @@ impl Lanes {
         self.bytes = 0;
         counts
     }
+}
+
+fn line_ends(bytes: &[u8]) -> u64 {
+    memchr::memchr_iter(b'\n', bytes).count() as u64
 }
 
 impl Run<'_> {

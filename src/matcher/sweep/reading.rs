@@ -91,7 +91,7 @@ impl<'r, 'm, 'l> Reading<'r, 'm, 'l> {
         if !self.around.is_busy() {
             looking.found.clear();
         }
-        looking.lanes.keep(chunk, self.lines);
+        looking.lanes.keep(chunk, self.lines, scanned.lines);
         self.bytes += chunk.bytes().len() as u64;
         self.lines += scanned.lines;
         self.open = !chunk.bytes().ends_with(b"\n");

@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 /// Names that can wait: some 20 MB of them. Beyond, all builds that are kept are compared with the index, which
 /// takes the longer the more there are.
 const WAITING: usize = 100_000;
-/// How long is waited for other builds to be committed with.
+/// How long is waited for other builds to be committed with, unless enough of them wait.
 const GATHER: Duration = Duration::from_secs(1);
 /// Bytes of logs, as they are kept, that are committed together.
 const TOGETHER: u64 = 64 << 20;
@@ -54,6 +54,8 @@ pub(super) struct Indexer {
     wake: Condvar,
     /// Names that can wait.
     room: usize,
+    /// Bytes of logs that are committed together.
+    together: u64,
     /// The digest of each build as the index has it.
     indexed: Mutex<Marks>,
 }
@@ -75,6 +77,8 @@ struct Queue {
 struct Waiting {
     uuid: Arc<str>,
     since: Instant,
+    /// Bytes of its logs, as far as they were asked for.
+    bytes: u64,
     /// It was missing from the index.
     missed: bool,
 }
@@ -112,6 +116,7 @@ impl Indexer {
             queue: Mutex::new(queue),
             wake: Condvar::new(),
             room: WAITING,
+            together: TOGETHER,
             indexed: Mutex::default(),
         }
     }
@@ -120,7 +125,8 @@ impl Indexer {
     /// fingerprint makes all builds be looked at again, and they must not stand before new ones.
     pub(super) fn note(&self, build: &Build) {
         if !self.has(build) {
-            self.enter(&build.uuid, false);
+            let bytes = size(&files(&self.spool.root(&build.uuid)));
+            self.enter(&build.uuid, bytes, false);
         }
     }
 
@@ -140,7 +146,7 @@ impl Indexer {
         held(&self.indexed).get(uuid)
     }
 
-    fn enter(&self, uuid: &str, missed: bool) -> bool {
+    fn enter(&self, uuid: &str, bytes: u64, missed: bool) -> bool {
         let mut queue = held(&self.queue);
         if queue.names.contains(uuid) {
             return true;
@@ -154,6 +160,7 @@ impl Indexer {
         queue.waiting.push_back(Waiting {
             uuid,
             since: Instant::now(),
+            bytes,
             missed,
         });
         self.wake.notify_all();
@@ -198,7 +205,7 @@ impl Indexer {
                 return Step::Look;
             }
             let ripe = |first: &Waiting| draining || first.since.elapsed() >= GATHER;
-            if queue.waiting.front().is_some_and(ripe) || queue.waiting.len() >= MOST {
+            if queue.waiting.front().is_some_and(ripe) || queue.has_enough(self.together) {
                 return Step::Index(queue.take());
             }
             if draining && queue.waiting.is_empty() {
@@ -237,7 +244,7 @@ impl Indexer {
                 Err(error) => {
                     // One that cannot be asked for must not keep the others from being found.
                     tracing::warn!(uuid, %error, "it is looked at later whether the index has it");
-                    if !self.enter(&uuid, true) {
+                    if !self.enter(&uuid, 0, true) {
                         break;
                     }
                     continue;
@@ -250,7 +257,7 @@ impl Indexer {
                 continue;
             };
             let digest = digest(&self.spool.root(&uuid), &stored.build);
-            if self.known(&uuid) != Some(digest) && !self.enter(&uuid, true) {
+            if self.known(&uuid) != Some(digest) && !self.enter(&uuid, 0, true) {
                 break;
             }
         }
@@ -260,7 +267,7 @@ impl Indexer {
     fn index(&self, some: Vec<Waiting>, stop: IndexStop<'_>) {
         let (mut next, mut bytes, mut rest) = (Vec::new(), 0, VecDeque::from(some));
         let mut again = VecDeque::new();
-        while bytes < TOGETHER
+        while bytes < self.together
             && let Some(waiting) = rest.pop_front()
         {
             match self.prepare(&waiting.uuid) {
@@ -312,8 +319,7 @@ impl Indexer {
         if self.known(uuid) == Some(digest) {
             return Ok(None);
         }
-        let size = files(&root).into_iter().map(|(_, size, _)| size).sum();
-        Ok(Some((job.build, digest, size)))
+        Ok(Some((job.build, digest, size(&files(&root)))))
     }
 
     /// Indexes all; when reading one of them panics, each for itself, and that one not.
@@ -375,6 +381,12 @@ impl Queue {
         }
     }
 
+    /// True when no others need be waited for: so many bytes are committed together.
+    fn has_enough(&self, together: u64) -> bool {
+        let first = self.waiting.iter().take(MOST);
+        self.waiting.len() >= MOST || first.map(|one| one.bytes).sum::<u64>() >= together
+    }
+
     /// As many as may be committed together.
     fn take(&mut self) -> Vec<Waiting> {
         let some: Vec<Waiting> = self.waiting.drain(..self.waiting.len().min(MOST)).collect();
@@ -431,6 +443,10 @@ fn files(root: &Path) -> BTreeSet<FileFacts> {
         }
     }
     files
+}
+
+fn size(files: &BTreeSet<FileFacts>) -> u64 {
+    files.iter().map(|(_, bytes, _)| bytes).sum()
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
 //! A large log on two threads: one reads and unpacks, the other takes what is found, in the log's order.
 //!
-//! Both scan when they have nothing of their own to do: the reader while there is no room for more, the
-//! taker while what comes next is not scanned. So neither waits as long as there is a stretch to scan: a
-//! compressed log goes as fast as it is unpacked, and of one that is not each does half.
+//! Both scan when they have nothing of their own to do: the reader while enough is read that nobody has
+//! scanned, the taker while what comes next is not scanned. So neither waits as long as there is a stretch to
+//! scan: a compressed log goes as fast as it is unpacked, and of one that is not each does half.
 
 use super::Eyes;
 use super::reading::Reading;

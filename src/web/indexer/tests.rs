@@ -92,6 +92,19 @@ fn what_does_not_fit_into_the_list_is_found_again() {
 }
 
 #[test]
+fn nobody_waits_for_others_when_enough_bytes_wait() {
+    let home = Home::new();
+    let indexer = home.indexer(WAITING);
+    let line = "one line\n".len() as u64;
+    for n in 0..2 {
+        assert!(!held(&indexer.queue).has_enough(2 * line));
+        indexer.note(&Build::new(format!("b{n}")));
+    }
+    let queue = held(&indexer.queue);
+    assert!(queue.has_enough(2 * line) && !queue.has_enough(2 * line + 1));
+}
+
+#[test]
 fn a_start_indexes_what_is_missing_or_has_changed_and_nothing_else() {
     let home = Home::new();
     let first = home.indexer(WAITING);

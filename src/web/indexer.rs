@@ -1,7 +1,8 @@
 //! Puts the events of classified builds into the embedded index, behind their verdicts.
 //!
 //! In: the names of builds that were looked at. The indexer reads their kept logs itself, on one
-//! thread that gives way to classification, and commits those of about a second together.
+//! thread that gives way to classification, and commits those of about a second together, or as many as
+//! are worth a commit.
 //! Invariants: the list of names is bounded; what does not fit into it, and what a kill cut off, is
 //! found again by comparing the kept logs with the marks in the index, so nothing is lost; a build
 //! that the index has as it is now is not read again.
@@ -124,7 +125,7 @@ impl Indexer {
     /// Says that a build was looked at; does not wait. One that the index has as it is now needs nothing: a changed
     /// fingerprint makes all builds be looked at again, and they must not stand before new ones.
     pub(super) fn note(&self, build: &Build) {
-        if !self.has(build) {
+        if !self.has(build) && !held(&self.queue).names.contains(&*build.uuid) {
             let bytes = size(&files(&self.spool.root(&build.uuid)));
             self.enter(&build.uuid, bytes, false);
         }
@@ -135,7 +136,7 @@ impl Indexer {
             // What the index will have of it is not what it has now.
             return false;
         }
-        // A new build is not asked for its files.
+        // Nothing is compared of a new build.
         let Some(known) = self.known(&build.uuid) else {
             return false;
         };

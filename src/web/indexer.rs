@@ -55,8 +55,6 @@ pub(super) struct Indexer {
     wake: Condvar,
     /// Names that can wait.
     room: usize,
-    /// Bytes of logs that are committed together.
-    together: u64,
     /// The digest of each build as the index has it.
     indexed: Mutex<Marks>,
 }
@@ -117,7 +115,6 @@ impl Indexer {
             queue: Mutex::new(queue),
             wake: Condvar::new(),
             room: WAITING,
-            together: TOGETHER,
             indexed: Mutex::default(),
         }
     }
@@ -206,7 +203,7 @@ impl Indexer {
                 return Step::Look;
             }
             let ripe = |first: &Waiting| draining || first.since.elapsed() >= GATHER;
-            if queue.waiting.front().is_some_and(ripe) || queue.has_enough(self.together) {
+            if queue.waiting.front().is_some_and(ripe) || queue.has_enough(TOGETHER) {
                 return Step::Index(queue.take());
             }
             if draining && queue.waiting.is_empty() {
@@ -268,7 +265,7 @@ impl Indexer {
     fn index(&self, some: Vec<Waiting>, stop: IndexStop<'_>) {
         let (mut next, mut bytes, mut rest) = (Vec::new(), 0, VecDeque::from(some));
         let mut again = VecDeque::new();
-        while bytes < self.together
+        while bytes < TOGETHER
             && let Some(waiting) = rest.pop_front()
         {
             match self.prepare(&waiting.uuid) {
